@@ -1,0 +1,56 @@
+/** What a command's exit code says; other programs script against these numbers. */
+export const EXIT = {
+  done: 0,
+  wrongUse: 1,
+  found: 2,
+  locked: 3,
+  failed: 4,
+  unreachable: 5,
+  interrupted: 130,
+} as const;
+
+/**
+ * An error whose message is written for the operator: it names the field and the fix. The command line prints the
+ * message alone, without a stack, and leaves with `exitCode`.
+ */
+export class OperatorError extends Error {
+  override readonly name: string = "OperatorError";
+  readonly exitCode: number;
+
+  constructor(message: string, exitCode: number, options?: ErrorOptions) {
+    super(message, options);
+    this.exitCode = exitCode;
+  }
+}
+
+/** Wrong use or wrong configuration: a bad flag, setting, date, an unknown tenant, a database without migrations. */
+export class UsageError extends OperatorError {
+  override readonly name = "UsageError";
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, EXIT.wrongUse, options);
+  }
+}
+
+/** Somebody else holds the lock or the lease. */
+export class LockedError extends OperatorError {
+  override readonly name = "LockedError";
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, EXIT.locked, options);
+  }
+}
+
+/** The work was tried and failed, or was cancelled. */
+export class WorkFailedError extends OperatorError {
+  override readonly name = "WorkFailedError";
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, EXIT.failed, options);
+  }
+}
+
+/** A server did not answer. */
+export class UnreachableError extends OperatorError {
+  override readonly name = "UnreachableError";
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, EXIT.unreachable, options);
+  }
+}
