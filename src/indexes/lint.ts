@@ -1,0 +1,62 @@
+/** Refuses a bad manifest before any server is asked: every fault at once, each with its place. */
+import { UsageError } from "../errors.ts";
+import type { Manifest, MongoIndex, PostgresIndex } from "./manifest.ts";
+
+const NAME_BYTES = 63;
+const VOLATILE =
+  /\b(now|current_date|current_time|current_timestamp|localtime|localtimestamp|clock_timestamp|random)\b/i;
+
+/** @throws UsageError naming each faulty index. */
+export function lintManifest(manifest: Manifest): void {
+  const faults: string[] = [];
+  for (const [collection, indexes] of Object.entries(manifest.mongo ?? {})) {
+    if (collection === "") faults.push("mongo: a collection without a name");
+    names(`mongo.${collection}`, indexes, faults);
+    for (const index of indexes) mongoFaults(`mongo.${collection}.${index.name}`, index, faults);
+  }
+  for (const [table, indexes] of Object.entries(manifest.postgres ?? {})) {
+    if (!/^[^.]+\..+$/.test(table)) faults.push(`postgres.${table}: write it as schema.table`);
+    names(`postgres.${table}`, indexes, faults);
+    for (const index of indexes) postgresFaults(`postgres.${table}.${index.name}`, index, faults);
+  }
+  if (faults.length > 0) {
+    throw new UsageError(`the index manifest "${manifest.project}" is wrong:\n  ${faults.join("\n  ")}`);
+  }
+}
+
+function names(place: string, indexes: readonly (MongoIndex | PostgresIndex)[], faults: string[]): void {
+  const seen = new Set<string>();
+  for (const { name, why } of indexes) {
+    if (name === "") faults.push(`${place}: an index without a name`);
+    if (Buffer.byteLength(name) > NAME_BYTES) faults.push(`${place}.${name}: the name is over ${NAME_BYTES} bytes`);
+    if (seen.has(name)) faults.push(`${place}.${name}: declared twice`);
+    if (why.trim() === "") faults.push(`${place}.${name}: say why it exists`);
+    seen.add(name);
+  }
+}
+
+function mongoFaults(place: string, index: MongoIndex, faults: string[]): void {
+  if (index.keys.length === 0) faults.push(`${place}: no keys`);
+  const fields = index.keys.map(([field]) => field);
+  if (new Set(fields).size < fields.length) faults.push(`${place}: a field is there twice`);
+  // A reply with such a field name arrives as an object that has moved it to the front, so its order could not be judged.
+  for (const field of fields) if (/^\d+$/.test(field)) faults.push(`${place}: field "${field}" is an integer`);
+  if (index.sparse === true && index.partial !== undefined)
+    faults.push(`${place}: sparse and partial exclude each other`);
+  const ttl = index.expireAfterSeconds;
+  if (ttl === undefined) return;
+  if (index.keys.length !== 1) faults.push(`${place}: expireAfterSeconds needs a single key`);
+  if (!Number.isInteger(ttl) || ttl < 0 || ttl > 2_147_483_647) {
+    faults.push(`${place}: expireAfterSeconds must be an integer from 0 to 2147483647`);
+  }
+}
+
+function postgresFaults(place: string, index: PostgresIndex, faults: string[]): void {
+  if (index.columns.length === 0) faults.push(`${place}: no columns`);
+  if (index.where !== undefined && VOLATILE.test(index.where)) {
+    faults.push(`${place}: the predicate depends on the clock or on chance; an index cannot move with it`);
+  }
+  if (index.constraint !== undefined && index.where !== undefined) {
+    faults.push(`${place}: a constraint's index has no predicate`);
+  }
+}

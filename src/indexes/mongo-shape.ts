@@ -1,0 +1,142 @@
+/**
+ * The normal form of a MongoDB index, so that "the same definition" means what it means to the server: `sparse: 1` is
+ * `sparse: true`, an absent option is its default, a text index is its weights. Pure.
+ */
+import { BSON, type CollationOptions } from "mongodb";
+import type { MongoIndex } from "./manifest.ts";
+import type { Shape } from "./plan.ts";
+
+/** The parts by which the server tells one index from another; it refuses a second one equal in these (error 85). */
+export const IDENTITY = ["keys", "collation", "partial", "unique", "sparse", "wildcardProjection"] as const;
+
+type Spec = Readonly<Record<string, unknown>>;
+type Filter = Record<string, unknown>;
+
+/** The index as the `createIndexes` command wants it; keys are a Map because only that keeps every field name's place. */
+export function mongoSpec(index: MongoIndex): Record<string, unknown> {
+  const options: Record<string, unknown> = {
+    unique: index.unique,
+    sparse: index.sparse,
+    partialFilterExpression: index.partial,
+    expireAfterSeconds: index.expireAfterSeconds,
+    collation: index.collation,
+    hidden: index.hidden,
+    weights: index.weights,
+    default_language: index.defaultLanguage,
+    language_override: index.languageOverride,
+    wildcardProjection: index.wildcardProjection,
+  };
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  return { key: new Map(index.keys), name: index.name, ...Object.fromEntries(given) };
+}
+
+/** @param spec as declared (`mongoSpec`) or as `listIndexes` gives it. @param inherited the collection's own collation. */
+export function mongoShape(spec: Spec, inherited?: CollationOptions): Shape {
+  const keys = keyPairs(spec);
+  const isText = keys.some(([, kind]) => kind === "text");
+  return {
+    keys: JSON.stringify(keys),
+    collation: collationText((spec["collation"] as CollationOptions | undefined) ?? inherited),
+    partial: canonicalFilter(spec["partialFilterExpression"]),
+    unique: flag(spec["unique"]),
+    sparse: flag(spec["sparse"]),
+    wildcardProjection: sortedJson(spec["wildcardProjection"]),
+    expireAfterSeconds: spec["expireAfterSeconds"] === undefined ? "" : String(Number(spec["expireAfterSeconds"])),
+    hidden: flag(spec["hidden"]),
+    weights: isText ? weightsText(spec, keys) : "",
+    language: isText
+      ? JSON.stringify([spec["default_language"] ?? "english", spec["language_override"] ?? "language"])
+      : "",
+    bucket: sortedJson({ bits: spec["bits"], min: spec["min"], max: spec["max"] }),
+  };
+}
+
+/** Directions as plain numbers (the server may answer with Int32, Long or Double); text fields from the weights, sorted. */
+function keyPairs(spec: Spec): [string, string | number][] {
+  const key = spec["key"];
+  const entries: [string, unknown][] =
+    key instanceof Map ? [...(key as Map<string, unknown>)] : Object.entries(key ?? {});
+  const pairs: [string, string | number][] = [];
+  let text: string[] = [];
+  const flush = () => {
+    pairs.push(...text.sort().map((field): [string, string] => [field, "text"]));
+    text = [];
+  };
+  for (const [field, kind] of entries) {
+    if (field === "_fts") text.push(...Object.keys((spec["weights"] as object | undefined) ?? {}));
+    else if (kind === "text") text.push(field);
+    else if (field !== "_ftsx") {
+      flush();
+      pairs.push([field, typeof kind === "string" ? kind : Number(kind)]);
+    }
+  }
+  flush();
+  return pairs;
+}
+
+function weightsText(spec: Spec, keys: readonly [string, string | number][]): string {
+  const weights = (spec["weights"] ?? {}) as Record<string, unknown>;
+  const fields = new Set([
+    ...keys.filter(([, kind]) => kind === "text").map(([field]) => field),
+    ...Object.keys(weights),
+  ]);
+  return JSON.stringify([...fields].sort().map((field) => [field, Number(weights[field] ?? 1)]));
+}
+
+/** ICU's defaults, which the server writes out and a manifest leaves out. */
+const COLLATION_DEFAULTS = {
+  caseLevel: false,
+  caseFirst: "off",
+  strength: 3,
+  numericOrdering: false,
+  alternate: "non-ignorable",
+  maxVariable: "punct",
+  normalization: false,
+  backwards: false,
+};
+
+function collationText(collation: (CollationOptions & { version?: string }) | undefined): string {
+  if (!collation || collation.locale === "simple") return "";
+  const { version: _version, ...rest } = collation;
+  return sortedJson({ ...COLLATION_DEFAULTS, ...rest });
+}
+
+/**
+ * A partial filter with its free choices taken away: `{a: 1}` is `{a: {$eq: 1}}`, the order of predicates and of `$and`
+ * does not count. `$in` keeps its order: two orders are then reported as different, which is safe.
+ */
+export function canonicalFilter(filter: unknown): string {
+  if (filter === undefined || filter === null) return "";
+  const terms = conjuncts(filter as Filter).sort();
+  return terms.length === 0 ? "" : [...new Set(terms)].join(" & ");
+}
+
+function conjuncts(filter: Filter): string[] {
+  return Object.entries(filter).flatMap(([field, condition]) => {
+    if (field === "$and") return (condition as Filter[]).flatMap(conjuncts);
+    if (field === "$or") return [`$or[${(condition as Filter[]).map(canonicalFilter).sort().join(" | ")}]`];
+    if (!isOperators(condition)) return [`${field}: ${ejson({ $eq: condition })}`];
+    return Object.entries(condition).map(([operator, value]) => `${field}: ${ejson({ [operator]: value })}`);
+  });
+}
+
+function isOperators(condition: unknown): condition is Filter {
+  if (typeof condition !== "object" || condition === null || Object.getPrototypeOf(condition) !== Object.prototype)
+    return false;
+  const names = Object.keys(condition);
+  return names.length > 0 && names.every((name) => name.startsWith("$"));
+}
+
+/** Numbers of every BSON type as one: the server compares them by value. */
+function ejson(value: unknown): string {
+  return BSON.EJSON.stringify(value, { relaxed: true });
+}
+
+function flag(value: unknown): string {
+  return value === undefined || value === null || value === false || Number(value) === 0 ? "" : "true";
+}
+
+function sortedJson(value: unknown): string {
+  const entries = Object.entries(value ?? {}).filter(([, item]) => item !== undefined);
+  return entries.length === 0 ? "" : JSON.stringify(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
+}

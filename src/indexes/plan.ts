@@ -1,0 +1,102 @@
+/** The decision of one index: what is declared against what a server has. Pure; both engines and every verb share it. */
+import { createHash } from "node:crypto";
+
+/**
+ * A definition in the normal form of its engine: name of the part -> canonical text. Index and table names are no parts,
+ * so two indexes do the same work if, and only if, their shapes are equal.
+ */
+export type Shape = Readonly<Record<string, string>>;
+
+export interface ActualIndex {
+  readonly name: string;
+  readonly shape: Shape;
+  /** False for what an interrupted build or drop left behind: it costs writes and serves no read. */
+  readonly valid: boolean;
+  /** Some session builds it at this moment; dropping it would kill that build. */
+  readonly building: boolean;
+  readonly constraint?: "primary" | "unique";
+}
+
+export interface DeclaredShape {
+  readonly name: string;
+  readonly shape: Shape;
+  readonly constraint?: "primary" | "unique";
+}
+
+export type Decision =
+  | { readonly state: "create" }
+  /** `otherName`: an equal index that does the work under another name. */
+  | { readonly state: "present"; readonly otherName?: string }
+  | { readonly state: "building"; readonly otherName?: string }
+  /** A leftover of the declared definition: drop it and build again. */
+  | { readonly state: "invalid" }
+  /** The name is taken by something else, or the server would refuse the build beside what exists. Never dropped. */
+  | { readonly state: "different"; readonly detail: string }
+  /** A constraint's index that is not there: a migration's work. */
+  | { readonly state: "absent" };
+
+export interface Rules {
+  /** Parts that make two indexes the same one to the server, whatever their other parts (MongoDB's error 85). */
+  readonly identity?: readonly string[];
+  /** Names in the same name space that belong to something that is no index of this table, with what it is. */
+  readonly taken?: ReadonlyMap<string, string>;
+}
+
+/** What there is to do for one declared index, given all indexes of its table. */
+export function decide(declared: DeclaredShape, actual: readonly ActualIndex[], rules: Rules = {}): Decision {
+  const named = actual.find(({ name }) => name === declared.name);
+  if (named) return decideNamed(declared, named);
+
+  const twins = actual.filter((index) => sameShape(index.shape, declared.shape) && constraintFits(declared, index));
+  const twin = twins.find(({ valid, building }) => valid && !building) ?? twins.find(({ building }) => building);
+  if (twin) return { state: twin.building ? "building" : "present", otherName: twin.name };
+
+  const taken = rules.taken?.get(declared.name);
+  if (taken !== undefined) return { state: "different", detail: `the name belongs to ${taken}` };
+  if (declared.constraint !== undefined) return { state: "absent" };
+
+  const { identity } = rules;
+  if (identity) {
+    const near = actual.find(({ shape }) => identity.every((part) => shape[part] === declared.shape[part]));
+    if (near)
+      return { state: "different", detail: `as ${near.name}: ${describeDifference(declared.shape, near.shape)}` };
+  }
+  return { state: "create" };
+}
+
+function decideNamed(declared: DeclaredShape, named: ActualIndex): Decision {
+  if (!sameShape(declared.shape, named.shape)) {
+    const state = named.building ? "being built, " : named.valid ? "" : "invalid, ";
+    return { state: "different", detail: state + describeDifference(declared.shape, named.shape) };
+  }
+  if (named.building) return { state: "building" };
+  if (!constraintFits(declared, named)) {
+    return { state: "different", detail: `it is not the index of a ${declared.constraint ?? ""} constraint` };
+  }
+  return { state: named.valid ? "present" : "invalid" };
+}
+
+function constraintFits(declared: DeclaredShape, index: ActualIndex): boolean {
+  return declared.constraint === undefined || declared.constraint === index.constraint;
+}
+
+export function sameShape(a: Shape, b: Shape): boolean {
+  return describeDifference(a, b) === "";
+}
+
+/** The parts that differ, for a person: `keys: declared "a", found "b"`; empty if none does. */
+export function describeDifference(declared: Shape, found: Shape): string {
+  return [...new Set([...Object.keys(declared), ...Object.keys(found)])]
+    .sort()
+    .filter((part) => (declared[part] ?? "") !== (found[part] ?? ""))
+    .map((part) => `${part}: declared "${declared[part] ?? ""}", found "${found[part] ?? ""}"`)
+    .join("; ");
+}
+
+/** SHA-256 of a shape, as hex: how a ledger will recognise an index it made. */
+export function fingerprint(shape: Shape): string {
+  const parts = Object.entries(shape).filter(([, text]) => text !== "");
+  return createHash("sha256")
+    .update(JSON.stringify(parts.sort(([a], [b]) => (a < b ? -1 : 1))))
+    .digest("hex");
+}

@@ -1,0 +1,250 @@
+/**
+ * Two dedicated connections to one database: the first holds the index lock and builds, the second watches and cancels.
+ * The lock belongs to the building backend on purpose: if this process dies, the server goes on with the build, and
+ * the lock lasts exactly as long as it does.
+ */
+import { hostname } from "node:os";
+import pg from "pg";
+import { LockedError, UnreachableError, UsageError } from "../errors.ts";
+import { type EngineOptions, messageOf, pause } from "./engine.ts";
+
+/**
+ * One key per database, so builds are serial over all processes: two concurrent builds on one table deadlock, and so do
+ * a build and the repair of what looks like its leftover.
+ */
+const LOCK_KEY = "hashtextextended('tallyman:indexes:' || current_database(), 0)";
+const WATCH_EVERY_MS = 500;
+const CANCEL_EVERY_MS = 100;
+
+export interface SessionOptions extends EngineOptions {
+  readonly databaseUrl: string;
+  readonly lockWaitMs: number;
+}
+
+interface BuildState {
+  readonly phase: string | null;
+  readonly waits: boolean;
+  readonly blockers: string | null;
+  readonly percent: string | null;
+}
+
+export class Session {
+  readonly #options: SessionOptions;
+  #main: pg.Client | undefined;
+  #watcher: pg.Client | undefined;
+  #pid = 0;
+  #lost = true;
+
+  constructor(options: SessionOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Connects, checks the server and takes the lock. Also the way back after a lost connection: the old backend may still
+   * be building, and then its lock makes us wait.
+   * @returns false if the signal fired first.
+   * @throws LockedError, UnreachableError, UsageError
+   */
+  async open(): Promise<boolean> {
+    await this.close();
+    const main = await this.#connect();
+    this.#main = main;
+    const lose = () => {
+      if (this.#main === main) this.#lost = true;
+    };
+    main.on("error", lose).on("end", lose);
+    this.#watcher = await this.#connect();
+    await this.#checkServer();
+    return this.#lock();
+  }
+
+  /** The lock is not held: never was, or went with the connection. */
+  get lost(): boolean {
+    return this.#lost;
+  }
+
+  /** Asks the connection itself: an error of a statement may arrive before the news that the connection is gone. */
+  async alive(): Promise<boolean> {
+    await this.query("SELECT 1").catch(() => (this.#lost = true));
+    return !this.#lost;
+  }
+
+  async close(): Promise<void> {
+    const clients = [this.#main, this.#watcher];
+    this.#main = this.#watcher = undefined;
+    this.#lost = true;
+    await Promise.all(clients.map(async (client) => client?.end().catch(() => undefined)));
+  }
+
+  async query<Row extends pg.QueryResultRow>(sql: string, values: unknown[] = []): Promise<Row[]> {
+    if (!this.#main) throw new Error("the index session is not open");
+    return (await this.#main.query<Row>(sql, values)).rows;
+  }
+
+  /**
+   * Runs one CREATE or DROP INDEX CONCURRENTLY under watch. No lock_timeout here: all it does to such a statement is to
+   * leave an invalid index behind, and writers never queue behind one. The watch ends it instead, by its limits or by
+   * the signal, and always by cancelling our own backend only.
+   * @param patienceMs replaces the limit on waiting and makes the statement deaf to the signal: for clearing up.
+   */
+  async runWatched(label: string, sql: string, patienceMs?: number): Promise<void> {
+    if (this.#lost) throw new Error("the index lock is not held");
+    let settled = false;
+    const done = new AbortController();
+    const running = this.query(sql).finally(() => {
+      settled = true;
+      done.abort();
+    });
+    running.catch(() => undefined);
+    const why = await this.#watch(label, () => settled, done.signal, patienceMs);
+    try {
+      await running;
+    } catch (error) {
+      throw why === undefined ? error : new Error(why, { cause: error });
+    }
+  }
+
+  async #watch(
+    label: string,
+    settled: () => boolean,
+    done: AbortSignal,
+    patienceMs: number | undefined,
+  ): Promise<string | undefined> {
+    const { signal, maxBuildMs, maxWaitMs, onProgress } = this.#options;
+    const stops = patienceMs === undefined ? AbortSignal.any([done, signal]) : done;
+    const started = performance.now();
+    let waitingSince: number | undefined;
+    let last = "";
+    let why: string | undefined;
+    while (!settled()) {
+      await pause(why === undefined ? WATCH_EVERY_MS : CANCEL_EVERY_MS, why === undefined ? stops : done);
+      if (settled()) break;
+      const state = await this.#state();
+      const time = performance.now();
+      waitingSince = state?.waits === true ? (waitingSince ?? time) : undefined;
+      const waited = waitingSince === undefined ? 0 : time - waitingSince;
+      const line = describe(state);
+      if (line !== last) onProgress(`postgres ${label}: ${(last = line)}`);
+      if (patienceMs === undefined && signal.aborted) why ??= "cancelled";
+      else if (waited > (patienceMs ?? maxWaitMs)) why ??= `cancelled after waiting ${Math.round(waited)} ms: ${line}`;
+      else if (time - started > maxBuildMs) why ??= `cancelled after ${maxBuildMs} ms`;
+      // Again at each turn: a cancel that meets the backend between two statements is lost.
+      if (why !== undefined && !settled()) await this.#aside("SELECT pg_cancel_backend($1)", [this.#pid]);
+    }
+    return why;
+  }
+
+  async #state(): Promise<BuildState | undefined> {
+    const rows = await this.#aside<BuildState>(BUILD_STATE, [this.#pid]);
+    return rows[0];
+  }
+
+  /** A query on the second connection, which may come and go without harm to the build. */
+  async #aside<Row extends pg.QueryResultRow>(sql: string, values: unknown[]): Promise<Row[]> {
+    try {
+      this.#watcher ??= await this.#connect();
+      return (await this.#watcher.query<Row>(sql, values)).rows;
+    } catch {
+      await this.#watcher?.end().catch(() => undefined);
+      this.#watcher = undefined;
+      return [];
+    }
+  }
+
+  async #connect(): Promise<pg.Client> {
+    const client = new pg.Client({
+      connectionString: this.#options.databaseUrl,
+      application_name: `tallyman indexes ${hostname()}:${process.pid}`,
+      keepAlive: true,
+      connectionTimeoutMillis: 10_000,
+    });
+    client.on("error", () => undefined);
+    try {
+      await client.connect();
+    } catch (error) {
+      throw connectError(error);
+    }
+    // Defaults of a role or a database would cut a long build off; not every version has each of them.
+    await client.query(
+      `SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN
+         ('statement_timeout', 'lock_timeout', 'idle_session_timeout', 'transaction_timeout')`,
+    );
+    return client;
+  }
+
+  async #checkServer(): Promise<void> {
+    type Row = { version: number; standby: boolean; pid: number };
+    const sql = `SELECT current_setting('server_version_num')::int AS version, pg_is_in_recovery() AS standby, pg_backend_pid() AS pid`;
+    const [first] = await this.query<Row>(sql);
+    const [second] = await this.query<Row>(sql);
+    if (!first || !second || first.pid !== second.pid) {
+      throw new UsageError("DATABASE_URL leads through a transaction pooler; index work needs a connection of its own");
+    }
+    if (first.standby) throw new UsageError("DATABASE_URL leads to a standby; index work needs the primary");
+    if (first.version < 120_000) throw new UsageError("PostgreSQL 12 or newer is needed");
+    if (first.version >= 140_000 && first.version < 140_004) {
+      throw new UsageError("PostgreSQL 14.0 to 14.3 corrupt indexes that are built online; update to 14.4 or newer");
+    }
+    this.#pid = first.pid;
+  }
+
+  /**
+   * Only the try form, polled: a session that waits inside pg_advisory_lock holds a snapshot, the build waits for that
+   * snapshot, and the server kills one of the two.
+   */
+  async #lock(): Promise<boolean> {
+    const { signal, lockWaitMs, onProgress } = this.#options;
+    const deadline = performance.now() + lockWaitMs;
+    let delay = 100;
+    let told = "";
+    while (!signal.aborted) {
+      const [row] = await this.query<{ locked: boolean }>(`SELECT pg_try_advisory_lock(${LOCK_KEY}) AS locked`);
+      if (row?.locked === true) {
+        this.#lost = false;
+        return true;
+      }
+      const [holder] = await this.query<{ who: string }>(LOCK_HOLDER);
+      const who = holder?.who ?? "another session";
+      if (performance.now() >= deadline) {
+        throw new LockedError(`another index run holds the lock of this database (${who}); try again later`);
+      }
+      if (who !== told) onProgress(`postgres: waiting for the index lock, held by ${(told = who)}`);
+      const left = Math.max(0, deadline - performance.now());
+      await pause(Math.min(left, delay * (0.5 + Math.random())), signal);
+      delay = Math.min(2000, delay * 1.5);
+    }
+    return false;
+  }
+}
+
+function describe(state: BuildState | undefined): string {
+  if (!state) return "building";
+  const phase = state.phase ?? (state.waits ? "waiting for a lock" : "building");
+  const percent = state.percent === null ? "" : ` ${state.percent}%`;
+  return `${phase}${percent}${state.waits && state.blockers ? `, behind ${state.blockers}` : ""}`;
+}
+
+function connectError(error: unknown): Error {
+  const code = (error as { code?: unknown }).code;
+  const refused = typeof code === "string" && (code.startsWith("28") || code === "3D000");
+  const message = `PostgreSQL: ${messageOf(error) || String(code)}`;
+  return refused ? new UsageError(message, { cause: error }) : new UnreachableError(message, { cause: error });
+}
+
+const LOCK_HOLDER = `
+  SELECT coalesce(nullif(a.application_name, ''), 'pid ' || l.pid) AS who
+    FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
+   WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+     AND (l.classid::bigint << 32) | l.objid::bigint = ${LOCK_KEY}`;
+
+const BUILD_STATE = `
+  SELECT p.phase, coalesce(a.wait_event_type = 'Lock', false) AS waits,
+         (SELECT string_agg('pid ' || b.pid || coalesce(' (' || nullif(b.application_name, '') || ')', '')
+                   || ' in transaction for ' || date_trunc('second', now() - b.xact_start)::text, ', ')
+            FROM pg_stat_activity b WHERE b.pid = ANY (pg_blocking_pids(a.pid))) AS blockers,
+         (CASE WHEN p.blocks_total > 0 THEN 100 * p.blocks_done / p.blocks_total
+               WHEN p.tuples_total > 0 THEN 100 * p.tuples_done / p.tuples_total
+               WHEN p.lockers_total > 0 THEN 100 * p.lockers_done / p.lockers_total END)::text AS percent
+    FROM pg_stat_activity a LEFT JOIN pg_stat_progress_create_index p USING (pid)
+   WHERE a.pid = $1`;
