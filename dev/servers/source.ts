@@ -1,0 +1,130 @@
+import { UnreachableError } from "../../src/errors.ts";
+import type { EngineProbe } from "./docker.ts";
+import type { Guard } from "./guard.ts";
+
+export type ServerName = "mongodb" | "redis" | "postgres";
+
+/** A server that runs and answers. */
+export interface Running {
+  readonly uri: string;
+  /** undefined for one in a container or one that was running before */
+  readonly pid: number | undefined;
+  /** Takes it down (SIGKILL to make it crash) and keeps its data and its port. */
+  halt(signal?: NodeJS.Signals): Promise<void>;
+  /** Brings it up again at the same address; resolves when it answers. */
+  resume(): Promise<void>;
+  restart(signal?: NodeJS.Signals): Promise<void>;
+  /** Ends it and removes its data. */
+  stop(): Promise<void>;
+  /** the server that this one keeps its data in (FerretDB's PostgreSQL) */
+  readonly behind?: Running;
+}
+
+/** What a source needs from the run it belongs to. */
+export interface Run {
+  readonly guard: Guard;
+  readonly print: (line: string) => void;
+  /** one probe, shared by the three servers */
+  readonly engine: EngineProbe;
+}
+
+/** One way to get a server. `start` throws with the reason when this way is not open. */
+export interface Source {
+  readonly name: string;
+  start(run: Run): Promise<Running & { readonly source: string }>;
+}
+
+/** One kind of server: how to tell that one answers, and the ways to get one, the best first. */
+export interface ServerKind {
+  readonly server: ServerName;
+  /** the setting that names one that runs already */
+  readonly setting: string;
+  /** resolves when the server at this address answers */
+  ping(uri: string): Promise<void>;
+  readonly sources: readonly Source[];
+  /** the one command that makes the first way work on this machine */
+  fix(): string;
+}
+
+/** A source is not open here, for a reason that is no fault. */
+export class Unavailable extends Error {
+  override readonly name = "Unavailable";
+}
+
+export interface Started {
+  readonly running: Running;
+  readonly source: string;
+  readonly because: string;
+  readonly ms: number;
+}
+
+/** None of the sources of a server works. */
+export class NoSourceError extends Error {
+  override readonly name = "NoSourceError";
+  readonly server: ServerName;
+  readonly tried: readonly string[];
+  readonly fix: string;
+
+  constructor(server: ServerName, tried: readonly string[], fix: string) {
+    super(`no ${server}: ${tried.join("; ")}`);
+    this.server = server;
+    this.tried = tried;
+    this.fix = fix;
+  }
+}
+
+/** The server that the setting names. One that is named but does not answer is an error: never another one instead. */
+export async function fromSetting(kind: ServerKind, uri: string): Promise<Started> {
+  const begun = performance.now();
+  try {
+    await kind.ping(uri);
+  } catch (error) {
+    throw new UnreachableError(
+      `${kind.setting} is set to ${redact(uri)}, which does not answer: ${reason(error)} ` +
+        `(start that server, or unset ${kind.setting} to have one started)`,
+      { cause: error },
+    );
+  }
+  const untouched = () => Promise.reject(new Error(`the server of ${kind.setting} was not started here`));
+  return {
+    running: {
+      uri,
+      pid: undefined,
+      halt: untouched,
+      resume: untouched,
+      restart: untouched,
+      stop: () => Promise.resolve(),
+    },
+    source: redact(uri),
+    because: `${kind.setting} is set`,
+    ms: Math.round(performance.now() - begun),
+  };
+}
+
+/** The first source that works, with why the earlier ones did not. */
+export async function firstThatWorks(kind: ServerKind, run: Run): Promise<Started> {
+  const begun = performance.now();
+  const tried: string[] = [];
+  for (const source of kind.sources) {
+    try {
+      const running = await source.start(run);
+      const because = tried.length === 0 ? "first choice" : tried.join("; ");
+      return { running, source: running.source, because, ms: Math.round(performance.now() - begun) };
+    } catch (error) {
+      tried.push(`${source.name}: ${reason(error)}`);
+    }
+  }
+  throw new NoSourceError(kind.server, tried, kind.fix());
+}
+
+/** An error as half a line. */
+export function reason(error: unknown): string {
+  if (error instanceof AggregateError && error.errors.length > 0) return reason(error.errors[0]);
+  const message = error instanceof Error ? error.message || error.name : String(error);
+  return message.replaceAll(/\s+/g, " ").trim().slice(0, 600);
+}
+
+/** A URI without its password. */
+export function redact(uri: string): string {
+  return uri.replace(/^([^:/?#]+:\/\/[^:@/?#]*):[^@/?#]*@/, "$1:***@");
+}
