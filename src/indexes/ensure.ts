@@ -87,7 +87,7 @@ export async function ensureIndexes(options: EnsureOptions): Promise<EnsureRepor
       for (const { target, name } of inOrder(engine)) {
         const started = now();
         // Without its connection the lock is gone, and another run may be at work.
-        if (session.lost && !signal.aborted) await session.open();
+        if (session.lost && !signal.aborted) await session.reopen();
         const outcome: Outcome = signal.aborted
           ? { action: "failed", detail: "not started: cancelled" }
           : await ensureOne(engine, target, name, signal, seen);

@@ -85,13 +85,13 @@ export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> 
     observe: (target) => reach(() => observe(db, target, indexes[target] ?? [], blocking)),
     async refusal(target) {
       if (!blocking || allowBlocking) return undefined;
-      const some = await db.collection(target).findOne({}, { projection: { _id: 1 } });
+      const some = await reach(() => db.collection(target).findOne({}, { projection: { _id: 1 } }));
       if (!some) return undefined;
       return "this server (FerretDB) blocks every write while it builds an index, and the collection is not empty; build it in a quiet hour with blocking builds allowed";
     },
-    create: build,
+    create: (target, name) => reach(() => build(target, name)),
     // The same command joins a running build of the same definition and returns at its end.
-    waitForBuild: build,
+    waitForBuild: (target, name) => reach(() => build(target, name)),
     // A build that fails leaves nothing here: the server removes it.
     dropInvalid: () => Promise.resolve(),
     judge: (error) => Promise.resolve(judge(error)),

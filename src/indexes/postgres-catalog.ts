@@ -13,8 +13,7 @@ import type { Session } from "./postgres-session.ts";
 const CLONE = "tallyman_clone";
 const PROBE = "tallyman_probe";
 const MAX_ROUNDS = 4;
-/** The clone needs only ACCESS SHARE, but would queue behind someone's DDL and hold an old snapshot meanwhile. */
-const CLONE_LOCK_TIMEOUT = "2s";
+const LOOK_LOCK_TIMEOUT = "2s";
 
 export interface Table {
   readonly schema: string;
@@ -64,8 +63,25 @@ interface IndexRow {
   constraint: "primary" | "unique" | null;
 }
 
-/** All indexes of the table and all declared ones, comparable. Takes ACCESS SHARE on the table and changes nothing. */
+/**
+ * All indexes of the table and all declared ones, comparable. Takes ACCESS SHARE on the table, changes nothing, and does
+ * not queue behind someone's DDL for longer than the lock timeout: it would hold a snapshot meanwhile, which builds wait for.
+ */
 export async function observe(
+  session: Session,
+  target: string,
+  declared: readonly PostgresIndex[],
+): Promise<Observation> {
+  await session.query("BEGIN");
+  try {
+    await session.query(`SET LOCAL lock_timeout = '${LOOK_LOCK_TIMEOUT}'`);
+    return await observeInTransaction(session, target, declared);
+  } finally {
+    await session.query("ROLLBACK").catch(() => undefined);
+  }
+}
+
+async function observeInTransaction(
   session: Session,
   target: string,
   declared: readonly PostgresIndex[],
@@ -114,21 +130,16 @@ export async function observe(
 
 type Definition = { readonly unique: boolean; readonly tail: string };
 
+/** The shapes in the order of the definitions. The clone goes with the transaction. */
 async function onClone(session: Session, table: Table, definitions: readonly Definition[]): Promise<(Shape | Error)[]> {
-  await session.query("BEGIN");
-  try {
-    await session.query(`SET LOCAL lock_timeout = '${CLONE_LOCK_TIMEOUT}'`);
-    await session.query(`CREATE TEMP TABLE ${CLONE} (LIKE ${table.quoted} INCLUDING GENERATED) ON COMMIT DROP`);
-    const shapes: (Shape | Error)[] = [];
-    for (const definition of definitions) {
-      await session.query("SAVEPOINT probe");
-      shapes.push(await settle(session, definition).catch((error: unknown) => asDefinitionError(error)));
-      await session.query("ROLLBACK TO SAVEPOINT probe");
-    }
-    return shapes;
-  } finally {
-    await session.query("ROLLBACK").catch(() => undefined);
+  await session.query(`CREATE TEMP TABLE ${CLONE} (LIKE ${table.quoted} INCLUDING GENERATED) ON COMMIT DROP`);
+  const shapes: (Shape | Error)[] = [];
+  for (const definition of definitions) {
+    await session.query("SAVEPOINT probe");
+    shapes.push(await settle(session, definition).catch((error: unknown) => asDefinitionError(error)));
+    await session.query("ROLLBACK TO SAVEPOINT probe");
   }
+  return shapes;
 }
 
 /** Feeds the server its own text until it stays the same; two rounds do in practice. */

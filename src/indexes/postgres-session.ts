@@ -15,6 +15,8 @@ import { type EngineOptions, messageOf, pause } from "./engine.ts";
 const LOCK_KEY = "hashtextextended('tallyman:indexes:' || current_database(), 0)";
 const WATCH_EVERY_MS = 500;
 const CANCEL_EVERY_MS = 100;
+const REOPEN_FIRST_MS = 250;
+const REOPEN_LAST_MS = 8000;
 
 export interface SessionOptions extends EngineOptions {
   readonly databaseUrl: string;
@@ -67,6 +69,19 @@ export class Session {
   async alive(): Promise<boolean> {
     await this.query("SELECT 1").catch(() => (this.#lost = true));
     return !this.#lost;
+  }
+
+  /** Opens again after a loss, over a short restart of the server too. */
+  async reopen(): Promise<void> {
+    for (let delay = REOPEN_FIRST_MS; ; delay *= 2) {
+      try {
+        await this.open();
+        return;
+      } catch (error) {
+        if (!(error instanceof UnreachableError) || delay > REOPEN_LAST_MS || this.#options.signal.aborted) throw error;
+        await pause(delay, this.#options.signal);
+      }
+    }
   }
 
   async close(): Promise<void> {

@@ -51,7 +51,7 @@ export function postgresEngine(options: PostgresEngineOptions): Engine {
       );
       // Statistics of an expression exist only from the first ANALYZE after its index.
       if (index.columns.some((column) => typeof column !== "string" && column.expr !== undefined)) {
-        await session.query(`ANALYZE ${quoted}`).catch((error: unknown) => {
+        await session.runWatched(`${target} (analyze)`, `ANALYZE ${quoted}`).catch((error: unknown) => {
           options.onProgress(`postgres ${target} ${name}: built, but ANALYZE failed: ${messageOf(error)}`);
         });
       }
@@ -83,7 +83,7 @@ export function postgresEngine(options: PostgresEngineOptions): Engine {
     async judge(error): Promise<Verdict> {
       if (!(await session.alive())) {
         // The build may have ended well, or go on without us: only the lock and a fresh look tell.
-        await session.open();
+        await session.reopen();
         return "retry";
       }
       const code = codeOf(error) ?? "";
