@@ -1,0 +1,174 @@
+import { Decimal128, Double, Int32, Long, MongoServerError, type Collection, type Document } from "mongodb";
+import { scaled, whole, type Whole } from "../../usage/decimal.ts";
+import type { DayBounds } from "../../usage/day.ts";
+import { DIMENSIONS, type Keys } from "../../usage/dimensions.ts";
+import type { FieldMap } from "../../usage/event.ts";
+import { cleanKey, UNKNOWN_KEY } from "../../usage/keys.ts";
+import { RollupBuilder, type Group, type Rollup } from "../../usage/rollup.ts";
+import { idText, readDecimal128 } from "./ids.ts";
+import { ODD_EVENT, plainPipeline, strictPipeline, tenantDateIndex, type TenantRange } from "./pipeline.ts";
+
+/** A tenant-day that no retry can read: it is counted as failed, alone, and its chunk goes on. */
+export class TenantDayError extends Error {
+  override readonly name = "TenantDayError";
+}
+
+/** A tenant without totals or costs has no plain day; one try in thirty costs it 2 % at most. */
+const STRICT_DAYS = 30;
+
+/** How one aggregation is run. */
+export interface ReadOptions {
+  /** the server gives up after this long; an abort of `signal` kills the operation at once */
+  readonly maxTimeMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** BSONObjectTooLarge, and ExceededMemoryLimit, which MongoDB raises when `$push` holds more than 100 MB. */
+const TOO_LARGE = new Set([10_334, 146]);
+
+/** Reads tenant-days of one events collection, summed on the server. */
+export class EventReader {
+  readonly #collection: Collection;
+  readonly #fields: FieldMap;
+  /** Tenants whose last day was not plain -> how many more days go to the strict pipeline without a first try. */
+  readonly #strict = new Map<string, number>();
+
+  constructor(collection: Collection, fields: FieldMap) {
+    this.#collection = collection;
+    this.#fields = fields;
+  }
+
+  /**
+   * Sums one tenant's day. A day whose groups do not fit into one answer is halved in time until they do.
+   *
+   * @throws TenantDayError where a sum is past 64 bits, or one millisecond's groups are too large for an answer
+   */
+  async readDay(tenant: string, bounds: DayBounds, options: ReadOptions): Promise<Rollup> {
+    const builder = new RollupBuilder();
+    await this.#readRange({ tenant, ...bounds }, builder, options);
+    return builder.build();
+  }
+
+  async #readRange(range: TenantRange, builder: RollupBuilder, options: ReadOptions): Promise<void> {
+    let groups: readonly Group[];
+    try {
+      groups = await this.#readGroups(range, options);
+    } catch (error) {
+      if (!(error instanceof MongoServerError) || !TOO_LARGE.has(Number(error.code))) throw error;
+      const middle = Math.floor((range.start + range.end) / 2);
+      if (middle === range.start)
+        throw new TenantDayError("the groups of one millisecond are too large", { cause: error });
+      await this.#readRange({ ...range, end: middle }, builder, options);
+      await this.#readRange({ ...range, start: middle }, builder, options);
+      return;
+    }
+    for (const group of groups) builder.add(group);
+  }
+
+  async #readGroups(range: TenantRange, options: ReadOptions): Promise<readonly Group[]> {
+    const strictDays = this.#strict.get(range.tenant) ?? 0;
+    if (strictDays > 0) {
+      this.#strict.set(range.tenant, strictDays - 1);
+    } else {
+      this.#strict.delete(range.tenant);
+      const groups = (await this.#run(plainPipeline(range, this.#fields), options)).map(decodePlain);
+      if (groups.every((group) => group !== undefined)) return groups;
+      this.#strict.set(range.tenant, STRICT_DAYS);
+    }
+    return (await this.#run(strictPipeline(range, this.#fields), options)).map(decodeStrict);
+  }
+
+  async #run(pipeline: Document[], { maxTimeMs, signal }: ReadOptions): Promise<PackedGroup[]> {
+    const cursor = this.#collection.aggregate<{ groups: PackedGroup[] }>(pipeline, {
+      hint: tenantDateIndex(this.#fields),
+      allowDiskUse: true,
+      maxTimeMS: maxTimeMs,
+      promoteValues: false, // the type of a sum is part of the proof
+      readPreference: "primary",
+      readConcern: { level: "majority" },
+      comment: "tallyman",
+      signal,
+    });
+    const documents = await cursor.toArray();
+    return documents.flatMap(({ groups }) => groups);
+  }
+}
+
+type BsonNumber = Int32 | Long | Double | Decimal128;
+
+interface PackedGroup {
+  readonly _id: Readonly<Record<string, unknown>>;
+  readonly n: BsonNumber;
+  readonly prompt: BsonNumber;
+  readonly completion: BsonNumber;
+  readonly tokens: BsonNumber;
+  readonly cost: BsonNumber;
+  readonly malformed?: BsonNumber;
+}
+
+/** A group of the plain pipeline, or undefined when its proof fails. */
+function decodePlain(group: PackedGroup): Group | undefined {
+  const requests = toWhole(group.n);
+  if (requests === undefined || requests >= ODD_EVENT) return undefined;
+  const prompt = toWhole(group.prompt);
+  const completion = toWhole(group.completion);
+  const tokens = toWhole(group.tokens);
+  if (prompt === undefined || completion === undefined || tokens === undefined) return undefined;
+  const { keys, isMalformed } = decodeKeys(group._id);
+  const sums = { requests, tokens, prompt, completion, cost: toCost(group.cost) };
+  return { keys, sums, malformed: isMalformed ? requests : 0 };
+}
+
+function decodeStrict(group: PackedGroup): Group {
+  const { keys, isMalformed } = decodeKeys(group._id);
+  const requests = sumOf(group.n, "requests");
+  const sums = {
+    requests,
+    prompt: sumOf(group.prompt, "prompt tokens"),
+    completion: sumOf(group.completion, "completion tokens"),
+    tokens: sumOf(group.tokens, "tokens"),
+    cost: toCost(group.cost),
+  };
+  return { keys, sums, malformed: isMalformed ? requests : sumOf(group.malformed ?? new Int32(0), "malformed") };
+}
+
+function sumOf(value: BsonNumber, what: string): Whole {
+  const sum = toWhole(value);
+  if (sum === undefined) throw new TenantDayError(`the sum of ${what} is past 64 bits`);
+  return sum;
+}
+
+/** An integer type's value, or undefined for a double or a decimal. */
+function toWhole(value: BsonNumber): Whole | undefined {
+  if (value instanceof Int32) return value.value;
+  if (value instanceof Long) return whole(value.toBigInt());
+  return undefined;
+}
+
+/** In units of 10^-18; a sum without any decimal in it comes back as an integer. */
+function toCost(value: BsonNumber): bigint {
+  if (value instanceof Decimal128) {
+    const { coefficient, exponent, finite } = readDecimal128(value);
+    if (!finite) throw new TenantDayError("the sum of costs is not finite");
+    return scaled(coefficient, exponent);
+  }
+  const integer = toWhole(value);
+  if (integer === undefined) throw new TenantDayError("the sum of costs is a double");
+  return scaled(BigInt(integer), 0);
+}
+
+/**
+ * The keys of a group as text. A missing, null or empty one is `__unknown__`; one of another type is too, and makes
+ * all events of the group malformed. Only the user may be an id of another type than text.
+ */
+function decodeKeys(id: PackedGroup["_id"]): { keys: Keys; isMalformed: boolean } {
+  let isMalformed = false;
+  const keys = {} as Record<keyof Keys, string>;
+  for (const { name, key } of DIMENSIONS) {
+    const value = id[key];
+    const text = typeof value === "string" ? value : name === "user" ? idText(value) : undefined;
+    if (text === undefined && value !== null && value !== undefined) isMalformed = true;
+    keys[name] = text ? cleanKey(text) : UNKNOWN_KEY;
+  }
+  return { keys, isMalformed };
+}

@@ -1,0 +1,150 @@
+import { Long, type Document } from "mongodb";
+import { DIMENSIONS } from "../../usage/dimensions.ts";
+import type { FieldMap } from "../../usage/event.ts";
+import { MEASURE_MAX } from "../../usage/measures.ts";
+import { SCALE } from "../../usage/decimal.ts";
+import { idCandidates } from "./ids.ts";
+
+/** One tenant's events from `start` to before `end`, in milliseconds since the epoch. */
+export interface TenantRange {
+  readonly tenant: string;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** The index that every read of a tenant's range goes through, by key pattern, whatever its name. */
+export function tenantDateIndex(fields: FieldMap): Record<string, 1 | -1> {
+  return { [fields.tenant_id]: 1, [fields.created_at]: -1 };
+}
+
+/**
+ * The tenant in every type that its text can have, and the range. Arrays are kept out: an array matches when one of
+ * its elements does, so an event with an array of dates could count on two days. So is the deprecated symbol type,
+ * which compares equal to a string.
+ */
+export function matchRange({ tenant, start, end }: TenantRange, fields: FieldMap): Document {
+  const [only, ...others] = idCandidates(tenant);
+  const noArray = { $not: { $type: "array" } };
+  const noLookalike = { $not: { $type: ["array", "symbol"] } };
+  return {
+    [fields.tenant_id]:
+      others.length === 0 ? { $eq: only, ...noLookalike } : { $in: [only, ...others], ...noLookalike },
+    [fields.created_at]: { $gte: new Date(start), $lt: new Date(end), ...noArray },
+  };
+}
+
+/** What an event that is not plain adds to `n` beside its 1: the count of such events is n / 2^32. */
+export const ODD_EVENT = 2 ** 32;
+
+/**
+ * The fast pipeline: bare sums, with a proof for each group. An event is plain when all four measures are numbers
+ * from 0 to 10^12: two comparisons each, since the order of types puts null and NaN below every number in question
+ * and all else above. `n` counts events, and in its upper half those that are not plain, because a further
+ * accumulator costs about 10 % of the whole. Only where `n` is below 2^32 and no token sum is a double (a fraction
+ * somewhere) do the sums hold; elsewhere the strict pipeline has to judge.
+ *
+ * The groups come packed into one document a range: less to send and to parse than a document a group (762 ms
+ * against 1,046 ms for 30 days of 10,000 events and 1,950 groups).
+ */
+export function plainPipeline(range: TenantRange, fields: FieldMap): Document[] {
+  const { prompt_tokens, completion_tokens, total_tokens, cost } = paths(fields);
+  const isPlain = {
+    $and: [prompt_tokens, completion_tokens, total_tokens, cost].flatMap((path) => [
+      { $gte: [path, 0] },
+      { $lte: [path, MEASURE_MAX] },
+    ]),
+  };
+  return [
+    { $match: matchRange(range, fields) },
+    {
+      $group: {
+        _id: groupKey(fields),
+        n: { $sum: { $cond: [isPlain, 1, Long.fromNumber(ODD_EVENT + 1)] } },
+        prompt: { $sum: prompt_tokens },
+        completion: { $sum: completion_tokens },
+        tokens: { $sum: total_tokens },
+        cost: { $sum: roundedCost(cost) },
+      },
+    },
+    PACK,
+  ];
+}
+
+/**
+ * The strict pipeline: every value is judged. A missing or null measure is 0 (a missing total: prompt + completion),
+ * a bad one is 0 too and makes its event count, once, in `malformed`. `$cond` guards each conversion, so no value can
+ * make the server fail.
+ */
+export function strictPipeline(range: TenantRange, fields: FieldMap): Document[] {
+  const { prompt_tokens, completion_tokens, total_tokens, cost } = paths(fields);
+  const judged = ["prompt", "completion", "tokens", "cost"];
+  return [
+    { $match: matchRange(range, fields) },
+    {
+      $project: {
+        _id: 0,
+        ...groupKey(fields),
+        prompt: judge(prompt_tokens, 0, isToken(prompt_tokens), { $toLong: prompt_tokens }),
+        completion: judge(completion_tokens, 0, isToken(completion_tokens), { $toLong: completion_tokens }),
+        tokens: judge(total_tokens, MISSING_TOTAL, isToken(total_tokens), { $toLong: total_tokens }),
+        cost: judge(cost, 0, isInRange(cost), roundedCost(cost)),
+      },
+    },
+    {
+      $group: {
+        _id: Object.fromEntries(DIMENSIONS.map(({ key }) => [key, `$${key}`])),
+        n: { $sum: 1 },
+        prompt: { $sum: "$prompt" },
+        completion: { $sum: "$completion" },
+        tokens: {
+          $sum: {
+            $cond: [
+              { $eq: ["$tokens", MISSING_TOTAL] },
+              { $add: [{ $ifNull: ["$prompt", 0] }, { $ifNull: ["$completion", 0] }] },
+              "$tokens",
+            ],
+          },
+        },
+        cost: { $sum: "$cost" },
+        malformed: { $sum: { $cond: [{ $or: judged.map((name) => ({ $eq: [`$${name}`, null] })) }, 1, 0] } },
+      },
+    },
+    PACK,
+  ];
+}
+
+const PACK: Document = { $group: { _id: null, groups: { $push: "$$ROOT" } } };
+
+/** Stands for a total that the event does not have; no judged total is negative. */
+const MISSING_TOTAL = -1;
+
+function paths(fields: FieldMap): FieldMap {
+  return Object.fromEntries(Object.entries(fields).map(([field, name]) => [field, `$${name}`])) as FieldMap;
+}
+
+function groupKey(fields: FieldMap): Record<string, string> {
+  return Object.fromEntries(DIMENSIONS.map(({ key, field }) => [key, `$${fields[field]}`]));
+}
+
+/**
+ * The value, `missing` where the event has none, null where it is bad. Types are told by name: the order of types
+ * would put MinKey below null and so among the missing.
+ */
+function judge(path: string, missing: number, isGood: Document, value: Document): Document {
+  const isMissing = { $in: [{ $type: path }, ["missing", "null", "undefined"]] };
+  return { $cond: [isMissing, missing, { $cond: [isGood, value, null] }] };
+}
+
+/** NaN lies below every number in the servers' order, so the lower bound keeps it out. */
+function isInRange(path: string): Document {
+  return { $and: [{ $isNumber: path }, { $gte: [path, 0] }, { $lte: [path, MEASURE_MAX] }] };
+}
+
+function isToken(path: string): Document {
+  return { $cond: [isInRange(path), { $eq: [path, { $trunc: path }] }, false] };
+}
+
+/** A double becomes a decimal of 15 significant digits here; every cost is rounded half-even to 18 decimals. */
+function roundedCost(path: string): Document {
+  return { $round: [{ $convert: { input: path, to: "decimal", onError: null, onNull: null } }, SCALE] };
+}

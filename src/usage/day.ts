@@ -1,0 +1,77 @@
+import { Temporal } from "temporal-polyfill";
+
+/** A civil date in the reporting time zone, "YYYY-MM-DD". Text on purpose: a JS Date would carry a time and a zone. */
+export type Day = string;
+
+/** The half-open interval [start, end) of a day, in milliseconds since the epoch. */
+export interface DayBounds {
+  readonly start: number;
+  readonly end: number;
+}
+
+const SHAPE = /^\d{4}-\d{2}-\d{2}$/;
+
+/** The first day that counts; earlier ones are clock faults of a producer. */
+export const FIRST_DAY: Day = "2000-01-01";
+
+/** Is it a day that exists? "2026-02-30" and "2026-2-3" are not. */
+export function isDay(text: string): boolean {
+  if (!SHAPE.test(text)) return false;
+  try {
+    Temporal.PlainDate.from(text, { overflow: "reject" });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Is it an IANA time zone that this runtime knows? */
+export function isTimeZone(name: string): boolean {
+  try {
+    return Temporal.ZonedDateTime.from({ year: 2026, month: 1, day: 1, timeZone: name }).timeZoneId !== "";
+  } catch {
+    return false;
+  }
+}
+
+/** `count` days later, or earlier when negative. */
+export function addDays(day: Day, count: number): Day {
+  return Temporal.PlainDate.from(day).add({ days: count }).toString();
+}
+
+/** How many days lie from `from` to `to`, both included; 0 or less when `to` is before `from`. */
+export function countDays(from: Day, to: Day): number {
+  return Temporal.PlainDate.from(from).until(Temporal.PlainDate.from(to), { largestUnit: "day" }).days + 1;
+}
+
+/** Every day from `from` to `to`, both included, in order. */
+export function listDays(from: Day, to: Day): Day[] {
+  return Array.from({ length: Math.max(0, countDays(from, to)) }, (_, index) => addDays(from, index));
+}
+
+/** The day that an instant (milliseconds since the epoch) falls on in the time zone. */
+export function dayOf(instant: number, timeZone: string): Day {
+  return Temporal.Instant.fromEpochMilliseconds(instant).toZonedDateTimeISO(timeZone).toPlainDate().toString();
+}
+
+/**
+ * The bounds of a day, computed here and sent as literals, so that no server's time zone data decides a day. Where
+ * midnight does not exist, the day starts at the first instant that does; a day with a clock change has 23 or 25 hours.
+ */
+export function dayBounds(day: Day, timeZone: string): DayBounds {
+  return { start: startOf(day, timeZone), end: startOf(addDays(day, 1), timeZone) };
+}
+
+function startOf(day: Day, timeZone: string): number {
+  return Temporal.PlainDate.from(day).toZonedDateTime(timeZone).epochMilliseconds;
+}
+
+/** The earlier of two days. */
+export function earlierDay(a: Day, b: Day): Day {
+  return a < b ? a : b;
+}
+
+/** The later of two days. */
+export function laterDay(a: Day, b: Day): Day {
+  return a > b ? a : b;
+}

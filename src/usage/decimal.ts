@@ -1,0 +1,71 @@
+/**
+ * Exact numbers. Costs are integers of 10^-18 (`SCALE`), because every cost is rounded to 18 decimals before it is
+ * summed; token counts are whole numbers that stay JS numbers while that is exact and become bigints past 2^53.
+ */
+
+/** Decimals of a cost. */
+export const SCALE = 18;
+
+const UNIT = 10n ** BigInt(SCALE);
+const POWERS = Array.from({ length: 80 }, (_, exponent) => 10n ** BigInt(exponent));
+
+/** A whole number from 0 up, exact: a JS number up to 2^53 - 1, a bigint above. */
+export type Whole = number | bigint;
+
+/** Adds without losing a digit. */
+export function addWhole(a: Whole, b: Whole): Whole {
+  if (typeof a === "number" && typeof b === "number") {
+    const sum = a + b;
+    if (sum <= Number.MAX_SAFE_INTEGER) return sum;
+  }
+  return whole(BigInt(a) + BigInt(b));
+}
+
+/** The one representation of a value: what fits a JS number exactly is one. */
+export function whole(value: bigint): Whole {
+  return value <= BigInt(Number.MAX_SAFE_INTEGER) && value >= 0n ? Number(value) : value;
+}
+
+/** -1, 0 or 1. */
+export function compareWhole(a: Whole, b: Whole): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/**
+ * coefficient x 10^exponent as an integer of 10^-18. What comes here has at most 18 decimals already (the servers
+ * round each cost); more, with a rest that is not zero, is a fault and throws a RangeError.
+ */
+export function scaled(coefficient: bigint, exponent: number): bigint {
+  const shift = exponent + SCALE;
+  if (coefficient === 0n) return 0n;
+  if (shift >= 0) return coefficient * power(shift);
+  const divisor = power(-shift);
+  if (coefficient % divisor !== 0n) throw new RangeError(`a sum of costs has more than ${SCALE} decimals`);
+  return coefficient / divisor;
+}
+
+function power(exponent: number): bigint {
+  return POWERS[exponent] ?? 10n ** BigInt(exponent);
+}
+
+/** A cost as canonical decimal text: no exponent, no trailing zeros, no "-0"; 1500000000000000000n is "1.5". */
+export function formatCost(cost: bigint): string {
+  const integer = cost / UNIT;
+  const rest = cost % UNIT;
+  if (rest === 0n) return integer.toString();
+  const digits = rest.toString().padStart(SCALE, "0");
+  let end = SCALE;
+  while (digits.charCodeAt(end - 1) === 48) end--;
+  return `${integer}.${digits.slice(0, end)}`;
+}
+
+const DECIMAL = /^(-?)(\d+)(?:\.(\d+))?$/;
+
+/** Reads what PostgreSQL prints for a numeric (plain decimal text) as an integer of 10^-18. */
+export function parseCost(text: string): bigint {
+  const match = DECIMAL.exec(text);
+  if (!match) throw new RangeError(`not a plain decimal: ${text}`);
+  const fraction = match[3] ?? "";
+  const value = scaled(BigInt(`${match[2] ?? ""}${fraction}`), -fraction.length);
+  return match[1] === "-" ? -value : value;
+}

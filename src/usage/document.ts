@@ -1,0 +1,122 @@
+import { createHash } from "node:crypto";
+import { DIMENSIONS, type DimensionName } from "./dimensions.ts";
+import { compareKeys, OTHER_KEY } from "./keys.ts";
+import { compareSize, MEASURES, measureTexts } from "./measures.ts";
+import { foldSmallest, type FoldedKey, type Rollup, type RollupRow } from "./rollup.ts";
+
+/** What one row of the cache may hold at most. */
+export interface DocumentLimits {
+  /** keys in one folded document (`MAX_KEYS`) */
+  readonly maxKeys: number;
+  /** rows of the raw document (`MAX_RAW_ROWS`) */
+  readonly maxRawRows: number;
+  /** UTF-8 bytes of one document */
+  readonly maxBytes: number;
+}
+
+/** 16 MiB a document: the largest that a reader is asked to take. */
+export const MAX_DOCUMENT_BYTES = 16 * 1024 * 1024;
+
+/** The stored form of a rollup: JSON text for each document, and the hash that proves the row. */
+export interface Documents {
+  readonly raw: string;
+  readonly folded: Readonly<Record<DimensionName, string>>;
+  /** SHA-256, 32 bytes */
+  readonly contentHash: Buffer;
+}
+
+/** The version inside `raw_data` and of the hash's input. */
+const FORMAT_VERSION = 1;
+
+const RAW_COLUMNS = JSON.stringify([...DIMENSIONS, ...MEASURES].map(({ name }) => name));
+
+/**
+ * The hash covers what the row stores, not its JSON text, which JSONB reorders: the format version, the totals, the
+ * malformed count, each folded document and the raw rows (or how many were omitted), keys sorted by UTF-8 bytes,
+ * numbers canonical. NUL separates, as no key can hold it; the newline ends a record, and the counts keep records apart.
+ */
+export function toDocuments(rollup: Rollup, limits: DocumentLimits): Documents {
+  const hash = createHash("sha256");
+  hash.update(`${FORMAT_VERSION}\0${measureTexts(rollup.totals).join("\0")}\0${rollup.malformed}\n`);
+  const folded = Object.fromEntries(
+    DIMENSIONS.map(({ name }) => {
+      const document = foldedDocument(rollup.folded[name], limits);
+      hash.update(`${name}\0${document.count}\n${document.record}`);
+      return [name, document.json];
+    }),
+  ) as Record<DimensionName, string>;
+  const raw = rawDocument(rollup.rows, limits);
+  hash.update(raw.record);
+  return { raw: raw.json, folded, contentHash: hash.digest() };
+}
+
+interface Text {
+  readonly json: string;
+  /** what the hash sees of it */
+  readonly record: string;
+}
+
+function foldedDocument(keys: readonly FoldedKey[], limits: DocumentLimits): Text & { count: number } {
+  const bounded = keys.length > limits.maxKeys ? foldSmallest(keys, limits.maxKeys) : keys;
+  const document = writeFolded(bounded);
+  if (Buffer.byteLength(document.json) <= limits.maxBytes) return { ...document, count: bounded.length };
+  const fitting = foldSmallest(keys, fittingKeys(bounded, limits.maxBytes));
+  return { ...writeFolded(fitting), count: fitting.length };
+}
+
+const [REQUESTS, TOKENS, PROMPT, COMPLETION, COST] = MEASURES.map(({ json }) => JSON.stringify(json)) as [
+  string,
+  string,
+  string,
+  string,
+  string,
+];
+
+function writeFolded(keys: readonly FoldedKey[]): Text {
+  const json: string[] = [];
+  let record = "";
+  for (const { key, sums } of keys) {
+    const [requests, tokens, prompt, completion, cost] = measureTexts(sums);
+    json.push(
+      `${JSON.stringify(key)}:{${REQUESTS}:${requests},${TOKENS}:${tokens},${PROMPT}:${prompt},` +
+        `${COMPLETION}:${completion},${COST}:${cost}}`,
+    );
+    record += `${key}\0${requests}\0${tokens}\0${prompt}\0${completion}\0${cost}\n`;
+  }
+  return { json: `{${json.join(",")}}`, record };
+}
+
+/** How many of the largest keys fit into `maxBytes`, the remainder's own entry counted. */
+function fittingKeys(keys: readonly FoldedKey[], maxBytes: number): number {
+  const largestEntry = (key: FoldedKey) => Buffer.byteLength(writeFolded([key]).json);
+  const ranked = keys
+    .filter(({ key }) => key !== OTHER_KEY)
+    .sort((a, b) => compareSize(a.sums, b.sums) || compareKeys(a.key, b.key));
+  let bytes = 1_024; // braces, and the entry of the remainder at its longest
+  let count = 0;
+  for (const key of ranked) {
+    bytes += largestEntry(key);
+    if (bytes > maxBytes) break;
+    count++;
+  }
+  return count + 1;
+}
+
+function rawDocument(rows: readonly RollupRow[], limits: DocumentLimits): Text {
+  const head = `{"version":${FORMAT_VERSION},"columns":${RAW_COLUMNS},"rows":`;
+  if (rows.length <= limits.maxRawRows) {
+    const json: string[] = [];
+    let record = `raw\0${rows.length}\n`;
+    for (const { keys, sums } of rows) {
+      const [requests, tokens, prompt, completion, cost] = measureTexts(sums);
+      json.push(
+        `[${JSON.stringify(keys.user)},${JSON.stringify(keys.model)},${JSON.stringify(keys.provider)},` +
+          `${requests},${tokens},${prompt},${completion},${cost}]`,
+      );
+      record += `${keys.user}\0${keys.model}\0${keys.provider}\0${requests}\0${tokens}\0${prompt}\0${completion}\0${cost}\n`;
+    }
+    const text = `${head}[${json.join(",")}]}`;
+    if (Buffer.byteLength(text) <= limits.maxBytes) return { json: text, record };
+  }
+  return { json: `${head}null,"omitted":${rows.length}}`, record: `omitted\0${rows.length}\n` };
+}

@@ -1,0 +1,97 @@
+import { DIMENSIONS, type DimensionName, type Keys } from "./dimensions.ts";
+import { compareKeys, OTHER_KEY } from "./keys.ts";
+import { addMeasures, compareSize, noMeasures, type Measures } from "./measures.ts";
+import { addWhole, type Whole } from "./decimal.ts";
+
+/** Some events of a day that share their keys, as the server summed them. */
+export interface Group {
+  readonly keys: Keys;
+  readonly sums: Measures;
+  /** how many of `sums.requests` had a field that does not count */
+  readonly malformed: Whole;
+}
+
+/** The sums of one tenant-day at its finest grain and by each dimension; every list is sorted by UTF-8 bytes. */
+export interface Rollup {
+  readonly totals: Measures;
+  readonly malformed: Whole;
+  readonly rows: readonly RollupRow[];
+  readonly folded: Readonly<Record<DimensionName, readonly FoldedKey[]>>;
+}
+
+export interface RollupRow {
+  readonly keys: Keys;
+  readonly sums: Measures;
+}
+
+export interface FoldedKey {
+  readonly key: string;
+  readonly sums: Measures;
+}
+
+/**
+ * Adds up groups into a rollup. Groups may come in any order and in any number of parts (slices of a day), and the
+ * same keys may come again: the result is the same.
+ */
+export class RollupBuilder {
+  readonly #rows = new Map<string, RollupRow>();
+  readonly #folded = Object.fromEntries(DIMENSIONS.map(({ name }) => [name, new Map<string, Measures>()])) as Record<
+    DimensionName,
+    Map<string, Measures>
+  >;
+  readonly #totals = noMeasures();
+  #malformed: Whole = 0;
+
+  add(group: Group): void {
+    const { keys, sums } = group;
+    // NUL cannot occur in a key, so the joined text is as good as the tuple.
+    const id = `${keys.user}\0${keys.model}\0${keys.provider}`;
+    const row = this.#rows.get(id);
+    if (row) addMeasures(row.sums, sums);
+    else this.#rows.set(id, { keys, sums: { ...sums } });
+    for (const { name } of DIMENSIONS) {
+      const folded = this.#folded[name];
+      const sofar = folded.get(keys[name]);
+      if (sofar) addMeasures(sofar, sums);
+      else folded.set(keys[name], { ...sums });
+    }
+    addMeasures(this.#totals, sums);
+    this.#malformed = addWhole(this.#malformed, group.malformed);
+  }
+
+  build(): Rollup {
+    const rows = [...this.#rows.values()].sort(compareRows);
+    const folded = Object.fromEntries(
+      DIMENSIONS.map(({ name }) => [name, sortedKeys(this.#folded[name])]),
+    ) as unknown as Rollup["folded"];
+    return { totals: this.#totals, malformed: this.#malformed, rows, folded };
+  }
+}
+
+function sortedKeys(folded: ReadonlyMap<string, Measures>): FoldedKey[] {
+  return Array.from(folded, ([key, sums]) => ({ key, sums })).sort((a, b) => compareKeys(a.key, b.key));
+}
+
+function compareRows(a: RollupRow, b: RollupRow): number {
+  for (const { name } of DIMENSIONS) {
+    const order = compareKeys(a.keys[name], b.keys[name]);
+    if (order !== 0) return order;
+  }
+  return 0;
+}
+
+/**
+ * Keeps the `keep` largest keys (by cost, then tokens, then key bytes) and folds the rest, exactly, into
+ * `__other__`, which counts as one of them. A real key of that name merges into it.
+ */
+export function foldSmallest(keys: readonly FoldedKey[], keep: number): FoldedKey[] {
+  const ranked = keys
+    .filter(({ key }) => key !== OTHER_KEY)
+    .sort((a, b) => compareSize(a.sums, b.sums) || compareKeys(a.key, b.key));
+  const kept = ranked.slice(0, Math.max(0, keep - 1));
+  const other = noMeasures();
+  for (const { sums } of ranked.slice(kept.length)) addMeasures(other, sums);
+  const merged = keys.find(({ key }) => key === OTHER_KEY);
+  if (merged) addMeasures(other, merged.sums);
+  return [...kept, { key: OTHER_KEY, sums: other }].sort((a, b) => compareKeys(a.key, b.key));
+}
