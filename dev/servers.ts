@@ -49,13 +49,14 @@ export interface Options {
 
 /** Starts what is not named by MONGODB_URI, REDIS_URL and DATABASE_URL. All of it ends with this process, however. */
 export async function startServers(options: Options = {}): Promise<Servers> {
-  const { guard, run } = await beginRun(options);
+  const { guard, run } = await beginRun(options, false);
   try {
+    // The named ones first: an address that is wrong is not to be heard of after a minute of installing.
     const kinds = [mongodb, redis, postgres] as const;
-    const outcomes = await Promise.allSettled(kinds.map((kind) => startOne(kind, run)));
-    const failures = outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [outcome.reason as Error] : []));
-    if (failures.length > 0) throw together(failures);
-    const started = outcomes.flatMap((outcome) => (outcome.status === "fulfilled" ? [outcome.value] : []));
+    const named = await all(kinds.map((kind) => startNamed(kind)));
+    const started = await all(
+      kinds.map(async (kind, i) => report(kind, named[i] ?? (await firstThatWorks(kind, run)), run)),
+    );
     const [mongo, queue, database] = started as [Started, Started, Started];
     return {
       mongodbUri: stripMongoDatabase(mongo.running.uri),
@@ -83,7 +84,7 @@ export interface PrivateServer extends Running {
 }
 
 async function startPrivate(kind: ServerKind, options: Options): Promise<PrivateServer> {
-  const { guard, run } = await beginRun({ print: options.print ?? (() => undefined) });
+  const { guard, run } = await beginRun({ print: options.print ?? (() => undefined) }, true);
   try {
     const { running, source } = await firstThatWorks(kind, run);
     return Object.assign(running, { source, stop: () => guard.end() });
@@ -93,16 +94,28 @@ async function startPrivate(kind: ServerKind, options: Options): Promise<Private
   }
 }
 
-async function beginRun({ print = (line: string) => console.log(line) }: Options): Promise<{ guard: Guard; run: Run }> {
+async function beginRun(options: Options, durable: boolean): Promise<{ guard: Guard; run: Run }> {
   const guard = await Guard.start();
-  return { guard, run: { guard, print, engine: engineProbe(guard) } };
+  const print = options.print ?? ((line: string) => console.log(line));
+  return { guard, run: { guard, print, engine: engineProbe(guard), durable } };
 }
 
-async function startOne(kind: ServerKind, run: Run): Promise<Started> {
-  const named = process.env[kind.setting];
-  const started = named ? await fromSetting(kind, named) : await firstThatWorks(kind, run);
+async function startNamed(kind: ServerKind): Promise<Started | undefined> {
+  const uri = process.env[kind.setting];
+  return uri ? fromSetting(kind, uri) : undefined;
+}
+
+function report(kind: ServerKind, started: Started, run: Run): Started {
   run.print(`${kind.server}: ${started.source} in ${started.ms} ms (${started.because})`);
   return started;
+}
+
+/** All of them, or one error for all that failed. */
+async function all<T>(work: readonly Promise<T>[]): Promise<T[]> {
+  const outcomes = await Promise.allSettled(work);
+  const failures = outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [outcome.reason as Error] : []));
+  if (failures.length > 0) throw together(failures);
+  return outcomes.flatMap((outcome) => (outcome.status === "fulfilled" ? [outcome.value] : []));
 }
 
 /** One error for all, with what was tried and the command to run. */

@@ -1,11 +1,11 @@
 import { existsSync } from "node:fs";
-import { createServer } from "node:net";
 import { homedir } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type * as Testcontainers from "testcontainers";
 import type { Guard } from "./guard.ts";
-import { reason, Unavailable, type Running, type Source } from "./source.ts";
+import { freePort } from "./process.ts";
+import { reason, Unavailable, type Run, type Running, type Source } from "./source.ts";
 
 export interface Engine {
   readonly testcontainers: typeof Testcontainers;
@@ -61,7 +61,7 @@ function hasSignOfEngine(): boolean {
 export interface ContainerPlan {
   readonly image: { readonly setting: string; readonly name: string };
   readonly port: number;
-  readonly command?: readonly string[];
+  readonly command?: (run: Run) => readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   uri(host: string, port: number): string;
   ping(uri: string): Promise<void>;
@@ -76,7 +76,7 @@ export function inContainer(plan: ContainerPlan): Source {
       const engine = await run.engine();
       const name = image();
       if (!(await hasImage(engine, name))) run.print(`${name}: pulling the image`);
-      const running = await startContainer(engine, name, plan);
+      const running = await startContainer(run, name, plan);
       return { ...running, source: `container of ${name}` };
     },
   };
@@ -92,17 +92,18 @@ async function hasImage({ client }: Engine, name: string): Promise<boolean> {
     );
 }
 
-async function startContainer(engine: Engine, image: string, plan: ContainerPlan): Promise<Running> {
+async function startContainer(run: Run, image: string, plan: ContainerPlan): Promise<Running> {
+  const engine = await run.engine();
   const { GenericContainer, Wait } = engine.testcontainers;
   // A fixed port, since a mapped one changes with a restart.
-  const port = await freePort();
+  const port = await freePort("0.0.0.0");
   const container = new GenericContainer(image)
     .withExposedPorts({ container: plan.port, host: port })
     .withLabels({ ...engine.label })
     .withEnvironment({ ...plan.env })
     .withWaitStrategy(Wait.forListeningPorts())
     .withStartupTimeout(60_000);
-  if (plan.command) container.withCommand([...plan.command]);
+  if (plan.command) container.withCommand([...plan.command(run)]);
   const late = new AbortController();
   const started = await Promise.race([
     container.start(),
@@ -145,16 +146,4 @@ async function answers(plan: ContainerPlan, uri: string): Promise<void> {
       await sleep(50);
     }
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(0, resolve);
-  });
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === "string") throw new Error("no free port");
-  return address.port;
 }

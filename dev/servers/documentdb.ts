@@ -2,11 +2,10 @@ import { randomBytes } from "node:crypto";
 import { chown, mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import pg from "pg";
-import type { Guard } from "./guard.ts";
 import type { Recipe } from "./install.ts";
 import { isRoot, onPath, runServer } from "./process.ts";
-import { asFlags, INITDB, pingPostgres, THROW_AWAY, userOf } from "./postgres.ts";
-import { Unavailable, type Running } from "./source.ts";
+import { asFlags, INITDB, pingPostgres, throwAway, userOf } from "./postgres.ts";
+import { Unavailable, type Run, type Running } from "./source.ts";
 
 const BIN = "/usr/lib/postgresql/18/bin";
 /** Flags of `apt-get` in the folder: its release file may be past its date, and nothing there needs to survive a crash. */
@@ -26,6 +25,7 @@ exec chroot "$@"`;
 const NAMESPACE = ["--mount", "--propagation", "private"];
 /** For installs also a pid namespace: whatever they start ends with them. */
 const SANDBOX = [...NAMESPACE, "--pid", "--fork", "--kill-child", "--mount-proc"];
+const LET_FINISH = { stopSignal: "SIGCONT", graceMs: 2 * 60_000 } as const;
 
 /** A Debian sid with PostgreSQL 18 and the DocumentDB extension; its libraries are newer than those of the machine. */
 export const documentdbSystem: Recipe = {
@@ -37,12 +37,14 @@ export const documentdbSystem: Recipe = {
     if ((await onPath("debootstrap")) === undefined) {
       print("installing debootstrap");
       const add = "apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=120 debootstrap";
-      await run({ command: "/bin/sh", args: ["-c", `${add} || { apt-get update; ${add}; }`] }, 3 * 60_000);
+      const args = ["-c", `${add} || { apt-get update; ${add}; }`];
+      // This one works on the machine itself: cut off, it would leave the machine's package system half done.
+      await run({ command: "/bin/sh", args, ...LET_FINISH }, 3 * 60_000);
     }
     print("unpacking the base system (1 of 2)");
     const mirror = process.env["TALLYMAN_DEBIAN_MIRROR"];
     const base = ["debootstrap", "--variant=minbase", "sid", folder, ...(mirror === undefined ? [] : [mirror])];
-    await run({ command: "unshare", args: [...SANDBOX, ...base] }, 8 * 60_000);
+    await run({ command: "unshare", args: [...SANDBOX, ...base], stopSignal: "SIGKILL" }, 8 * 60_000);
     // No service is to be started in there.
     await writeFile(path.join(folder, "usr/sbin/policy-rc.d"), "#!/bin/sh\nexit 101\n", { mode: 0o755 });
     print("installing PostgreSQL 18 with DocumentDB (2 of 2)");
@@ -53,23 +55,30 @@ sed -ri 's/^#?create_main_cluster .*/create_main_cluster = false/' /etc/postgres
 ${APT} install postgresql-18-documentdb
 apt-get clean; rm -rf /var/lib/apt/lists/*`;
     const inside = ["/bin/sh", "-c", ENTER, "sh", folder, "", folder, "/bin/sh", "-c", script];
-    await run({ command: "unshare", args: [...SANDBOX, ...inside] }, 8 * 60_000);
+    await run({ command: "unshare", args: [...SANDBOX, ...inside], stopSignal: "SIGKILL" }, 8 * 60_000);
   },
 };
 
-/** Why the folder cannot be made or used here; undefined when it can. */
-export async function documentdbObstacle(): Promise<string | undefined> {
-  if (process.platform !== "linux") return "FerretDB's PostgreSQL needs Linux";
-  if (!isRoot()) return "FerretDB's PostgreSQL runs by chroot, which needs root";
+/** Throws when the folder cannot be made or used here. */
+export async function checkDocumentdb(): Promise<void> {
+  if (process.platform !== "linux") throw new Unavailable("FerretDB's PostgreSQL needs Linux");
+  if (!isRoot()) throw new Unavailable("FerretDB's PostgreSQL runs by chroot, which needs root", asRoot());
   for (const program of ["unshare", "chroot", "mount"]) {
-    if ((await onPath(program)) === undefined) return `no ${program} here`;
+    if ((await onPath(program)) === undefined) throw new Unavailable(`no ${program} here`);
   }
   const installer = (await onPath("debootstrap")) ?? (await onPath("apt-get"));
-  return installer === undefined ? "neither debootstrap nor apt-get here" : undefined;
+  if (installer === undefined) throw new Unavailable("neither debootstrap nor apt-get here");
+}
+
+function asRoot(): string {
+  const script = process.env["npm_lifecycle_event"];
+  const command = script === undefined ? process.argv.join(" ") : `npm run ${script}`;
+  return `sudo env "PATH=$PATH" ${command}`;
 }
 
 /** A private cluster of the installed folder, with the extension made. */
-export async function runDocumentdb(guard: Guard, root: string): Promise<Running> {
+export async function runDocumentdb(run: Run, root: string): Promise<Running> {
+  const { guard } = run;
   const owner = await userOf(path.join(root, "etc/passwd"), "postgres");
   if (owner === undefined) throw new Unavailable(`${root} has no user postgres`);
   const folder = path.join(guard.folder, `documentdb-${randomBytes(4).toString("hex")}`);
@@ -88,7 +97,7 @@ export async function runDocumentdb(guard: Guard, root: string): Promise<Running
   });
   await guard.run(inside("initdb", INITDB), 60_000);
   const settings = {
-    ...THROW_AWAY,
+    ...throwAway(run),
     shared_buffers: "512MB",
     listen_addresses: "127.0.0.1",
     unix_socket_directories: "",

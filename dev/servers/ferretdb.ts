@@ -1,11 +1,11 @@
 import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { access, mkdir } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
-import { documentdbObstacle, documentdbSystem, runDocumentdb } from "./documentdb.ts";
+import { checkDocumentdb, documentdbSystem, runDocumentdb } from "./documentdb.ts";
 import { cacheFolder, install, type Recipe } from "./install.ts";
-import { onPath, runServer } from "./process.ts";
+import { isExecutable, onPath, runServer } from "./process.ts";
 import { Unavailable, type Run, type Running } from "./source.ts";
 
 const VERSION = "v2.7.0";
@@ -29,10 +29,10 @@ export const ferretdbBinary: Recipe = {
  * side; what stands in their way is found before either begins.
  */
 export async function startFerretdb(run: Run, ping: (uri: string) => Promise<void>): Promise<Running> {
-  const obstacle = (await documentdbObstacle()) ?? (await goObstacle());
-  if (obstacle !== undefined) throw new Unavailable(obstacle);
+  await checkDocumentdb();
+  await checkGo();
   const [system, binary] = await Promise.all([install(documentdbSystem, run), install(ferretdbBinary, run)]);
-  const behind = await runDocumentdb(run.guard, system);
+  const behind = await runDocumentdb(run, system);
   const state = path.join(run.guard.folder, `ferretdb-${randomBytes(4).toString("hex")}`);
   await mkdir(state);
   const front = await runServer(run.guard, {
@@ -58,23 +58,20 @@ export async function startFerretdb(run: Run, ping: (uri: string) => Promise<voi
   return Object.assign(front, { stop, behind });
 }
 
-async function goObstacle(): Promise<string | undefined> {
-  const built = path.join(cacheFolder(), ferretdbBinary.name, ferretdbBinary.proof);
-  if (
-    await access(built).then(
-      () => true,
-      () => false,
-    )
-  )
-    return undefined;
+async function checkGo(): Promise<void> {
+  if (await isExecutable(path.join(cacheFolder(), ferretdbBinary.name, ferretdbBinary.proof))) return;
   const needed = `Go ${GO_NEEDED.join(".")} or newer`;
+  const arch = process.arch === "x64" ? "amd64" : process.arch;
+  const archive = `https://go.dev/dl/go${GO_NEEDED.join(".")}.0.linux-${arch}.tar.gz`;
+  const fix = `curl -fsSL ${archive} | tar -xz -C /usr/local && export PATH="/usr/local/go/bin:$PATH"`;
   const go = await onPath("go");
-  if (go === undefined) return `FerretDB is compiled with ${needed}, and there is no go on the PATH`;
+  if (go === undefined)
+    throw new Unavailable(`FerretDB is compiled with ${needed}, and there is no go on the PATH`, fix);
   const { stdout } = await promisify(execFile)(go, ["env", "GOVERSION"], {
     env: { ...process.env, GOTOOLCHAIN: "local" },
     timeout: 10_000,
   });
   const [major = 0, minor = 0] = (/^go(\d+)\.(\d+)/.exec(stdout)?.slice(1) ?? []).map(Number);
   const enough = major > GO_NEEDED[0] || (major === GO_NEEDED[0] && minor >= GO_NEEDED[1]);
-  return enough ? undefined : `FerretDB is compiled with ${needed}, and ${go} is ${stdout.trim()}`;
+  if (!enough) throw new Unavailable(`FerretDB is compiled with ${needed}, and ${go} is ${stdout.trim()}`, fix);
 }

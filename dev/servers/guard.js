@@ -28,7 +28,14 @@ process.on("SIGHUP", () => {});
 process.on("SIGTERM", () => void end());
 process.on("disconnect", () => void end());
 process.on("message", (message) => void answer(message));
-process.send?.({ ready: true });
+// Whatever goes wrong in here, the servers must not outlive it.
+process.on("uncaughtException", () => void end());
+tell({ ready: true });
+
+/** To a parent that may be gone: then the failure is not news, the closing of the channel says it. */
+function tell(message) {
+  if (process.connected) process.send(message, () => {});
+}
 
 async function answer(message) {
   const reply = { seq: message.seq };
@@ -37,7 +44,7 @@ async function answer(message) {
   } catch (error) {
     reply.error = error instanceof Error ? error.message : String(error);
   }
-  if (process.connected) process.send(reply);
+  tell(reply);
 }
 
 async function handle(message) {
@@ -87,7 +94,10 @@ async function start(id, spec) {
     entry.exited = new Promise((resolve) => {
       child.once("exit", (code, signal) => {
         entry.gone = true;
-        if (process.connected) process.send({ exit: id, code, signal });
+        children.delete(id);
+        // Now, while the group's number cannot have been given to another one yet.
+        if (spec.group) sendGroup(entry, "SIGKILL");
+        tell({ exit: id, code, signal });
         resolve();
       });
     });
@@ -95,7 +105,7 @@ async function start(id, spec) {
       child.once("spawn", resolve);
       child.once("error", reject);
     });
-    children.set(id, entry);
+    if (!entry.gone) children.set(id, entry);
     if (ending) await stop(id);
     return child.pid;
   } finally {
@@ -112,8 +122,6 @@ async function stop(id, signal) {
     send(entry, "SIGKILL");
     await endsWithin(entry, 5_000);
   }
-  if (entry.spec.group) sendGroup(entry, "SIGKILL");
-  if (entry.gone) children.delete(id);
 }
 
 function send(entry, signal) {

@@ -62,6 +62,7 @@ export class Guard {
     const id = randomBytes(4).toString("hex");
     this.folder = path.join(tmpdir(), `tallyman-run-${pidNamespace()}-${pid}-${id}`);
     child.on("message", (message) => this.#receive(message as Answer | Exit));
+    child.on("error", () => undefined);
     child.once("exit", () => this.#lost());
   }
 
@@ -144,8 +145,8 @@ export class Guard {
 
   async #end(): Promise<void> {
     const { left } = await this.#ask({ op: "end" });
-    this.#ended = Promise.resolve();
     const gone = new Promise((resolve) => this.#child.once("exit", resolve));
+    this.#child.ref();
     this.#child.disconnect();
     await gone;
     if (left && left.length > 0) throw new Error(`not everything could be cleaned up: ${left.join("; ")}`);
@@ -160,7 +161,9 @@ export class Guard {
       }
       this.#pending.set(seq, { resolve, reject });
       this.#keepAlive();
-      this.#child.send({ ...message, seq });
+      this.#child.send({ ...message, seq }, (error) => {
+        if (error) reject(error);
+      });
     });
   }
 

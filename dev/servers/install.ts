@@ -24,7 +24,7 @@ export interface Recipe {
 export interface InstallTools {
   readonly log: string;
   readonly print: (line: string) => void;
-  readonly run: (spec: Pick<ProcessSpec, "command" | "args" | "env" | "cwd">, deadlineMs: number) => Promise<void>;
+  readonly run: (spec: Omit<ProcessSpec, "log" | "group">, deadlineMs: number) => Promise<void>;
 }
 
 const MARKER = ".complete";

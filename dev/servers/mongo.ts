@@ -48,11 +48,7 @@ export const mongodb: ServerKind = {
     },
   ],
   fix: () =>
-    process.platform === "darwin"
-      ? "brew install mongodb/brew/mongodb-community"
-      : process.getuid?.() === 0
-        ? "apt-get update && apt-get install -y golang debootstrap"
-        : "sudo systemctl start docker",
+    process.platform === "darwin" ? "brew install mongodb/brew/mongodb-community" : "sudo systemctl start docker",
 };
 
 const DOWNLOAD_MS = 5 * 60_000;

@@ -8,16 +8,19 @@ import { inContainer } from "./docker.ts";
 import { isExecutable, isRoot, onPath, runServer } from "./process.ts";
 import { Unavailable, type Run, type Running, type ServerKind } from "./source.ts";
 
-/** For data that is thrown away: nothing waits for the disk. */
-export const THROW_AWAY = {
+/**
+ * For data that is thrown away: nothing waits for the disk. With asynchronous commits a killed server loses the last
+ * ones, which a fault test would take for a fault.
+ */
+export const throwAway = ({ durable }: Pick<Run, "durable">) => ({
   fsync: "off",
-  synchronous_commit: "off",
+  synchronous_commit: durable ? "on" : "off",
   full_page_writes: "off",
   shared_buffers: "256MB",
   max_connections: "200",
   max_wal_size: "4GB",
   jit: "off",
-} as const;
+});
 
 export const asFlags = (settings: Readonly<Record<string, string>>): string[] =>
   Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
@@ -34,7 +37,7 @@ export const postgres: ServerKind = {
       image: { setting: "TALLYMAN_POSTGRES_IMAGE", name: "postgres:18" },
       port: 5432,
       env: { POSTGRES_HOST_AUTH_METHOD: "trust" },
-      command: ["postgres", ...asFlags(THROW_AWAY)],
+      command: (run) => ["postgres", ...asFlags(throwAway(run))],
       uri: (host, port) => `postgres://postgres@${host}:${port}/postgres`,
       ping: pingPostgres,
     }),
@@ -58,7 +61,7 @@ export const postgres: ServerKind = {
       },
     },
   ],
-  fix: () => "npm install",
+  fix: () => (process.platform === "darwin" ? "brew install postgresql@18" : "sudo apt-get install -y postgresql"),
 };
 
 async function systemBinaries(): Promise<string | undefined> {
@@ -100,7 +103,7 @@ async function runPostgres(run: Run, bin: string): Promise<Running> {
   const as = { ...owner, cwd: folder, env: { LC_ALL: "C" }, log };
   const data = path.join(folder, "data");
   await guard.run({ ...as, command: path.join(usable, "initdb"), args: ["-D", data, ...INITDB] }, 60_000);
-  const settings = { ...THROW_AWAY, listen_addresses: "127.0.0.1", unix_socket_directories: "" };
+  const settings = { ...throwAway(run), listen_addresses: "127.0.0.1", unix_socket_directories: "" };
   return runServer(guard, {
     title: "postgres",
     log,

@@ -63,7 +63,16 @@ function managed(
   let current = first;
   const halt = async (signal?: NodeJS.Signals) => current.stop(signal);
   const resume = async () => {
-    if (current.hasExited()) current = await bringUp(guard, plan, port);
+    const deadline = Date.now() + 10_000;
+    while (current.hasExited()) {
+      try {
+        current = await bringUp(guard, plan, port);
+      } catch (error) {
+        // After a crash its own children may still be leaving: PostgreSQL refuses to start until they have.
+        if (Date.now() > deadline) throw error;
+        await sleep(50);
+      }
+    }
   };
   return {
     uri: plan.uri(port),
@@ -83,11 +92,11 @@ function managed(
   };
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(host = "127.0.0.1"): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
-    server.listen(0, "127.0.0.1", resolve);
+    server.listen(0, host, resolve);
   });
   const address = server.address();
   await new Promise((resolve) => server.close(resolve));

@@ -18,7 +18,7 @@ export const redis: ServerKind = {
     inContainer({
       image: { setting: "TALLYMAN_REDIS_IMAGE", name: "redis:8" },
       port: 6379,
-      command: ["redis-server", ...SETTINGS, "--bind", "0.0.0.0", "--protected-mode", "no"],
+      command: () => ["redis-server", ...SETTINGS, "--bind", "0.0.0.0", "--protected-mode", "no"],
       uri: (host, port) => `redis://${host}:${port}`,
       ping,
     }),

@@ -26,6 +26,8 @@ export interface Run {
   readonly print: (line: string) => void;
   /** one probe, shared by the three servers */
   readonly engine: EngineProbe;
+  /** what was committed is to be there after a crash of the server: for fault tests; the rest of a run goes faster */
+  readonly durable: boolean;
 }
 
 /** One way to get a server. `start` throws with the reason when this way is not open. */
@@ -42,13 +44,20 @@ export interface ServerKind {
   /** resolves when the server at this address answers */
   ping(uri: string): Promise<void>;
   readonly sources: readonly Source[];
-  /** the one command that makes the first way work on this machine */
+  /** the one command that opens a way on this machine, unless the last source knows a better one */
   fix(): string;
 }
 
 /** A source is not open here, for a reason that is no fault. */
 export class Unavailable extends Error {
   override readonly name = "Unavailable";
+  /** the command that would open it */
+  readonly fix: string | undefined;
+
+  constructor(message: string, fix?: string) {
+    super(message);
+    this.fix = fix;
+  }
 }
 
 export interface Started {
@@ -105,6 +114,7 @@ export async function fromSetting(kind: ServerKind, uri: string): Promise<Starte
 export async function firstThatWorks(kind: ServerKind, run: Run): Promise<Started> {
   const begun = performance.now();
   const tried: string[] = [];
+  let fix = kind.fix();
   for (const source of kind.sources) {
     try {
       const running = await source.start(run);
@@ -112,9 +122,10 @@ export async function firstThatWorks(kind: ServerKind, run: Run): Promise<Starte
       return { running, source: running.source, because, ms: Math.round(performance.now() - begun) };
     } catch (error) {
       tried.push(`${source.name}: ${reason(error)}`);
+      if (error instanceof Unavailable && error.fix !== undefined) fix = error.fix;
     }
   }
-  throw new NoSourceError(kind.server, tried, kind.fix());
+  throw new NoSourceError(kind.server, tried, fix);
 }
 
 /** An error as half a line. */
