@@ -213,7 +213,7 @@ export class Session {
     let delay = 100;
     let told = "";
     while (!signal.aborted) {
-      const [row] = await this.query<{ locked: boolean }>(`SELECT true AS locked`);
+      const [row] = await this.query<{ locked: boolean }>(`SELECT pg_try_advisory_lock(${LOCK_KEY}) AS locked`);
       if (row?.locked === true) {
         this.#lost = false;
         return true;
