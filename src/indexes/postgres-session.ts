@@ -233,8 +233,8 @@ export class Session {
 }
 
 function describe(state: BuildState | undefined): string {
-  if (!state) return "building";
-  const phase = state.phase ?? (state.waits ? "waiting for a lock" : "building");
+  if (!state) return "running";
+  const phase = state.phase ?? (state.waits ? "waiting for a lock" : "running");
   const percent = state.percent === null ? "" : ` ${state.percent}%`;
   return `${phase}${percent}${state.waits && state.blockers ? `, behind ${state.blockers}` : ""}`;
 }

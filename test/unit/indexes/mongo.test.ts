@@ -1,0 +1,90 @@
+/** What differs on a server that builds online, which the integration servers need not be: a stub answers as it would. */
+import { type Db, MongoServerError } from "mongodb";
+import { expect, test } from "vitest";
+import { mongoEngine } from "../../../src/indexes/mongo.ts";
+
+type Command = Record<string, unknown>;
+
+function stub(answers: { building?: boolean; createIndexes?: () => Promise<unknown>; ferretdb?: boolean }) {
+  const sent: Command[] = [];
+  const list = (items: unknown[]) => ({ toArray: () => Promise.resolve(items) });
+  const db = {
+    command(command: Command) {
+      sent.push(command);
+      if ("buildInfo" in command) return Promise.resolve(answers.ferretdb ? { ferretdb: {} } : { version: "8.0.0" });
+      if ("createIndexes" in command) return answers.createIndexes?.() ?? Promise.resolve({ ok: 1 });
+      return Promise.resolve({ ok: 1 });
+    },
+    listCollections: () => list([{ name: "events", type: "collection", options: {} }]),
+    collection: () => ({
+      listIndexes: () => list([{ name: "_id_", key: { _id: 1 } }, { name: "one", key: { a: 1 } }]), // prettier-ignore
+      aggregate: () => list([{ name: "one", building: answers.building }]),
+      findOne: () => Promise.resolve({ _id: 1 }),
+    }),
+  };
+  return { db: db as unknown as Db, sent };
+}
+
+const engineOf = (db: Db, signal = new AbortController().signal) =>
+  mongoEngine({
+    db,
+    signal,
+    allowBlocking: false,
+    maxBuildMs: 60_000,
+    maxWaitMs: 60_000,
+    onProgress: () => undefined,
+    indexes: { events: [{ name: "one", why: "test", keys: [["a", 1]] }] },
+  });
+
+test("a build under way looks finished in the list; the statistics tell", async () => {
+  const building = await (await engineOf(stub({ building: true }).db)).observe("events");
+  expect(building.actual.find(({ name }) => name === "one")).toMatchObject({ building: true });
+  const finished = await (await engineOf(stub({}).db)).observe("events");
+  expect(finished.actual.find(({ name }) => name === "one")).toMatchObject({ building: false });
+});
+
+test("a build is one command of one index, without a time limit that would abort it", async () => {
+  const { db, sent } = stub({});
+  const engine = await engineOf(db);
+  expect(await engine.refusal("events")).toBeUndefined();
+  await engine.create("events", "one");
+  expect(sent[1]).toMatchObject({ createIndexes: "events", indexes: [{ name: "one", key: new Map([["a", 1]]) }] });
+  expect(sent[1]).not.toHaveProperty("maxTimeMS");
+});
+
+test("a cancelled build is ended by dropping its index; a blocking server's is waited for", async () => {
+  for (const ferretdb of [false, true]) {
+    const stop = new AbortController();
+    let end: (error?: Error) => void = () => undefined;
+    const { db, sent } = stub({
+      ferretdb,
+      createIndexes: () =>
+        new Promise((resolve, reject) => {
+          end = (error) => (error ? reject(error) : resolve({ ok: 1 }));
+        }),
+    });
+    const engine = await engineOf(db, stop.signal);
+    const building = engine.create("events", "one");
+    building.catch(() => undefined);
+    stop.abort();
+    await new Promise((resolve) => setImmediate(resolve));
+    const drops = sent.filter((command) => "dropIndexes" in command);
+    if (ferretdb) {
+      expect(drops).toEqual([]);
+      end();
+      await expect(building).resolves.toBeUndefined();
+    } else {
+      expect(drops).toEqual([{ dropIndexes: "events", index: "one" }]);
+      end(new MongoServerError({ message: "Index build aborted", code: 276 }));
+      await expect(building).rejects.toThrow("cancelled");
+    }
+  }
+});
+
+test("errors: a conflict asks for a fresh look, a stepdown for another try, bad data for neither", async () => {
+  const engine = await engineOf(stub({}).db);
+  const verdict = (code: number) => engine.judge(new MongoServerError({ message: "x", code }));
+  expect(await Promise.all([85, 86, 10107, 276, 11000, 67].map(verdict))).toEqual(
+    ["again", "again", "retry", "retry", "fail", "fail"], // prettier-ignore
+  );
+});
