@@ -87,7 +87,10 @@ export async function ensureIndexes(options: EnsureOptions): Promise<EnsureRepor
       for (const { target, name } of inOrder(engine)) {
         const started = now();
         // Without its connection the lock is gone, and another run may be at work.
-        if (session.lost && !signal.aborted) await session.reopen();
+        if (session.lost && !signal.aborted) {
+          await session.reopen();
+          seen.clear();
+        }
         const outcome: Outcome = signal.aborted
           ? { action: "failed", detail: "not started: cancelled" }
           : await ensureOne(engine, target, name, signal, seen);
@@ -123,6 +126,7 @@ async function ensureOne(
 
   let action: EnsureEntry["action"] = "present";
   let attempts = 0;
+  let touched = false;
   for (let looks = 0; looks < MAX_LOOKS; looks += 1) {
     try {
       const view = await engine.observe(target);
@@ -135,11 +139,13 @@ async function ensureOne(
         await engine.waitForBuild(target, name);
         if (decision.state === "building" && action === "present") action = "adopted";
       } else if (decision.state === "invalid") {
+        touched = true;
         await engine.dropInvalid(target, name);
         action = action === "created" ? "created" : "repaired";
       } else {
         const refusal = await engine.refusal(target);
         if (refusal !== undefined) return { action: "refused", detail: refusal };
+        touched = true;
         await engine.create(target, name);
         if (action !== "repaired") action = "created";
       }
@@ -148,7 +154,7 @@ async function ensureOne(
       const verdict = await engine.judge(error);
       attempts += 1;
       if (signal.aborted || verdict === "fail" || attempts >= MAX_ATTEMPTS) {
-        const left = await clearUp(engine, target, name);
+        const left = touched ? await clearUp(engine, target, name) : undefined;
         const reason = signal.aborted ? "cancelled" : messageOf(error);
         return { action: "failed", detail: left === undefined ? reason : `${reason}; ${left}` };
       }
@@ -180,7 +186,7 @@ function conclude({ unusable, actual, declared, rules }: Observation, name: stri
   return decision;
 }
 
-/** After a failure: an invalid index costs every write, and a unique one goes on refusing rows. Answers what stays. */
+/** After a failed change: an invalid index costs every write, and a unique one goes on refusing rows. Answers what stays. */
 async function clearUp(engine: Engine, target: string, name: string): Promise<string | undefined> {
   try {
     const decision = conclude(await engine.observe(target), name);

@@ -6,6 +6,7 @@
 import { hostname } from "node:os";
 import pg from "pg";
 import { LockedError, UnreachableError, UsageError } from "../errors.ts";
+import { BUILD_STATE, type BuildState, describe } from "./postgres-progress.ts";
 import { type EngineOptions, messageOf, pause } from "./engine.ts";
 
 /**
@@ -21,13 +22,6 @@ const REOPEN_LAST_MS = 8000;
 export interface SessionOptions extends EngineOptions {
   readonly databaseUrl: string;
   readonly lockWaitMs: number;
-}
-
-interface BuildState {
-  readonly phase: string | null;
-  readonly waits: boolean;
-  readonly blockers: string | null;
-  readonly percent: string | null;
 }
 
 export class Session {
@@ -232,13 +226,6 @@ export class Session {
   }
 }
 
-function describe(state: BuildState | undefined): string {
-  if (!state) return "running";
-  const phase = state.phase ?? (state.waits ? "waiting for a lock" : "running");
-  const percent = state.percent === null ? "" : ` ${state.percent}%`;
-  return `${phase}${percent}${state.waits && state.blockers ? `, behind ${state.blockers}` : ""}`;
-}
-
 function connectError(error: unknown): Error {
   const code = (error as { code?: unknown }).code;
   const refused = typeof code === "string" && (code.startsWith("28") || code === "3D000");
@@ -252,14 +239,3 @@ const LOCK_HOLDER = `
    WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
      AND (l.classid::bigint << 32) | l.objid::bigint = ${LOCK_KEY}`;
-
-const BUILD_STATE = `
-  SELECT p.phase, coalesce(a.wait_event_type = 'Lock', false) AS waits,
-         (SELECT string_agg('pid ' || b.pid || coalesce(' (' || nullif(b.application_name, '') || ')', '')
-                   || ' in transaction for ' || date_trunc('second', now() - b.xact_start)::text, ', ')
-            FROM pg_stat_activity b WHERE b.pid = ANY (pg_blocking_pids(a.pid))) AS blockers,
-         (CASE WHEN p.blocks_total > 0 THEN 100 * p.blocks_done / p.blocks_total
-               WHEN p.tuples_total > 0 THEN 100 * p.tuples_done / p.tuples_total
-               WHEN p.lockers_total > 0 THEN 100 * p.lockers_done / p.lockers_total END)::text AS percent
-    FROM pg_stat_activity a LEFT JOIN pg_stat_progress_create_index p USING (pid)
-   WHERE a.pid = $1`;
