@@ -1,0 +1,173 @@
+import { DIMENSIONS } from "../../usage/dimensions.ts";
+import type { DayState, Stamp } from "../../usage/classify.ts";
+import type { Documents } from "../../usage/document.ts";
+import { formatCost, type Whole } from "../../usage/decimal.ts";
+import { MEASURES, type Measures } from "../../usage/measures.ts";
+import type { Day } from "../../usage/day.ts";
+import { jsonbArray } from "./binary-array.ts";
+import type { Connection } from "./pool.ts";
+import { stampSql } from "./stamp.ts";
+
+/** The key of a row. */
+export interface TenantDay {
+  readonly tenant: string;
+  readonly date: Day;
+}
+
+/** One tenant-day, ready to be stored. */
+export interface CacheRow extends TenantDay {
+  readonly documents: Documents;
+  readonly totals: Measures;
+  readonly malformed: Whole;
+  readonly readAt: Stamp;
+  readonly state: DayState;
+}
+
+/** What the write needs to know of a row that is there. */
+export interface StoredRow extends TenantDay {
+  readonly readAt: Stamp;
+  readonly contentHash: Buffer;
+  readonly sourceEvents: bigint;
+  readonly requests: string;
+  readonly tokens: string;
+  readonly cost: string;
+}
+
+/** A row that was written, with what stood there before (undefined for a first write). */
+export interface Change {
+  readonly row: CacheRow;
+  readonly revision: number;
+  readonly before: StoredRow | undefined;
+}
+
+/** One text for a key, to look it up by: NUL occurs in no tenant. */
+export function dayKey({ tenant, date }: TenantDay): string {
+  return `${tenant}\0${date}`;
+}
+
+/** The rule that protects a row, as classify() has it, once more inside the statement. */
+const MAY_REPLACE = "(c.read_at <= EXCLUDED.read_at OR c.read_at > clock_timestamp() + interval '5 minutes')";
+
+/** Locks the rows that exist among `days`, in key order, and returns them with the clock of the primary. */
+export async function lockRows(
+  connection: Connection,
+  days: readonly TenantDay[],
+): Promise<{ rows: Map<string, StoredRow>; now: Stamp }> {
+  const { rows } = await connection.query<StoredRow & { sourceEvents: string }>(
+    `SELECT c.tenant_id AS tenant, c.date, ${stampSql("c.read_at")} AS "readAt", c.content_hash AS "contentHash",
+            c.source_events AS "sourceEvents", c.total_requests AS requests, c.total_tokens AS tokens,
+            c.total_cost::text AS cost
+       FROM daily_usage_cache c
+       JOIN unnest($1::text[], $2::date[]) AS k (tenant_id, date) ON c.tenant_id = k.tenant_id AND c.date = k.date
+      ORDER BY c.tenant_id, c.date
+        FOR UPDATE OF c`,
+    keyArrays(days),
+  );
+  const clock = await connection.query<{ now: Stamp }>(`SELECT ${stampSql("clock_timestamp()")} AS now`);
+  const stored = rows.map((row) => ({ ...row, sourceEvents: BigInt(row.sourceEvents) }));
+  return { rows: new Map(stored.map((row) => [dayKey(row), row])), now: clock.rows[0]?.now as Stamp };
+}
+
+/**
+ * Inserts or replaces whole rows in one statement. Rows that a newer read has written meanwhile stay as they are and
+ * are missing from the answer.
+ *
+ * @returns the new revision of each row written, by dayKey
+ */
+export async function upsertRows(connection: Connection, rows: readonly CacheRow[]): Promise<Map<string, number>> {
+  if (rows.length === 0) return new Map();
+  const sets = [...UPSERT_COLUMNS.map((column) => `${column} = EXCLUDED.${column}`), "revision = c.revision + 1"];
+  const { rows: written } = await connection.query<TenantDay & { revision: number }>(
+    `INSERT INTO daily_usage_cache AS c (tenant_id, date, ${UPSERT_COLUMNS.join(", ")}, revision)
+     SELECT u.tenant_id, u.date, u.raw_data, ${DIMENSIONS.map(({ column }) => `u.${column}`).join(", ")},
+            ${MEASURES.map(({ column }) => `u.${column}`).join(", ")}, u.total_requests, u.malformed_events,
+            u.content_hash, u.state, u.read_at, clock_timestamp(), 1
+       FROM unnest($1::text[], $2::date[], $3::jsonb[], $4::jsonb[], $5::jsonb[], $6::jsonb[], $7::bigint[],
+                   $8::bigint[], $9::bigint[], $10::bigint[], $11::numeric[], $12::bigint[], $13::bytea[],
+                   $14::text[], $15::timestamptz[])
+         AS u (tenant_id, date, raw_data, ${DIMENSIONS.map(({ column }) => column).join(", ")},
+               ${MEASURES.map(({ column }) => column).join(", ")}, malformed_events, content_hash, state, read_at)
+      ORDER BY u.tenant_id COLLATE "C", u.date
+     ON CONFLICT (tenant_id, date) DO UPDATE SET ${sets.join(", ")}
+      WHERE ${MAY_REPLACE}
+     RETURNING c.tenant_id AS tenant, c.date, c.revision`,
+    [
+      ...keyArrays(rows),
+      jsonbArray(rows.map(({ documents }) => documents.raw)),
+      ...DIMENSIONS.map(({ name }) => jsonbArray(rows.map(({ documents }) => documents.folded[name]))),
+      ...MEASURES.map(({ name }) => rows.map(({ totals }) => measureText(totals, name))),
+      rows.map(({ malformed }) => `${malformed}`),
+      rows.map(({ documents }) => documents.contentHash),
+      rows.map(({ state }) => state),
+      rows.map(({ readAt }) => readAt),
+    ],
+  );
+  return new Map(written.map((row) => [dayKey(row), row.revision]));
+}
+
+const UPSERT_COLUMNS = [
+  "raw_data",
+  ...DIMENSIONS.map(({ column }) => column),
+  ...MEASURES.map(({ column }) => column),
+  "source_events",
+  "malformed_events",
+  "content_hash",
+  "state",
+  "read_at",
+  "cached_at",
+];
+
+/** Moves the read stamp and the state of rows whose content stands. @returns how many rows it moved */
+export async function touchRows(connection: Connection, rows: readonly CacheRow[]): Promise<number> {
+  if (rows.length === 0) return 0;
+  const { rowCount } = await connection.query(
+    `UPDATE daily_usage_cache c SET read_at = EXCLUDED.read_at, state = EXCLUDED.state
+       FROM unnest($1::text[], $2::date[], $3::bytea[], $4::text[], $5::timestamptz[])
+         AS EXCLUDED (tenant_id, date, content_hash, state, read_at)
+      WHERE c.tenant_id = EXCLUDED.tenant_id AND c.date = EXCLUDED.date
+        AND c.content_hash = EXCLUDED.content_hash AND ${MAY_REPLACE}`,
+    [
+      ...keyArrays(rows),
+      rows.map(({ documents }) => documents.contentHash),
+      rows.map(({ state }) => state),
+      rows.map(({ readAt }) => readAt),
+    ],
+  );
+  return rowCount ?? 0;
+}
+
+/** "tallyman" in ASCII, so that a DBA who looks at pg_locks sees a number of ours. */
+const CHANGE_LOCK = 0x74616c6c;
+
+/**
+ * Records changes for readers that page by id. Under a lock held to the commit, so that the order of ids is the
+ * order of commits; so it must be the last statement that can wait.
+ */
+export async function recordChanges(connection: Connection, runId: string, changes: readonly Change[]): Promise<void> {
+  if (changes.length === 0) return;
+  await connection.query("SELECT pg_advisory_xact_lock($1, 0)", [CHANGE_LOCK]);
+  await connection.query(
+    `INSERT INTO usage_change (run_id, tenant_id, date, revision, old_requests, old_tokens, old_cost,
+                               new_requests, new_tokens, new_cost)
+     SELECT $1, u.* FROM unnest($2::text[], $3::date[], $4::int[], $5::bigint[], $6::bigint[], $7::numeric[],
+                                $8::bigint[], $9::bigint[], $10::numeric[]) AS u`,
+    [
+      runId,
+      ...keyArrays(changes.map(({ row }) => row)),
+      changes.map(({ revision }) => revision),
+      changes.map(({ before }) => before?.requests ?? null),
+      changes.map(({ before }) => before?.tokens ?? null),
+      changes.map(({ before }) => before?.cost ?? null),
+      ...(["requests", "tokens", "cost"] as const).map((name) => changes.map(({ row }) => measureText(row.totals, name))),
+    ],
+  );
+  await connection.query("SELECT pg_notify('daily_usage_cache', '')");
+}
+
+function keyArrays(days: readonly TenantDay[]): [string[], string[]] {
+  return [days.map(({ tenant }) => tenant), days.map(({ date }) => date)];
+}
+
+function measureText(sums: Measures, name: keyof Measures): string {
+  return name === "cost" ? formatCost(sums.cost) : `${sums[name]}`;
+}

@@ -1,0 +1,118 @@
+import pg from "pg";
+import { LockedError } from "../../errors.ts";
+import { connectionOptions, postgresError } from "./pool.ts";
+
+/** Which slots a read may take: bulk work leaves slot 1 to the nightly rebuild and the refresh. */
+export type Lane = "fresh" | "bulk";
+
+const SLOT_CLASS = 0x74616c6d;
+const POLL_MS = { first: 10, most: 250 };
+
+/**
+ * The locks that one process holds for its whole life, on one dedicated connection: its death, however it comes,
+ * frees them all. Hence no transaction pooler in front of PostgreSQL. When the connection is lost, `lost` aborts and
+ * with it every read under a slot, because another process may hold the same slot by then.
+ *
+ * Slots are session advisory locks 1..N and cap the concurrent aggregations over all processes.
+ */
+export class Session {
+  readonly #client: pg.Client;
+  readonly #slots: number;
+  readonly #held = new Set<number>();
+  readonly #lost = new AbortController();
+  /** one statement at a time: pg would queue them, but a slot must be marked as held before the next try */
+  #turn: Promise<unknown> = Promise.resolve();
+
+  private constructor(client: pg.Client, slots: number) {
+    this.#client = client;
+    this.#slots = slots;
+    client.on("error", (error) => {
+      this.#lost.abort(new Error("the connection that holds this process's locks was lost", { cause: error }));
+    });
+  }
+
+  /** @param slots how many aggregations may run at once over all processes (`MONGODB_CONCURRENCY`) */
+  static async open(databaseUrl: string, slots: number): Promise<Session> {
+    const client = new pg.Client(connectionOptions(databaseUrl));
+    const session = new Session(client, slots);
+    try {
+      await client.connect();
+    } catch (error) {
+      throw postgresError(error);
+    }
+    return session;
+  }
+
+  /** Aborts when the connection is lost. */
+  get lost(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  /** Waits for a slot, runs `work` under it and gives it back. Aborting `signal` ends the wait with its reason. */
+  async withSlot<T>(lane: Lane, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    const slot = await this.#takeSlot(lane, signal);
+    try {
+      return await work();
+    } finally {
+      this.#held.delete(slot);
+      if (!this.lost.aborted) await this.#query("SELECT pg_advisory_unlock($1, $2)", [SLOT_CLASS, slot]);
+    }
+  }
+
+  async #takeSlot(lane: Lane, signal: AbortSignal): Promise<number> {
+    const first = lane === "bulk" && this.#slots > 1 ? 2 : 1;
+    for (let delay = POLL_MS.first; ; delay = Math.min(delay * 2, POLL_MS.most)) {
+      for (let slot = first; slot <= this.#slots; slot++) {
+        signal.throwIfAborted();
+        this.lost.throwIfAborted();
+        if (this.#held.has(slot)) continue; // the same session would get its own lock again
+        this.#held.add(slot);
+        if (await this.#tryLock("SELECT pg_try_advisory_lock($1, $2) AS locked", [SLOT_CLASS, slot])) return slot;
+        this.#held.delete(slot);
+      }
+      await pause(delay * (0.5 + Math.random()), signal);
+    }
+  }
+
+  /** Takes the lock of an inline run for as long as this process lives. @throws LockedError when another holds it */
+  async lockRun(runId: string): Promise<void> {
+    if (await this.#tryLock(`SELECT pg_try_advisory_lock(${RUN_LOCK_KEY}) AS locked`, [runId])) return;
+    throw new LockedError(`Run ${runId} is being worked on by another process. Wait for it, or watch it with: tallyman runs show ${runId}`);
+  }
+
+  async unlockRun(runId: string): Promise<void> {
+    if (!this.lost.aborted) await this.#query(`SELECT pg_advisory_unlock(${RUN_LOCK_KEY})`, [runId]);
+  }
+
+  async close(): Promise<void> {
+    await this.#client.end().catch(() => undefined);
+  }
+
+  async #tryLock(sql: string, values: unknown[]): Promise<boolean> {
+    const { rows } = await this.#query<{ locked: boolean }>(sql, values);
+    return rows[0]?.locked === true;
+  }
+
+  #query<R extends pg.QueryResultRow>(sql: string, values: unknown[]): Promise<pg.QueryResult<R>> {
+    const result = this.#turn.then(() => this.#client.query<R>(sql, values));
+    this.#turn = result.catch(() => undefined);
+    return result;
+  }
+}
+
+/** The advisory lock of an inline run, for a parameter $1 that holds its id. */
+export const RUN_LOCK_KEY = "hashtextextended('tallyman.run.' || $1::text, 0)";
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => {
+      clearTimeout(timer);
+      reject(signal.reason as Error);
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener("abort", onAbort);
+      resolve();
+    }, ms);
+    signal.addEventListener("abort", onAbort, { once: true });
+  });
+}
