@@ -1,6 +1,7 @@
 /**
  * The three servers that the demo, the benchmark and the integration tests need, each from the first source that works:
- * a setting that names one, a container, a program of the machine, an install. `docs` aside, this comment is the order.
+ * a setting that names one (MONGODB_URI, REDIS_URL, DATABASE_URL), a container, a program of this machine, an install
+ * into a cache outside the repository (TALLYMAN_CACHE). Linux and macOS.
  */
 import { randomBytes } from "node:crypto";
 import pg from "pg";

@@ -29,19 +29,13 @@ async function probe(guard: Guard): Promise<Engine> {
   // Its reaper is one more image to pull, and the guard removes the containers also when this process is killed.
   process.env["TESTCONTAINERS_RYUK_DISABLED"] ??= "true";
   const testcontainers = await import("testcontainers");
-  const late = new AbortController();
   try {
-    const client = await Promise.race([
-      testcontainers.getContainerRuntimeClient(),
-      sleep(5_000, undefined, { signal: late.signal }).then(() => Promise.reject(new Error("no answer within 5 s"))),
-    ]);
+    const client = await within(5_000, testcontainers.getContainerRuntimeClient());
     const run = path.basename(guard.folder);
     await guard.ownContainers(`tallyman.run=${run}`);
     return { testcontainers, client, label: { "tallyman.run": run } };
   } catch (error) {
     throw new Unavailable(`no container engine answers (${reason(error)})`);
-  } finally {
-    late.abort();
   }
 }
 
@@ -93,26 +87,12 @@ async function hasImage({ client }: Engine, name: string): Promise<boolean> {
 }
 
 async function startContainer(run: Run, image: string, plan: ContainerPlan): Promise<Running> {
-  const engine = await run.engine();
-  const { GenericContainer, Wait } = engine.testcontainers;
-  // A fixed port, since a mapped one changes with a restart.
-  const port = await freePort("0.0.0.0");
-  const container = new GenericContainer(image)
-    .withExposedPorts({ container: plan.port, host: port })
-    .withLabels({ ...engine.label })
-    .withEnvironment({ ...plan.env })
-    .withWaitStrategy(Wait.forListeningPorts())
-    .withStartupTimeout(60_000);
-  if (plan.command) container.withCommand([...plan.command(run)]);
-  const late = new AbortController();
-  const started = await Promise.race([
-    container.start(),
-    sleep(PULL_MS, undefined, { signal: late.signal }).then(() =>
-      Promise.reject(new Error(`not started within ${PULL_MS / 60_000} minutes`)),
-    ),
-  ]).finally(() => late.abort());
-  const handle = engine.client.container.getById(started.getId());
-  const uri = plan.uri(started.getHost(), port);
+  const { client } = await run.engine();
+  const { host } = client.info.containerRuntime;
+  const { id, port } = await createContainer(run, image, plan);
+  const handle = client.container.getById(id);
+  // The published port has an IPv4 address only, and "localhost" may mean the other one.
+  const uri = plan.uri(host === "localhost" ? "127.0.0.1" : host, port);
   await answers(plan, uri);
   const halt = async (signal: NodeJS.Signals = "SIGTERM") => {
     await handle.kill({ signal });
@@ -133,6 +113,44 @@ async function startContainer(run: Run, image: string, plan: ContainerPlan): Pro
     },
     stop: async () => void (await handle.remove({ force: true, v: true })),
   };
+}
+
+async function createContainer(run: Run, image: string, plan: ContainerPlan): Promise<{ id: string; port: number }> {
+  const { testcontainers, client, label } = await run.engine();
+  const isLocal = client.info.containerRuntime.host === "localhost";
+  /** Published to this machine alone: the servers ask for no password. */
+  class LocalContainer extends testcontainers.GenericContainer {
+    protected override beforeContainerCreated = () => {
+      const bindings = this.hostConfig.PortBindings as Record<string, { HostIp?: string }[]> | undefined;
+      if (isLocal) for (const binding of Object.values(bindings ?? {}).flat()) binding.HostIp = "127.0.0.1";
+      return Promise.resolve();
+    };
+  }
+  for (let attempt = 1; ; attempt++) {
+    // Chosen here, since one that the engine chooses changes with a restart.
+    const port = await freePort();
+    const container = new LocalContainer(image)
+      .withExposedPorts({ container: plan.port, host: port })
+      .withLabels({ ...label })
+      .withEnvironment({ ...plan.env })
+      .withWaitStrategy(testcontainers.Wait.forListeningPorts())
+      .withStartupTimeout(60_000);
+    if (plan.command) container.withCommand([...plan.command(run)]);
+    try {
+      const started = await within(PULL_MS, container.start());
+      return { id: started.getId(), port };
+    } catch (error) {
+      if (attempt >= 5 || !/already (allocated|in use)/i.test(reason(error))) throw error;
+    }
+  }
+}
+
+async function within<T>(ms: number, work: Promise<T>): Promise<T> {
+  const timer = new AbortController();
+  const late = sleep(ms, undefined, { signal: timer.signal }).then(() => {
+    throw new Error(`not done within ${ms / 1000} s`);
+  });
+  return Promise.race([work, late]).finally(() => timer.abort());
 }
 
 async function answers(plan: ContainerPlan, uri: string): Promise<void> {

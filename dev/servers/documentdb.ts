@@ -1,11 +1,13 @@
+import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { chown, mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { promisify } from "node:util";
 import pg from "pg";
 import type { Recipe } from "./install.ts";
 import { isRoot, onPath, runServer } from "./process.ts";
 import { asFlags, INITDB, pingPostgres, throwAway, userOf } from "./postgres.ts";
-import { Unavailable, type Run, type Running } from "./source.ts";
+import { reason, Unavailable, type Run, type Running } from "./source.ts";
 
 const BIN = "/usr/lib/postgresql/18/bin";
 /** Flags of `apt-get` in the folder: its release file may be past its date, and nothing there needs to survive a crash. */
@@ -36,7 +38,8 @@ export const documentdbSystem: Recipe = {
   async build(folder, { run, print }) {
     if ((await onPath("debootstrap")) === undefined) {
       print("installing debootstrap");
-      const add = "apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=120 debootstrap";
+      const add =
+        "apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=120 debootstrap debian-archive-keyring";
       const args = ["-c", `${add} || { apt-get update; ${add}; }`];
       // This one works on the machine itself: cut off, it would leave the machine's package system half done.
       await run({ command: "/bin/sh", args, ...LET_FINISH }, 3 * 60_000);
@@ -66,13 +69,20 @@ export async function checkDocumentdb(): Promise<void> {
   for (const program of ["unshare", "chroot", "mount"]) {
     if ((await onPath(program)) === undefined) throw new Unavailable(`no ${program} here`);
   }
+  // Root in a container may often not mount.
+  await promisify(execFile)("unshare", [...NAMESPACE, "true"], { timeout: 10_000 }).catch((error: unknown) => {
+    throw new Unavailable(`this root may not make mounts (${reason(error)})`);
+  });
   const installer = (await onPath("debootstrap")) ?? (await onPath("apt-get"));
   if (installer === undefined) throw new Unavailable("neither debootstrap nor apt-get here");
 }
 
 function asRoot(): string {
   const script = process.env["npm_lifecycle_event"];
-  const command = script === undefined ? process.argv.join(" ") : `npm run ${script}`;
+  const command =
+    script === undefined
+      ? [process.argv[0], ...process.execArgv, ...process.argv.slice(1)].join(" ")
+      : `npm run ${script}`;
   return `sudo env "PATH=$PATH" ${command}`;
 }
 

@@ -51,8 +51,9 @@ export async function startFerretdb(run: Run, ping: (uri: string) => Promise<voi
     uri: (port) => `mongodb://127.0.0.1:${port}/?directConnection=true`,
     ping,
   });
+  const stopFront = front.stop.bind(front);
   const stop = async () => {
-    await front.stop();
+    await stopFront();
     await behind.stop();
   };
   return Object.assign(front, { stop, behind });

@@ -1,7 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { copyFile, mkdir } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import path from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { MongoClient } from "mongodb";
 import { inContainer } from "./docker.ts";
 import { startFerretdb } from "./ferretdb.ts";
@@ -66,16 +65,19 @@ const downloadedMongod: Recipe = {
       throw new Unavailable(`${site} does not answer (${reason(cause)})`);
     });
   },
-  async build(folder) {
-    const { MongoBinary } = await import("mongodb-memory-server-core");
-    const late = new AbortController();
-    const file = await Promise.race([
-      MongoBinary.getPath({ downloadDir: path.join(folder, "download") }),
-      sleep(DOWNLOAD_MS, undefined, { signal: late.signal }).then(() =>
-        Promise.reject(new Error(`not downloaded within ${DOWNLOAD_MS / 60_000} minutes`)),
-      ),
-    ]).finally(() => late.abort());
-    await copyFile(file, path.join(folder, "mongod"));
+  async build(folder, { run, print }) {
+    print("downloading");
+    // In a process of its own, since it writes its progress to the standard output.
+    const script = [
+      'import { copyFile } from "node:fs/promises";',
+      'import { MongoBinary } from "mongodb-memory-server-core";',
+      "const [folder] = process.argv.slice(1);",
+      "const file = await MongoBinary.getPath({ downloadDir: `${folder}/download` });",
+      "await copyFile(file, `${folder}/mongod`);",
+    ].join("\n");
+    const args = ["--input-type=module", "--eval", script, folder];
+    await run({ command: process.execPath, args, cwd: import.meta.dirname }, DOWNLOAD_MS);
+    await rm(path.join(folder, "download"), { recursive: true, force: true });
   },
 };
 

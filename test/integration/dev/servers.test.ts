@@ -7,6 +7,7 @@ import pg from "pg";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import {
   createDatabase,
+  startMongo,
   startPostgres,
   startRedis,
   startServers,
@@ -67,10 +68,10 @@ test("two runs at once have servers of their own", async () => {
   const addresses = both.flatMap(({ mongodbUri, redisUrl, databaseUrl }) => [mongodbUri, redisUrl, databaseUrl]);
   expect(new Set(addresses).size).toBe(6);
 
-  await withMongo(one, (db) => db.collection("seen").insertOne({ by: "one" }));
+  await withMongo(one.mongodbUri, (db) => db.collection("seen").insertOne({ by: "one" }));
   await withRedis(one, (redis) => redis.set("seen", "one"));
-  expect(await withMongo(one, (db) => db.collection("seen").countDocuments())).toBe(1);
-  expect(await withMongo(two, (db) => db.collection("seen").countDocuments())).toBe(0);
+  expect(await withMongo(one.mongodbUri, (db) => db.collection("seen").countDocuments())).toBe(1);
+  expect(await withMongo(two.mongodbUri, (db) => db.collection("seen").countDocuments())).toBe(0);
   expect(await withRedis(one, (redis) => redis.get("seen"))).toBe("one");
   expect(await withRedis(two, (redis) => redis.get("seen"))).toBeNull();
 });
@@ -122,11 +123,12 @@ test("servers that are named are used as they are", async () => {
   expect(await withRedis(running, (redis) => redis.ping())).toBe("PONG");
 });
 
-test("a private Redis that crashes comes back at its address, a private PostgreSQL also with its data", async () => {
-  const [redis, postgres] = await Promise.all([startRedis(quiet), startPostgres(quiet)]);
+test("private servers that crash come back at their address, those that keep data with it", async () => {
+  const [redis, postgres, mongo] = await Promise.all([startRedis(quiet), startPostgres(quiet), startMongo(quiet)]);
   try {
     await query(postgres.uri, "CREATE TABLE kept AS SELECT 1 AS n");
-    for (const server of [redis, postgres]) {
+    await withMongo(mongo.uri, (db) => db.collection("kept").insertOne({ n: 1 }, { writeConcern: { w: 1, j: true } }));
+    for (const server of [redis, postgres, mongo]) {
       const { uri, pid } = server;
       await server.halt("SIGKILL");
       expect(await isListening(uri)).toBe(false);
@@ -135,8 +137,9 @@ test("a private Redis that crashes comes back at its address, a private PostgreS
       if (pid !== undefined) expect(server.pid).not.toBe(pid);
     }
     expect((await query(postgres.uri, "SELECT n FROM kept")).rows).toEqual([{ n: 1 }]);
+    expect(await withMongo(mongo.uri, (db) => db.collection("kept").countDocuments({ n: 1 }))).toBe(1);
   } finally {
-    await Promise.all([redis.stop(), postgres.stop()]);
+    await Promise.all([redis, postgres, mongo].map((server) => server.stop()));
   }
 });
 
@@ -169,8 +172,8 @@ test("a guard that is killed takes its servers along, and the next run removes i
   await next.end();
 });
 
-async function withMongo<T>(servers: Servers, work: (db: ReturnType<MongoClient["db"]>) => Promise<T>): Promise<T> {
-  const client = new MongoClient(servers.mongodbUri);
+async function withMongo<T>(uri: string, work: (db: ReturnType<MongoClient["db"]>) => Promise<T>): Promise<T> {
+  const client = new MongoClient(uri);
   try {
     return await work(client.db("tallyman_test_servers"));
   } finally {
