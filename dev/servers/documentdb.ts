@@ -42,12 +42,15 @@ export const documentdbSystem: Recipe = {
         "apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=120 debootstrap debian-archive-keyring";
       const args = ["-c", `${add} || { apt-get update; ${add}; }`];
       // This one works on the machine itself: cut off, it would leave the machine's package system half done.
-      await run({ command: "/bin/sh", args, ...LET_FINISH }, 3 * 60_000);
+      await run({ title: "apt-get install debootstrap", command: "/bin/sh", args, ...LET_FINISH }, 3 * 60_000);
     }
     print("unpacking the base system (1 of 2)");
     const mirror = process.env["TALLYMAN_DEBIAN_MIRROR"];
     const base = ["debootstrap", "--variant=minbase", "sid", folder, ...(mirror === undefined ? [] : [mirror])];
-    await run({ command: "unshare", args: [...SANDBOX, ...base], stopSignal: "SIGKILL" }, 8 * 60_000);
+    await run(
+      { title: "debootstrap", command: "unshare", args: [...SANDBOX, ...base], stopSignal: "SIGKILL" },
+      8 * 60_000,
+    );
     // No service is to be started in there.
     await writeFile(path.join(folder, "usr/sbin/policy-rc.d"), "#!/bin/sh\nexit 101\n", { mode: 0o755 });
     print("installing PostgreSQL 18 with DocumentDB (2 of 2)");
@@ -58,7 +61,10 @@ sed -ri 's/^#?create_main_cluster .*/create_main_cluster = false/' /etc/postgres
 ${APT} install postgresql-18-documentdb
 apt-get clean; rm -rf /var/lib/apt/lists/*`;
     const inside = ["/bin/sh", "-c", ENTER, "sh", folder, "", folder, "/bin/sh", "-c", script];
-    await run({ command: "unshare", args: [...SANDBOX, ...inside], stopSignal: "SIGKILL" }, 8 * 60_000);
+    await run(
+      { title: "apt-get in the new system", command: "unshare", args: [...SANDBOX, ...inside], stopSignal: "SIGKILL" },
+      8 * 60_000,
+    );
   },
 };
 

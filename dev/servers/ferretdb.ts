@@ -20,7 +20,7 @@ export const ferretdbBinary: Recipe = {
     print("compiling it with Go");
     const env = { GOBIN: folder, GOTOOLCHAIN: "local", GOFLAGS: "-buildvcs=false", CGO_ENABLED: "0" };
     const args = ["install", `github.com/FerretDB/FerretDB/v2/cmd/ferretdb@${VERSION}`];
-    await run({ command: "go", args, env, cwd: folder }, 8 * 60_000);
+    await run({ title: "go install", command: "go", args, env, cwd: folder }, 8 * 60_000);
   },
 };
 

@@ -10,6 +10,8 @@ import { pidNamespace } from "./lock.ts";
 /** What the guard starts. Its standard input is closed, its output goes to `log`. */
 export interface ProcessSpec {
   readonly command: string;
+  /** what an error calls it; the command unless said */
+  readonly title?: string;
   readonly args: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
@@ -119,7 +121,8 @@ export class Guard {
     if (end === "late") await started.stop();
     else if (end.code === 0) return;
     const how = end === "late" ? `did not end within ${deadlineMs / 1000} s` : `failed (${end.signal ?? end.code})`;
-    throw new Error(`${path.basename(spec.command)} ${how}: ${await lastLines(spec.log)} (log: ${spec.log})`);
+    const title = spec.title ?? path.basename(spec.command);
+    throw new Error(`${title} ${how}, log ${spec.log}: ${await lastLines(spec.log)}`);
   }
 
   /** From now on this folder goes when the run goes. */

@@ -46,8 +46,11 @@ export const mongodb: ServerKind = {
       },
     },
   ],
-  fix: () =>
-    process.platform === "darwin" ? "brew install mongodb/brew/mongodb-community" : "sudo systemctl start docker",
+  async fix() {
+    if (process.platform === "darwin") return "brew install mongodb/brew/mongodb-community";
+    const hasDocker = (await onPath("docker")) !== undefined;
+    return hasDocker ? "sudo systemctl start docker" : "curl -fsSL https://get.docker.com | sh";
+  },
 };
 
 const DOWNLOAD_MS = 5 * 60_000;
@@ -76,7 +79,7 @@ const downloadedMongod: Recipe = {
       "await copyFile(file, `${folder}/mongod`);",
     ].join("\n");
     const args = ["--input-type=module", "--eval", script, folder];
-    await run({ command: process.execPath, args, cwd: import.meta.dirname }, DOWNLOAD_MS);
+    await run({ title: "the download", command: process.execPath, args, cwd: import.meta.dirname }, DOWNLOAD_MS);
     await rm(path.join(folder, "download"), { recursive: true, force: true });
   },
 };

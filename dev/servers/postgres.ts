@@ -95,6 +95,9 @@ async function npmBinaries(): Promise<string> {
 async function runPostgres(run: Run, bin: string): Promise<Running> {
   const { guard } = run;
   const owner = await unprivilegedUser();
+  if (owner && !(await canReach(guard.folder, owner))) {
+    throw new Unavailable(`PostgreSQL, which does not run as root, cannot enter ${guard.folder}: set TMPDIR`);
+  }
   const usable = owner === undefined || (await canReach(bin, owner)) ? bin : await copyBinaries(bin, guard.folder);
   const folder = path.join(guard.folder, `postgres-${randomBytes(4).toString("hex")}`);
   await mkdir(folder, { mode: 0o700 });

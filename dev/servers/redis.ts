@@ -67,7 +67,7 @@ export const packagedRedis: Recipe = {
       '-o "Dir::Cache::archives=$1" -o APT::Sandbox::User=root install redis-server redis-tools',
     ].join(" ");
     const script = `set -e\n${fetch} || { apt-get update; ${fetch}; }\nfor p in "$1"/*.deb; do dpkg -x "$p" "$2"; done\nrm -rf "$1"`;
-    await run({ command: "/bin/sh", args: ["-c", script, "sh", archives, folder] }, 4 * 60_000);
+    await run({ title: "apt-get", command: "/bin/sh", args: ["-c", script, "sh", archives, folder] }, 4 * 60_000);
   },
 };
 

@@ -45,7 +45,7 @@ export interface ServerKind {
   ping(uri: string): Promise<void>;
   readonly sources: readonly Source[];
   /** the one command that opens a way on this machine, unless the last source knows a better one */
-  fix(): string;
+  fix(): Promise<string> | string;
 }
 
 /** A source is not open here, for a reason that is no fault. */
@@ -114,7 +114,7 @@ export async function fromSetting(kind: ServerKind, uri: string): Promise<Starte
 export async function firstThatWorks(kind: ServerKind, run: Run): Promise<Started> {
   const begun = performance.now();
   const tried: string[] = [];
-  let fix = kind.fix();
+  let fix: string | undefined;
   for (const source of kind.sources) {
     try {
       const running = await source.start(run);
@@ -125,7 +125,7 @@ export async function firstThatWorks(kind: ServerKind, run: Run): Promise<Starte
       if (error instanceof Unavailable && error.fix !== undefined) fix = error.fix;
     }
   }
-  throw new NoSourceError(kind.server, tried, fix);
+  throw new NoSourceError(kind.server, tried, fix ?? (await kind.fix()));
 }
 
 /** An error as half a line. */

@@ -53,7 +53,9 @@ test.each([
 
 test("a failed install says why and where its log is, and leaves nothing", async () => {
   const log = path.join(cache, "logs", "failing-1.log");
-  await expect(install(failingRecipe, { guard, cache, print })).rejects.toThrow(`(3): the disk is full (log: ${log})`);
+  await expect(install(failingRecipe, { guard, cache, print })).rejects.toThrow(
+    `failed (3), log ${log}: the disk is full`,
+  );
   expect(await leftIn(cache)).toEqual([]);
 });
 
