@@ -18,7 +18,7 @@ export function describe(state: BuildState | undefined): string {
 export const BUILD_STATE = `
   SELECT p.phase, coalesce(a.wait_event_type = 'Lock', false) AS waits,
          (SELECT string_agg('pid ' || b.pid || coalesce(' (' || nullif(b.application_name, '') || ')', '')
-                   || ' in transaction for ' || date_trunc('second', now() - b.xact_start)::text, ', ')
+                   || coalesce(to_char(b.xact_start AT TIME ZONE 'UTC', '" in transaction since "HH24:MI:SS" UTC"'), ''), ', ')
             FROM pg_stat_activity b WHERE b.pid = ANY (pg_blocking_pids(a.pid))) AS blockers,
          (CASE WHEN p.blocks_total > 0 THEN 100 * p.blocks_done / p.blocks_total
                WHEN p.tuples_total > 0 THEN 100 * p.tuples_done / p.tuples_total
