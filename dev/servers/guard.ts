@@ -47,7 +47,7 @@ interface Exit {
   readonly signal: NodeJS.Signals | null;
 }
 
-/** The parent's side of `guard.js`, which owns every process, container and temporary folder of one run. */
+/** The parent's side of `guard-process.js`, which owns every process, container and temporary folder of one run. */
 export class Guard {
   /** the folder of this run: data, logs; readable by other users, since PostgreSQL does not run as root */
   readonly folder: string;
@@ -69,7 +69,7 @@ export class Guard {
   }
 
   static async start(): Promise<Guard> {
-    const file = fileURLToPath(new URL("guard.js", import.meta.url));
+    const file = fileURLToPath(new URL("guard-process.js", import.meta.url));
     const child = fork(file, [], {
       detached: true,
       execArgv: [],
