@@ -29,7 +29,7 @@ export function planChunks(spans: readonly TenantDays[], size = CHUNK_DAYS): Chu
   const chunks: { spans: TenantDays[]; days: number }[] = [];
   let open = { spans: [] as TenantDays[], days: 0 };
   for (const { tenant, from, to } of spans) {
-    for (let start = from; start <= to; ) {
+    for (let start = from; start <= to;) {
       const end = earlierDay(to, addDays(start, size - open.days - 1));
       open.spans.push({ tenant, from: start, to: end });
       open.days += countDays(start, end);

@@ -1,4 +1,5 @@
-import { Decimal128, Double, Int32, Long, MongoServerError, type Collection, type Document } from "mongodb";
+import type { Double } from "mongodb";
+import { Decimal128, Int32, Long, MongoServerError, type Collection, type Document } from "mongodb";
 import { scaled, whole, type Whole } from "../../usage/decimal.ts";
 import type { DayBounds } from "../../usage/day.ts";
 import { DIMENSIONS, type Keys } from "../../usage/dimensions.ts";
@@ -12,6 +13,8 @@ import { ODD_EVENT, plainPipeline, strictPipeline, tenantDateIndex, type TenantR
 export class TenantDayError extends Error {
   override readonly name = "TenantDayError";
 }
+
+const INT64_MAX = 2n ** 63n - 1n;
 
 /** A tenant without totals or costs has no plain day; one try in thirty costs it 2 % at most. */
 const STRICT_DAYS = 30;
@@ -46,7 +49,12 @@ export class EventReader {
   async readDay(tenant: string, bounds: DayBounds, options: ReadOptions): Promise<Rollup> {
     const builder = new RollupBuilder();
     await this.#readRange({ tenant, ...bounds }, builder, options);
-    return builder.build();
+    const rollup = builder.build();
+    const { requests, tokens, prompt, completion } = rollup.totals;
+    for (const total of [requests, tokens, prompt, completion]) {
+      if (total > INT64_MAX) throw new TenantDayError("the sum of the day's tokens is past 64 bits");
+    }
+    return rollup;
   }
 
   async #readRange(range: TenantRange, builder: RollupBuilder, options: ReadOptions): Promise<void> {

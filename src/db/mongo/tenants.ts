@@ -50,8 +50,14 @@ export class TenantReader {
    * event: each server answers that from the index, also one that cannot sort by it. `known` is the span found before;
    * where it still holds, two questions settle it.
    */
-  async span(tenant: string, latest: Day, known: TenantSpan | undefined, signal: AbortSignal): Promise<TenantSpan | undefined> {
-    const has = (from: Day, to: Day) => (from > to ? Promise.resolve(false) : this.#hasEvents(tenant, from, to, signal));
+  async span(
+    tenant: string,
+    latest: Day,
+    known: TenantSpan | undefined,
+    signal: AbortSignal,
+  ): Promise<TenantSpan | undefined> {
+    const has = (from: Day, to: Day) =>
+      from > to ? Promise.resolve(false) : this.#hasEvents(tenant, from, to, signal);
     const last = await lastDay(has, known?.last ?? FIRST_DAY, latest);
     if (last === undefined) return undefined;
     const before = known ? addDays(known.first, -1) : last;

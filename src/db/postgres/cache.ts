@@ -158,7 +158,9 @@ export async function recordChanges(connection: Connection, runId: string, chang
       changes.map(({ before }) => before?.requests ?? null),
       changes.map(({ before }) => before?.tokens ?? null),
       changes.map(({ before }) => before?.cost ?? null),
-      ...(["requests", "tokens", "cost"] as const).map((name) => changes.map(({ row }) => measureText(row.totals, name))),
+      ...(["requests", "tokens", "cost"] as const).map((name) =>
+        changes.map(({ row }) => measureText(row.totals, name)),
+      ),
     ],
   );
   await connection.query("SELECT pg_notify('daily_usage_cache', '')");

@@ -99,10 +99,17 @@ export class Chunks {
    * @param failures tenant-days of this batch that could not be read; they go to `usage_dirty`
    * @throws ClaimLostError when the claim is another's or the run was cancelled
    */
-  async write(claim: Claim, rows: readonly CacheRow[], failures: readonly FailedDay[], cursor: number): Promise<BatchCounts> {
+  async write(
+    claim: Claim,
+    rows: readonly CacheRow[],
+    failures: readonly FailedDay[],
+    cursor: number,
+  ): Promise<BatchCounts> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await inTransaction(this.#pool, (connection) => this.#writeOnce(connection, claim, rows, failures, cursor));
+        return await inTransaction(this.#pool, (connection) =>
+          this.#writeOnce(connection, claim, rows, failures, cursor),
+        );
       } catch (error) {
         const isRace = error instanceof RaceError || (error as { code?: string }).code === "40P01";
         if (!isRace || attempt === 10) throw error;
@@ -121,7 +128,8 @@ export class Chunks {
       "SELECT 1 FROM usage_chunk WHERE run_id = $1 AND number = $2 AND claim = $3 AND state = 'running' FOR NO KEY UPDATE",
       [claim.runId, claim.number, claim.id],
     );
-    if (own.rows.length === 0) throw new ClaimLostError(`chunk ${claim.number} of run ${claim.runId} is not ours any more`);
+    if (own.rows.length === 0)
+      throw new ClaimLostError(`chunk ${claim.number} of run ${claim.runId} is not ours any more`);
 
     const { rows: stored, now } = await lockRows(connection, rows);
     const written: CacheRow[] = [];
@@ -164,7 +172,8 @@ export class Chunks {
     failures: readonly FailedDay[],
     cursor: number,
   ): Promise<void> {
-    const total = (pick: (row: CacheRow) => number | bigint) => rows.reduce((sum, row) => sum + BigInt(pick(row)), 0n).toString();
+    const total = (pick: (row: CacheRow) => number | bigint) =>
+      rows.reduce((sum, row) => sum + BigInt(pick(row)), 0n).toString();
     await connection.query(
       `UPDATE usage_chunk
           SET cursor = $3, written = written + $4, unchanged = unchanged + $5, stale = stale + $6, failed = failed + $7,
@@ -221,7 +230,11 @@ export class Chunks {
       );
       if (!rows[0]) return;
       const left = listTenantDays(claim.spans).slice(rows[0].cursor);
-      await settleDirty(connection, [], left.map((day) => ({ ...day, error })));
+      await settleDirty(
+        connection,
+        [],
+        left.map((day) => ({ ...day, error })),
+      );
     });
   }
 
@@ -232,4 +245,22 @@ export class Chunks {
     );
     return rowCount === 1;
   }
+}
+
+/** Renews a claim until it is stopped; `lost` aborts when the claim is another's or the run was cancelled. */
+export function keepClaim(chunks: Chunks, claim: Claim): { readonly lost: AbortSignal; stop(): void } {
+  const lost = new AbortController();
+  const timer = setInterval(
+    () => {
+      chunks.renew(claim).then(
+        (renewed) => {
+          if (!renewed) lost.abort(new ClaimLostError("the claim is another's, or the run was cancelled"));
+        },
+        () => undefined, // the write decides; a lease outlives three renewals that fail
+      );
+    },
+    (LEASE_SECONDS * 1_000) / 4,
+  );
+  timer.unref();
+  return { lost: lost.signal, stop: () => clearInterval(timer) };
 }

@@ -6,9 +6,12 @@ export type Pool = pg.Pool;
 export type Connection = Pick<pg.ClientBase, "query">;
 
 /** Dates stay text: a JS Date would be local midnight. Other types come as pg gives them (int8 and numeric: text). */
+const DATE_OID: number = pg.types.builtins.DATE;
 const types: pg.CustomTypesConfig = {
-  getTypeParser: ((oid: number, format?: "text" | "binary") =>
-    oid === pg.types.builtins.DATE ? (value: string) => value : pg.types.getTypeParser(oid, format)) as never,
+  getTypeParser: (oid, format): ((value: string) => unknown) =>
+    (oid as number) === DATE_OID
+      ? (value) => value
+      : (pg.types.getTypeParser(oid, format) as (value: string) => unknown),
 };
 
 /** The settings of every connection: sessions speak UTC and say who they are. */

@@ -52,20 +52,21 @@ export interface Run {
   readonly error: string | null;
 }
 
+/** Live counts of a run that is unfinished; a finished one carries its own. */
 const CHUNK_SUMS = `
   LEFT JOIN LATERAL (
     SELECT count(*) FILTER (WHERE k.state = 'done')::int AS done, count(*) FILTER (WHERE k.state = 'failed')::int AS failed,
            sum(k.written)::int AS written, sum(k.unchanged)::int AS unchanged, sum(k.stale)::int AS stale,
            sum(k.refused)::int AS refused, sum(k.failed)::int AS days_failed,
            sum(k.source_events)::bigint AS source_events, sum(k.malformed_events)::bigint AS malformed_events
-      FROM usage_chunk k WHERE k.run_id = r.id AND r.state IN ('planned', 'running')
+      FROM usage_chunk k WHERE k.run_id = r.id HAVING r.finished_at IS NULL AND count(*) > 0
   ) k ON true`;
 
 const RUN_COLUMNS = `r.id, r.kind, r.inline, r.reason, r.requested_by AS "requestedBy", r.tenants, r.from_date AS "from",
   r.to_date AS "to", r.state, ${stampSql("r.created_at")} AS "createdAt", ${stampSql("r.started_at")} AS "startedAt",
   ${stampSql("r.finished_at")} AS "finishedAt", r.error,
-  jsonb_build_object('planned', r.chunks_planned, 'done', coalesce(k.done, r.chunks_done, 0),
-                     'failed', coalesce(k.failed, r.chunks_failed, 0)) AS chunks,
+  jsonb_build_object('planned', r.chunks_planned, 'done', coalesce(k.done, r.chunks_done),
+                     'failed', coalesce(k.failed, r.chunks_failed)) AS chunks,
   jsonb_build_object('planned', r.days_planned, 'written', coalesce(k.written, r.days_written),
                      'unchanged', coalesce(k.unchanged, r.days_unchanged), 'stale', coalesce(k.stale, r.days_stale),
                      'refused', coalesce(k.refused, r.days_refused), 'failed', coalesce(k.days_failed, r.days_failed)) AS days,
@@ -132,13 +133,21 @@ export class Runs {
   /** Inserts every chunk and starts the run, in one transaction. Does nothing if somebody did so before. */
   async plan(id: string, chunks: readonly ChunkPlan[]): Promise<boolean> {
     return inTransaction(this.#pool, async (connection) => {
-      const { rows } = await connection.query("SELECT 1 FROM usage_run WHERE id = $1 AND state = 'planned' FOR UPDATE", [id]);
+      const { rows } = await connection.query(
+        "SELECT 1 FROM usage_run WHERE id = $1 AND state = 'planned' FOR UPDATE",
+        [id],
+      );
       if (rows.length === 0) return false;
       await connection.query(
         `INSERT INTO usage_chunk (run_id, number, payload, planned)
          SELECT $1, u.number, u.payload::jsonb, u.planned
            FROM unnest($2::int[], $3::text[], $4::int[]) AS u (number, payload, planned)`,
-        [id, chunks.map((_, number) => number), chunks.map(({ spans }) => JSON.stringify(spans)), chunks.map(({ days }) => days)],
+        [
+          id,
+          chunks.map((_, number) => number),
+          chunks.map(({ spans }) => JSON.stringify(spans)),
+          chunks.map(({ days }) => days),
+        ],
       );
       await connection.query(
         `UPDATE usage_run SET state = 'running', started_at = clock_timestamp(), chunks_planned = $2, days_planned = $3
@@ -213,8 +222,15 @@ export class Runs {
   }
 
   /** What failed in a run, for `runs show`. */
-  async problems(id: string): Promise<{ number: number; state: string; error: string | null; failedDays: FailedDay[] }[]> {
-    const { rows } = await this.#pool.query<{ number: number; state: string; error: string | null; failedDays: FailedDay[] }>(
+  async problems(
+    id: string,
+  ): Promise<{ number: number; state: string; error: string | null; failedDays: FailedDay[] }[]> {
+    const { rows } = await this.#pool.query<{
+      number: number;
+      state: string;
+      error: string | null;
+      failedDays: FailedDay[];
+    }>(
       `SELECT number, state, error, failed_days AS "failedDays" FROM usage_chunk
         WHERE run_id = $1 AND (state = 'failed' OR error IS NOT NULL OR failed > 0) ORDER BY number LIMIT 1000`,
       [id],
@@ -228,6 +244,11 @@ export interface FailedDay {
   readonly tenant: string;
   readonly date: Day;
   readonly error: string;
+}
+
+/** The nightly rebuild and the refresh go first, in a queue of their own. */
+export function laneOf(kind: RunKind): Lane {
+  return kind === "nightly" || kind === "refresh" ? "fresh" : "bulk";
 }
 
 const IN_LANE = "(CASE WHEN r.kind IN ('nightly', 'refresh') THEN 'fresh' ELSE 'bulk' END) = $1";

@@ -48,18 +48,8 @@ export class Session {
     return this.#lost.signal;
   }
 
-  /** Waits for a slot, runs `work` under it and gives it back. Aborting `signal` ends the wait with its reason. */
-  async withSlot<T>(lane: Lane, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-    const slot = await this.#takeSlot(lane, signal);
-    try {
-      return await work();
-    } finally {
-      this.#held.delete(slot);
-      if (!this.lost.aborted) await this.#query("SELECT pg_advisory_unlock($1, $2)", [SLOT_CLASS, slot]);
-    }
-  }
-
-  async #takeSlot(lane: Lane, signal: AbortSignal): Promise<number> {
+  /** Waits for a slot. Aborting `signal` ends the wait with its reason. */
+  async takeSlot(lane: Lane, signal: AbortSignal): Promise<number> {
     const first = lane === "bulk" && this.#slots > 1 ? 2 : 1;
     for (let delay = POLL_MS.first; ; delay = Math.min(delay * 2, POLL_MS.most)) {
       for (let slot = first; slot <= this.#slots; slot++) {
@@ -67,17 +57,30 @@ export class Session {
         this.lost.throwIfAborted();
         if (this.#held.has(slot)) continue; // the same session would get its own lock again
         this.#held.add(slot);
-        if (await this.#tryLock("SELECT pg_try_advisory_lock($1, $2) AS locked", [SLOT_CLASS, slot])) return slot;
+        try {
+          if (await this.#tryLock("SELECT pg_try_advisory_lock($1, $2) AS locked", [SLOT_CLASS, slot])) return slot;
+        } catch (error) {
+          this.#held.delete(slot);
+          throw error;
+        }
         this.#held.delete(slot);
       }
       await pause(delay * (0.5 + Math.random()), signal);
     }
   }
 
+  /** Gives a slot back. */
+  async releaseSlot(slot: number): Promise<void> {
+    if (!this.lost.aborted) await this.#query("SELECT pg_advisory_unlock($1, $2)", [SLOT_CLASS, slot]);
+    this.#held.delete(slot);
+  }
+
   /** Takes the lock of an inline run for as long as this process lives. @throws LockedError when another holds it */
   async lockRun(runId: string): Promise<void> {
     if (await this.#tryLock(`SELECT pg_try_advisory_lock(${RUN_LOCK_KEY}) AS locked`, [runId])) return;
-    throw new LockedError(`Run ${runId} is being worked on by another process. Wait for it, or watch it with: tallyman runs show ${runId}`);
+    throw new LockedError(
+      `Run ${runId} is being worked on by another process. Wait for it, or watch it with: tallyman runs show ${runId}`,
+    );
   }
 
   async unlockRun(runId: string): Promise<void> {

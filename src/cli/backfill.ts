@@ -1,0 +1,39 @@
+import type { Command } from "commander";
+import { action, createCommand } from "./command.ts";
+import { checkedWish, withRebuildOptions, type RebuildOptions } from "./rebuild-options.ts";
+import { runText } from "./show-run.ts";
+import { exitCodeOf, findRun, watchRun } from "./watch.ts";
+
+const EXAMPLE = `tallyman backfill --from 2026-10-01 --to 2026-10-31 --tenant acme --reason "late imports" --watch`;
+
+/** `backfill`: asks the workers to rebuild a range. */
+export function backfillCommand(): Command {
+  const command = createCommand("backfill", "Ask the workers to rebuild a range of days.", EXAMPLE);
+  return withRebuildOptions(command)
+    .option("--watch", "follow the run to its end; Ctrl-C leaves it running")
+    .action(
+      action<RebuildOptions & { watch?: true }>(async (options, context) => {
+        const { services, signal, json, answer } = context;
+        const wish = await checkedWish(options, context);
+        const queues = await services.queues(); // before the run: what nobody could carry is not asked for
+        const runs = await services.runs();
+        const { id, created } = await runs.create(services.request(wish));
+        try {
+          await queues.dispatch(runs);
+        } catch (error) {
+          services.log.warn({ err: error }, "Redis was lost after the run was stored; a worker will find it");
+        }
+        if (!created) process.stderr.write(`A run of the same range is not finished yet; this is it.\n`);
+        if (!options.watch) {
+          const run = await findRun(runs, id);
+          answer({ created, run }, `${runText(run)}\nFollow it with: tallyman runs show ${id}`);
+          return undefined;
+        }
+        const run = await watchRun(runs, id, signal, (now) => {
+          if (json) answer({ created, run: now }, "");
+        });
+        if (!json) answer(undefined, runText(run));
+        return exitCodeOf(run);
+      }),
+    );
+}

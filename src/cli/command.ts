@@ -1,0 +1,118 @@
+import { userInfo, hostname } from "node:os";
+import { Command, InvalidArgumentError } from "commander";
+import { loadConfig, type Config } from "../config.ts";
+import { EXIT, OperatorError, UsageError } from "../errors.ts";
+import { createLogger, type Logger } from "../log.ts";
+import { Services } from "../services.ts";
+import { addDays, countDays, isDay, type Day } from "../usage/day.ts";
+import { tenantFault } from "../usage/event.ts";
+
+/** The longest range that one run may cover. */
+const MAX_DAYS = 3_660;
+
+/** What every command is given. */
+export interface CommandContext {
+  readonly config: Config;
+  readonly services: Services;
+  readonly log: Logger;
+  /** answers go to standard output as one JSON document; everything for people goes to standard error then */
+  readonly json: boolean;
+  /** aborts on Ctrl-C or SIGTERM; a second signal ends the process at once */
+  readonly signal: AbortSignal;
+  /** prints the answer: `data` with --json, else the text */
+  readonly answer: (data: unknown, text: string) => void;
+}
+
+interface CommonOptions {
+  readonly json?: true;
+}
+
+/** A command with what all commands share: --json, and an example under its help. */
+export function createCommand(name: string, description: string, example: string): Command {
+  return new Command(name)
+    .description(description)
+    .option("--json", "print one JSON document on standard output")
+    .addHelpText("after", `\nExample:\n${example.replace(/^/gm, "  ")}`);
+}
+
+/**
+ * Wraps a command's work: settings, services and signals before it; after it, everything is closed and the process
+ * ends with the exit code that the work returned (0 unless told) or that its error carries.
+ */
+export function action<Options extends object>(
+  work: (options: Options, context: CommandContext) => Promise<number | undefined>,
+): (options: Options & CommonOptions) => Promise<void> {
+  return async (options) => {
+    const interrupted = new AbortController();
+    const onSignal = (name: NodeJS.Signals) => {
+      if (interrupted.signal.aborted) process.exit(EXIT.interrupted);
+      interrupted.abort(new Error(`interrupted by ${name}`));
+    };
+    process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
+    let services: Services | undefined;
+    try {
+      const config = loadConfig();
+      const log = createLogger(config.logLevel);
+      services = new Services(config, log);
+      const json = options.json === true;
+      const answer = (data: unknown, text: string) =>
+        void process.stdout.write(json ? `${JSON.stringify(data)}\n` : text.replace(/\n?$/, "\n"));
+      process.exitCode =
+        (await work(options, { config, services, log, json, answer, signal: interrupted.signal })) ?? EXIT.done;
+    } catch (error) {
+      process.exitCode = report(error);
+    } finally {
+      await services?.close().catch(() => undefined);
+      process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
+    }
+  };
+}
+
+/** Prints an error for a person: the message alone where it was written for one. @returns the exit code */
+function report(error: unknown): number {
+  if (error instanceof OperatorError) {
+    process.stderr.write(`tallyman: ${error.message}\n`);
+    return error.exitCode;
+  }
+  const { message, stack } = error as Error;
+  process.stderr.write(`tallyman: ${message}\n`);
+  if (process.env["TALLYMAN_DEBUG"]) process.stderr.write(`${stack}\n`);
+  return EXIT.failed;
+}
+
+/** Parses a day of a flag. */
+export function parseDay(text: string): Day {
+  if (!isDay(text)) throw new InvalidArgumentError("It must be a day that exists, as YYYY-MM-DD.");
+  return text;
+}
+
+/** Collects a repeatable --tenant. */
+export function collectTenant(text: string, before: readonly string[] = []): string[] {
+  const fault = tenantFault(text);
+  if (fault) throw new InvalidArgumentError(`A tenant's id ${fault}.`);
+  return [...before, text];
+}
+
+/** Parses a whole number of a flag, from 1. */
+export function parseCount(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError("It must be a whole number from 1.");
+  return Number(text);
+}
+
+/** @throws UsageError for a range that ends before it begins, is too long, or reaches into the future */
+export function checkRange(from: Day, to: Day, today: Day): void {
+  const days = countDays(from, to);
+  if (days < 1) throw new UsageError(`--to ${to} is before --from ${from}. Swap them.`);
+  if (to > today)
+    throw new UsageError(`--to ${to} is in the future. The last day that can be rebuilt is today, ${today}.`);
+  if (days > MAX_DAYS) {
+    throw new UsageError(
+      `--from ${from} --to ${to} are ${days} days; at most ${MAX_DAYS} go in one run. Begin at ${addDays(to, 1 - MAX_DAYS)}, then ask again for the rest.`,
+    );
+  }
+}
+
+/** Who asks, unless --by says so. */
+export function defaultRequester(): string {
+  return `${userInfo().username}@${hostname()}`;
+}

@@ -1,0 +1,66 @@
+import { createInterface } from "node:readline/promises";
+import { Command } from "commander";
+import { requireConnection } from "../config.ts";
+import { holdsRows, migrate, migrationState } from "../db/postgres/migrate.ts";
+import { EXIT, UsageError } from "../errors.ts";
+import { action, createCommand, type CommandContext } from "./command.ts";
+import { table } from "./table.ts";
+
+/** `migrate up | down | status`: the tables in PostgreSQL. */
+export function migrateCommand(): Command {
+  const up = createCommand("up", "Apply every migration that is to come.", "tallyman migrate up").action(
+    action(async (_options, { config, answer }) => {
+      const names = await migrate(databaseUrl(config), "up");
+      answer({ applied: names }, names.length > 0 ? `Applied ${names.join(", ")}.` : "Nothing to apply.");
+      return undefined;
+    }),
+  );
+  const down = createCommand(
+    "down",
+    "Take back the last migration; asks first while rows exist.",
+    "tallyman migrate down --yes",
+  )
+    .option("--yes", "do it although rows will be lost")
+    .action(
+      action<{ yes?: true }>(async (options, context) => {
+        if (!options.yes && (await holdsRows(await context.services.rawPool()))) await confirm();
+        const names = await migrate(databaseUrl(context.config), "down");
+        context.answer(
+          { reverted: names },
+          names.length > 0 ? `Took back ${names.join(", ")}.` : "Nothing to take back.",
+        );
+        return undefined;
+      }),
+    );
+  const status = createCommand("status", "Show which migrations the database has.", "tallyman migrate status").action(
+    action(async (_options, { services, answer }) => {
+      const { migrations, unknown } = await migrationState(await services.rawPool());
+      const rows = migrations.map(({ name, appliedAt }) => [name, appliedAt ?? "to come"]);
+      for (const name of unknown) rows.push([name, "of a newer version"]);
+      answer({ migrations, unknown }, table(["migration", "applied"], rows));
+      return migrations.some(({ appliedAt }) => appliedAt === null) || unknown.length > 0 ? EXIT.found : EXIT.done;
+    }),
+  );
+  return new Command("migrate")
+    .description("Create or take back the tables in PostgreSQL.")
+    .addCommand(up)
+    .addCommand(down)
+    .addCommand(status);
+}
+
+function databaseUrl(config: CommandContext["config"]): string {
+  return config.databaseAdminUrl ?? requireConnection(config, "databaseUrl");
+}
+
+async function confirm(): Promise<void> {
+  if (!process.stdin.isTTY) {
+    throw new UsageError("The last migration holds rows that would be lost. Say --yes to take it back all the same.");
+  }
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    const answer = await terminal.question("Rows exist that will be lost. Take back the last migration? (yes/no) ");
+    if (answer.trim() !== "yes") throw new UsageError("Nothing was done.");
+  } finally {
+    terminal.close();
+  }
+}

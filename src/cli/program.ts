@@ -1,0 +1,34 @@
+import { Command } from "commander";
+import { backfillCommand } from "./backfill.ts";
+import { configCommand } from "./config.ts";
+import { indexesCommand } from "./indexes.ts";
+import { migrateCommand } from "./migrate.ts";
+import { rebuildCommand } from "./rebuild.ts";
+import { runsCommand } from "./runs.ts";
+import { statusCommand } from "./status.ts";
+import { workerCommand } from "./worker.ts";
+
+const EXIT_CODES = `
+Exit codes: 0 done; 1 wrong use or configuration; 2 done, and found what was asked about; 3 lock held by another;
+4 the work failed or was cancelled; 5 a server could not be reached; 130 a watch was interrupted (the run goes on).
+Settings come from the environment; tallyman config shows them.`;
+
+/** The whole command line. A new command is its file and one line here. */
+export function createProgram(): Command {
+  const program = new Command("tallyman")
+    .description("Keeps daily LLM usage totals in PostgreSQL true to the raw events in MongoDB.")
+    .addHelpText("after", EXIT_CODES)
+    .showHelpAfterError("(run with --help for usage)");
+  const commands = [
+    workerCommand,
+    backfillCommand,
+    rebuildCommand,
+    runsCommand,
+    statusCommand,
+    indexesCommand,
+    migrateCommand,
+    configCommand,
+  ];
+  for (const create of commands) program.addCommand(create());
+  return program;
+}

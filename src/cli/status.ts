@@ -1,0 +1,46 @@
+import type { Command } from "commander";
+import { tenantFreshness } from "../db/postgres/tenants.ts";
+import { EXIT, OperatorError } from "../errors.ts";
+import { action, createCommand, parseCount } from "./command.ts";
+import { runsTable } from "./show-run.ts";
+import { shortTime, table } from "./table.ts";
+
+/** `status`: the queues, the last runs, and how fresh each tenant is. */
+export function statusCommand(): Command {
+  return createCommand(
+    "status",
+    "Show the queues, the last runs and how fresh each tenant is.",
+    "tallyman status --tenants 100",
+  )
+    .option("--tenants <count>", "how many tenants, the longest unread first", parseCount, 20)
+    .action(
+      action<{ tenants: number }>(async (options, { services, answer }) => {
+        const pool = await services.pool();
+        const runs = await (await services.runs()).list(5);
+        const tenants = await tenantFreshness(pool, options.tenants);
+        let code: number = EXIT.done;
+        let queues: Awaited<ReturnType<Awaited<ReturnType<typeof services.queues>>["counts"]>> | null = null;
+        let queueText: string;
+        try {
+          queues = await (await services.queues()).counts();
+          queueText = table(
+            ["queue", "waiting", "active", "delayed"],
+            queues.map((q) => [q.queue, q.waiting, q.active, q.delayed]),
+          );
+        } catch (error) {
+          if (!(error instanceof OperatorError)) throw error;
+          queueText = error.message;
+          code = error.exitCode;
+        }
+        const tenantText =
+          tenants.length === 0
+            ? "No tenant is known yet."
+            : table(
+                ["tenant", "events from", "to", "last row", "state", "read at"],
+                tenants.map((t) => [t.tenant, t.firstDay, t.lastDay, t.lastRow, t.state, shortTime(t.readAt)]),
+              );
+        answer({ queues, runs, tenants }, `${queueText}\n\n${runsTable(runs)}\n\n${tenantText}`);
+        return code;
+      }),
+    );
+}

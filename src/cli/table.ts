@@ -1,0 +1,42 @@
+import Table from "cli-table3";
+
+/** Rows under a head, aligned, without colour; numbers to the right. */
+export function table(head: readonly string[], rows: readonly (readonly (string | number | null)[])[]): string {
+  const numeric = head.map((_, column) => rows.length > 0 && rows.every((row) => typeof row[column] === "number"));
+  const drawn = new Table({
+    head: [...head],
+    style: { head: [], border: [], "padding-left": 0, "padding-right": 2 },
+    colAligns: numeric.map((isNumber) => (isNumber ? "right" : "left")),
+    chars: Object.fromEntries(
+      [
+        "top",
+        "top-mid",
+        "top-left",
+        "top-right",
+        "bottom",
+        "bottom-mid",
+        "bottom-left",
+        "bottom-right",
+        "left",
+        "left-mid",
+        "mid",
+        "mid-mid",
+        "right",
+        "right-mid",
+        "middle",
+      ].map((side) => [side, ""]),
+    ),
+  });
+  for (const row of rows)
+    drawn.push(row.map((cell) => (typeof cell === "number" ? cell.toLocaleString("en") : (cell ?? "-"))));
+  return drawn
+    .toString()
+    .split("\n")
+    .map((line) => line.trimEnd())
+    .join("\n");
+}
+
+/** A stamp without its fraction, for a person. */
+export function shortTime(stamp: string | null): string | null {
+  return stamp === null ? null : `${stamp.slice(0, 10)} ${stamp.slice(11, 19)}`;
+}

@@ -1,0 +1,43 @@
+import type { Run, Runs } from "../db/postgres/runs.ts";
+import { EXIT, UsageError } from "../errors.ts";
+import { Progress } from "./progress.ts";
+
+const POLL_MS = 400;
+
+/** Follows a run to its end. @returns the run as it ended, or as it was when `signal` aborted */
+export async function watchRun(
+  runs: Runs,
+  id: string,
+  signal: AbortSignal,
+  onChange: (run: Run) => void,
+): Promise<Run> {
+  const progress = new Progress();
+  let seen = "";
+  try {
+    for (;;) {
+      const run = await findRun(runs, id);
+      progress.show(run);
+      const now = JSON.stringify(run);
+      if (now !== seen) onChange(run);
+      seen = now;
+      if ((run.state !== "planned" && run.state !== "running") || signal.aborted) return run;
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+  } finally {
+    progress.end();
+  }
+}
+
+/** @throws UsageError for an id that no run has */
+export async function findRun(runs: Runs, id: string): Promise<Run> {
+  const run = await runs.get(id);
+  if (!run) throw new UsageError(`There is no run ${id}. List them with: tallyman runs list`);
+  return run;
+}
+
+/** The exit code that a run's end stands for. */
+export function exitCodeOf(run: Run): number {
+  if (run.state === "planned" || run.state === "running") return EXIT.interrupted;
+  if (run.state !== "done") return EXIT.failed;
+  return run.days.refused > 0 ? EXIT.found : EXIT.done;
+}

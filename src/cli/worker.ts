@@ -1,0 +1,37 @@
+import type { Command } from "commander";
+import { startWorker } from "../app.ts";
+import { EXIT } from "../errors.ts";
+import { action, createCommand } from "./command.ts";
+
+/** A worker that has not stopped by then is ended; what it was at is done again by another. */
+const STOP_DEADLINE_MS = 25_000;
+
+/** `worker`: works on the queues until it is told to stop. */
+export function workerCommand(): Command {
+  return createCommand(
+    "worker",
+    "Work on the queues and keep the schedules, until told to stop.",
+    "tallyman worker",
+  ).action(
+    action(async (_options, { services, signal, json, answer, log }) => {
+      const worker = await startWorker(services);
+      if (json) answer({ address: worker.address, pid: process.pid }, "");
+      const ended = AbortSignal.any([signal, worker.lost]);
+      await new Promise<void>((resolve) => {
+        if (ended.aborted) resolve();
+        ended.addEventListener("abort", () => resolve(), { once: true });
+      });
+      setTimeout(() => {
+        log.error("worker did not stop in time");
+        process.exit(signal.aborted ? EXIT.done : EXIT.unreachable);
+      }, STOP_DEADLINE_MS).unref();
+      await worker.stop();
+      log.info("worker stopped");
+      if (signal.aborted) return EXIT.done;
+      process.stderr.write(
+        `tallyman: ${(worker.lost.reason as Error).message}; the worker ends, for its supervisor to start again.\n`,
+      );
+      return EXIT.unreachable;
+    }),
+  );
+}

@@ -1,0 +1,245 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { parse as parseCron } from "node-cron";
+import { z } from "zod";
+import { UsageError } from "./errors.ts";
+import { redact } from "./redact.ts";
+import { isTimeZone } from "./usage/day.ts";
+import { EVENT_FIELDS, type EventField, type FieldMap } from "./usage/event.ts";
+
+/** One setting: its environment variable, what a reader of the reference page needs, and how it is checked. */
+interface Setting<S extends z.ZodType> {
+  readonly env: string;
+  readonly doc: string;
+  readonly schema: S;
+  /** holds a password: never printed, and may come from a file named by `<env>_FILE` */
+  readonly secret: boolean;
+}
+
+function setting<S extends z.ZodType>(env: string, doc: string, schema: S): Setting<S> {
+  return { env, doc, schema, secret: false };
+}
+
+function connection(env: string, doc: string, protocols: readonly string[], example: string) {
+  const schema = z
+    .string()
+    .refine(
+      (text) =>
+        protocols.some((protocol) => text.startsWith(`${protocol}://`)) && (text.includes(",") || URL.canParse(text)),
+      {
+        error: `is no connection string such as ${example}`,
+      },
+    )
+    .optional();
+  return { env, doc, schema, secret: true } satisfies Setting<typeof schema>;
+}
+
+const integer = (min: number, max: number, fallback: number) =>
+  z
+    .string()
+    .regex(/^\d+$/, { error: `must be a whole number from ${min} to ${max}` })
+    .transform(Number)
+    .refine((value) => value >= min && value <= max, { error: `must be a whole number from ${min} to ${max}` })
+    .prefault(String(fallback));
+
+const text = (pattern: RegExp, what: string) => z.string().regex(pattern, { error: `must be ${what}` });
+
+const cron = z.string().refine(isCron, { error: 'must be a cron expression of five fields, such as "15 2 * * *"' });
+
+/** Every setting there is. The type of the configuration, its checks and its reference page derive from this table. */
+export const SETTINGS = {
+  mongodbUri: connection(
+    "MONGODB_URI",
+    "MongoDB with the events; the database is its path.",
+    ["mongodb", "mongodb+srv"],
+    "mongodb://host:27017/metering",
+  ),
+  mongodbAdminUri: connection(
+    "MONGODB_ADMIN_URI",
+    "The same for index work, where that has a role of its own.",
+    ["mongodb", "mongodb+srv"],
+    "mongodb://host:27017/metering",
+  ),
+  eventsCollection: setting(
+    "EVENTS_COLLECTION",
+    "Collection of the events.",
+    text(/^[^$\0]+$/, "the name of a collection").prefault("token_usage_events"),
+  ),
+  eventsFields: setting(
+    "EVENTS_FIELDS",
+    'Field names that differ from ours, as JSON: `{"tenant_id":"tenantId"}`.',
+    z.string().prefault("{}").transform(parseFields),
+  ),
+  redisUrl: connection(
+    "REDIS_URL",
+    "Redis that carries the queue; its policy must be noeviction.",
+    ["redis", "rediss"],
+    "redis://host:6379",
+  ),
+  databaseUrl: connection(
+    "DATABASE_URL",
+    "PostgreSQL with the cache; no transaction pooler in front of it.",
+    ["postgres", "postgresql"],
+    "postgres://user@host:5432/usage",
+  ),
+  databaseAdminUrl: connection(
+    "DATABASE_ADMIN_URL",
+    "The same for migrations and index work, where they have a role of their own.",
+    ["postgres", "postgresql"],
+    "postgres://user@host:5432/usage",
+  ),
+  timeZone: setting(
+    "USAGE_TIMEZONE",
+    "Reporting time zone (IANA) that decides where a day begins.",
+    z
+      .string()
+      .refine(isTimeZone, { error: 'must be an IANA time zone, such as "UTC" or "Europe/Berlin"' })
+      .prefault("UTC"),
+  ),
+  nightlyCron: setting("NIGHTLY_CRON", "When the nightly rebuild is due, in UTC.", cron.prefault("15 2 * * *")),
+  nightlyDays: setting("NIGHTLY_DAYS", "Days before today that the nightly rebuild covers.", integer(1, 3_660, 3)),
+  settleHours: setting(
+    "SETTLE_HOURS",
+    "Hours after its end for which a day may still move before it is final.",
+    integer(0, 8_760, 48),
+  ),
+  indexesCron: setting("INDEXES_CRON", "When the declared indexes are ensured, in UTC.", cron.prefault("30 3 * * *")),
+  workerConcurrency: setting("WORKER_CONCURRENCY", "Chunks that one process works on at a time.", integer(1, 64, 2)),
+  mongodbConcurrency: setting(
+    "MONGODB_CONCURRENCY",
+    "Aggregations on MongoDB at a time, over all processes.",
+    integer(1, 64, 4),
+  ),
+  maxKeys: setting(
+    "MAX_KEYS",
+    "Keys of one dimension in a row; the rest is folded, exactly, into `__other__`.",
+    integer(2, 1_000_000, 50_000),
+  ),
+  maxRawRows: setting(
+    "MAX_RAW_ROWS",
+    "Rows of the finest grain in a row; past it they are omitted.",
+    integer(0, 1_000_000, 200_000),
+  ),
+  queuePrefix: setting(
+    "QUEUE_PREFIX",
+    "Prefix of every key in Redis.",
+    text(/^[\w.-]+$/, "letters, digits, dots, dashes or underscores").prefault("tallyman"),
+  ),
+  httpHost: setting(
+    "HTTP_HOST",
+    "Address that the worker's HTTP server listens on.",
+    text(/^\S+$/, "an address or a host name").prefault("127.0.0.1"),
+  ),
+  httpPort: setting("HTTP_PORT", "Its port; 0 takes any free one.", integer(0, 65_535, 9_464)),
+  logLevel: setting(
+    "LOG_LEVEL",
+    "Least level that is logged.",
+    z
+      .enum(["trace", "debug", "info", "warn", "error", "silent"], {
+        error: "must be trace, debug, info, warn, error or silent",
+      })
+      .prefault("info"),
+  ),
+} satisfies Record<string, Setting<z.ZodType>>;
+
+type SettingName = keyof typeof SETTINGS;
+
+/** The effective settings, checked and frozen. */
+export type Config = { readonly [Name in SettingName]: z.output<(typeof SETTINGS)[Name]["schema"]> };
+
+/**
+ * Reads every setting from the environment.
+ *
+ * @throws UsageError that lists every wrong setting at once, each with its name and what it must be
+ */
+export function loadConfig(env: Readonly<Record<string, string | undefined>> = process.env): Config {
+  const faults: string[] = [];
+  const values: Record<string, unknown> = {};
+  for (const [name, { env: variable, schema, secret }] of Object.entries(SETTINGS) as [
+    SettingName,
+    Setting<z.ZodType>,
+  ][]) {
+    try {
+      const result = schema.safeParse(secret ? readSecret(env, variable) : env[variable] || undefined);
+      if (result.success) values[name] = result.data;
+      else faults.push(...result.error.issues.map(({ message }) => `${variable} ${message}`));
+    } catch (error) {
+      faults.push((error as Error).message);
+    }
+  }
+  if (faults.length > 0) throw new UsageError(`Wrong settings:\n${faults.map((fault) => `  ${fault}`).join("\n")}`);
+  return Object.freeze(values) as Config;
+}
+
+/** A connection string, or the error that names the setting it should come from. */
+export function requireConnection(config: Config, name: "mongodbUri" | "redisUrl" | "databaseUrl"): string {
+  const value = config[name];
+  if (value !== undefined) return value;
+  const { env, doc } = SETTINGS[name];
+  throw new UsageError(`${env} is not set. ${doc} Set ${env}, or ${env}_FILE to a file that holds it.`);
+}
+
+/** Every setting with its effective value as text, passwords masked, for a person to read. */
+export function describeConfig(config: Config): { name: string; value: string; doc: string }[] {
+  return (Object.keys(SETTINGS) as SettingName[]).map((name) => {
+    const { env, doc, secret } = SETTINGS[name];
+    const value = config[name];
+    if (value === undefined) return { name: env, value: "", doc };
+    const plain = typeof value === "object" ? JSON.stringify(value) : String(value);
+    return { name: env, value: secret ? redact(plain) : plain, doc };
+  });
+}
+
+/** Runs planned under other settings than these would write other numbers: this tells them apart. */
+export function settingsHash(config: Config): string {
+  const { timeZone, maxKeys, maxRawRows, eventsFields } = config;
+  return createHash("sha256").update(JSON.stringify({ timeZone, maxKeys, maxRawRows, eventsFields })).digest("hex");
+}
+
+function readSecret(env: Readonly<Record<string, string | undefined>>, variable: string): string | undefined {
+  const file = env[`${variable}_FILE`];
+  if (!file) return env[variable] || undefined;
+  if (env[variable]) throw new Error(`${variable} and ${variable}_FILE are both set; keep one`);
+  try {
+    return readFileSync(file, "utf8").trim();
+  } catch (error) {
+    throw new Error(`${variable}_FILE cannot be read: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function isCron(expression: string): boolean {
+  try {
+    parseCron(expression);
+    return expression.trim().split(/\s+/).length === 5;
+  } catch {
+    return false;
+  }
+}
+
+function parseFields(json: string, context: z.RefinementCtx): FieldMap {
+  const fail = (message: string) => {
+    context.addIssue({ code: "custom", message });
+    return z.NEVER;
+  };
+  let given: unknown;
+  try {
+    given = JSON.parse(json);
+  } catch {
+    return fail('must be a JSON object such as {"tenant_id":"tenantId"}');
+  }
+  if (typeof given !== "object" || given === null || Array.isArray(given)) return fail("must be a JSON object");
+  const fields = Object.fromEntries(EVENT_FIELDS.map((field) => [field, field as string])) as Record<
+    EventField,
+    string
+  >;
+  for (const [field, name] of Object.entries(given)) {
+    if (!(EVENT_FIELDS as readonly string[]).includes(field)) {
+      return fail(`has the unknown field ${JSON.stringify(field)}; known are ${EVENT_FIELDS.join(", ")}`);
+    }
+    if (typeof name !== "string" || name === "" || name.startsWith("$") || name.includes("\0")) {
+      return fail(`must map ${field} to the name of a field`);
+    }
+    fields[field as EventField] = name;
+  }
+  return fields;
+}

@@ -1,0 +1,56 @@
+import { MongoClient, MongoError, MongoServerError, type Collection, type Db } from "mongodb";
+import { UnreachableError, UsageError } from "../../errors.ts";
+import { redact } from "../../redact.ts";
+import type { FieldMap } from "../../usage/event.ts";
+import { tenantDateIndex } from "./pipeline.ts";
+
+/** Connects, and proves by a ping that the server answers. The database is the path of the connection string. */
+export async function connectMongo(uri: string): Promise<{ client: MongoClient; db: Db }> {
+  let client: MongoClient | undefined;
+  try {
+    client = new MongoClient(uri, {
+      appName: "tallyman",
+      serverSelectionTimeoutMS: 10_000,
+      connectTimeoutMS: 10_000,
+      enableUtf8Validation: false, // invalid UTF-8 becomes U+FFFD; one bad event must not fail a day
+      retryReads: true,
+    });
+    await client.connect();
+    const db = client.db();
+    await db.command({ ping: 1 });
+    return { client, db };
+  } catch (error) {
+    await client?.close().catch(() => undefined);
+    throw mongoError(error, uri);
+  }
+}
+
+function mongoError(error: unknown, uri: string): Error {
+  const { message } = error as Error;
+  const isRefused = error instanceof MongoServerError && [13, 18, 8000].includes(Number(error.code));
+  if (isRefused || !(error instanceof MongoError)) {
+    return new UsageError(`MongoDB refused ${redact(uri)}: ${message}. Check MONGODB_URI.`, { cause: error });
+  }
+  return new UnreachableError(
+    `MongoDB cannot be reached at ${redact(uri)}: ${message}. Check MONGODB_URI and the server.`,
+    {
+      cause: error,
+    },
+  );
+}
+
+/** @throws UsageError when the index that every read hints at is not there, whatever its name */
+export async function requireTenantDateIndex(collection: Collection, fields: FieldMap): Promise<void> {
+  const wanted = JSON.stringify(Object.entries(tenantDateIndex(fields)));
+  let indexes: { key: Record<string, unknown> }[] = [];
+  try {
+    indexes = await collection.indexes();
+  } catch (error) {
+    if (!(error instanceof MongoServerError) || Number(error.code) !== 26) throw error; // no such collection
+  }
+  if (indexes.some(({ key }) => JSON.stringify(Object.entries(key)) === wanted)) return;
+  throw new UsageError(
+    `${collection.collectionName} has no index ${JSON.stringify(tenantDateIndex(fields))}, which every read goes through. ` +
+      "Run: tallyman indexes ensure",
+  );
+}

@@ -1,0 +1,119 @@
+import { readdir } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { runner } from "node-pg-migrate";
+import pg from "pg";
+import { LockedError, UsageError } from "../../errors.ts";
+import { connectionOptions, postgresError, type Connection } from "./pool.ts";
+
+const DIRECTORY = fileURLToPath(new URL("migrations", import.meta.url));
+const TABLE = "usage_migration";
+/** Racing runners wait this long for each other. */
+const WAIT_MS = 60_000;
+
+export interface MigrationStatus {
+  readonly name: string;
+  /** UTC text, or null for one that is to come */
+  readonly appliedAt: string | null;
+}
+
+/** What this version has, and what the database has beyond it. */
+export interface MigrationState {
+  readonly migrations: readonly MigrationStatus[];
+  /** applied, but unknown here: a newer version made this database */
+  readonly unknown: readonly string[];
+}
+
+/** Compares the migrations of this version with those that the database has. */
+export async function migrationState(connection: Connection): Promise<MigrationState> {
+  const files = (await readdir(DIRECTORY)).filter((file) => file.endsWith(".sql"));
+  const names = files.map((file) => file.slice(0, -".sql".length)).sort();
+  const applied = await appliedMigrations(connection);
+  return {
+    migrations: names.map((name) => ({ name, appliedAt: applied.get(name) ?? null })),
+    unknown: [...applied.keys()].filter((name) => !names.includes(name)),
+  };
+}
+
+async function appliedMigrations(connection: Connection): Promise<Map<string, string>> {
+  const exists = await connection.query<{ found: boolean }>("SELECT to_regclass($1) IS NOT NULL AS found", [TABLE]);
+  if (!exists.rows[0]?.found) return new Map();
+  const { rows } = await connection.query<{ name: string; at: string }>(
+    `SELECT name, to_char(run_on, 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS at FROM ${TABLE} ORDER BY id`,
+  );
+  return new Map(rows.map(({ name, at }) => [name, at]));
+}
+
+/** @throws UsageError when the database lacks a migration of this version, or has one of a newer version */
+export async function requireMigrated(connection: Connection): Promise<void> {
+  const { migrations, unknown } = await migrationState(connection);
+  if (unknown.length > 0) {
+    throw new UsageError(
+      `The database was made by a newer version of Tallyman (${unknown.join(", ")}). Run that version.`,
+    );
+  }
+  const missing = migrations.filter(({ appliedAt }) => appliedAt === null).map(({ name }) => name);
+  if (missing.length > 0) {
+    throw new UsageError(
+      `The database lacks ${missing.length} migrations (${missing.join(", ")}). Run: tallyman migrate up`,
+    );
+  }
+}
+
+/**
+ * Applies every migration that is to come, or takes back the last one, in one transaction. Racing runners wait for
+ * each other.
+ *
+ * @returns the names that it applied or took back
+ * @throws LockedError when another runner does not come to an end within a minute
+ */
+export async function migrate(databaseUrl: string, direction: "up" | "down"): Promise<string[]> {
+  const client = new pg.Client(connectionOptions(databaseUrl));
+  client.on("error", () => undefined); // the statement that it breaks throws
+  await client.connect().catch((error: unknown) => {
+    throw postgresError(error);
+  });
+  const quiet = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+  try {
+    for (const deadline = Date.now() + WAIT_MS; ;) {
+      try {
+        const count = direction === "up" ? Infinity : 1;
+        const done = await runner({
+          dbClient: client,
+          dir: DIRECTORY,
+          direction,
+          count,
+          migrationsTable: TABLE,
+          logger: quiet,
+        });
+        return done.map(({ name }) => name);
+      } catch (error) {
+        if (!isHeld(error)) throw error;
+        if (Date.now() > deadline) {
+          throw new LockedError("Another migration has been running for a minute. Wait for it, then run this again.", {
+            cause: error,
+          });
+        }
+        await new Promise((resolve) => setTimeout(resolve, 100 + Math.random() * 200));
+      }
+    }
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
+/** The tool's own words when its lock is taken; a race to create its table shows as a duplicate. */
+function isHeld(error: unknown): boolean {
+  const { message, code } = error as { message?: string; code?: string };
+  return /another migration is already running/i.test(message ?? "") || code === "23505" || code === "42P07";
+}
+
+/** Do any rows exist that a migration down would take away? */
+export async function holdsRows(connection: Connection): Promise<boolean> {
+  for (const table of ["daily_usage_cache", "usage_run", "usage_tenant", "usage_change"]) {
+    const exists = await connection.query<{ found: boolean }>("SELECT to_regclass($1) IS NOT NULL AS found", [table]);
+    if (!exists.rows[0]?.found) continue;
+    const { rows } = await connection.query(`SELECT 1 FROM ${table} LIMIT 1`);
+    if (rows.length > 0) return true;
+  }
+  return false;
+}

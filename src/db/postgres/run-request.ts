@@ -1,0 +1,37 @@
+import { createHash, randomUUID } from "node:crypto";
+import type { Day } from "../../usage/day.ts";
+import { compareKeys } from "../../usage/keys.ts";
+import type { RunKind, RunRequest } from "./runs.ts";
+
+/** What somebody asks to be rebuilt. */
+export interface RebuildWish {
+  readonly kind: RunKind;
+  readonly from: Day;
+  readonly to: Day;
+  /** undefined = every tenant */
+  readonly tenants?: readonly string[] | undefined;
+  readonly inline?: boolean;
+  readonly reason?: string | undefined;
+  readonly requestedBy: string;
+  /** the schedule's slot, for a run that belongs to one */
+  readonly slot?: string;
+}
+
+/** A wish as a run, with the key that makes the same wish of ten processes one run. */
+export function runRequest(wish: RebuildWish, settingsHash: string): RunRequest {
+  const tenants = wish.tenants && [...new Set(wish.tenants)].sort(compareKeys);
+  const who = tenants ? createHash("sha256").update(tenants.join("\0")).digest("hex") : "all";
+  const what = wish.slot ?? [wish.from, wish.to, who, settingsHash.slice(0, 16)].join("|");
+  return {
+    id: randomUUID(),
+    kind: wish.kind,
+    inline: wish.inline ?? false,
+    reason: wish.reason ?? null,
+    requestedBy: wish.requestedBy,
+    dedupeKey: [wish.kind, ...(wish.inline ? ["inline"] : []), what].join("|"),
+    settingsHash,
+    tenants,
+    from: wish.from,
+    to: wish.to,
+  };
+}

@@ -1,0 +1,41 @@
+import type { AddressInfo } from "node:net";
+import { fastify, type FastifyInstance } from "fastify";
+import { UsageError } from "../errors.ts";
+import { liveness, type Consumption } from "./health.ts";
+
+/** The worker's HTTP server. */
+export class HttpServer {
+  readonly #fastify: FastifyInstance;
+  readonly #host: string;
+  readonly #port: number;
+
+  constructor(host: string, port: number, consumption: () => Promise<readonly Consumption[]>) {
+    this.#host = host;
+    this.#port = port;
+    this.#fastify = fastify({ logger: false });
+    this.#fastify.get("/livez", async (_request, reply) => {
+      const state = liveness(await consumption());
+      return reply.code(state.alive ? 200 : 503).send(state);
+    });
+  }
+
+  /** @returns the address it listens on, such as "http://127.0.0.1:9464" */
+  async start(): Promise<string> {
+    try {
+      await this.#fastify.listen({ host: this.#host, port: this.#port });
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      if (code !== "EADDRINUSE" && code !== "EADDRNOTAVAIL" && code !== "EACCES") throw error;
+      throw new UsageError(
+        `HTTP_HOST ${this.#host} and HTTP_PORT ${this.#port} cannot be listened on: ${message}. Set HTTP_PORT to another port, or to 0 for any.`,
+        { cause: error },
+      );
+    }
+    const { port } = this.#fastify.server.address() as AddressInfo;
+    return `http://${this.#host.includes(":") ? `[${this.#host}]` : this.#host}:${port}`;
+  }
+
+  async stop(): Promise<void> {
+    await this.#fastify.close();
+  }
+}

@@ -1,0 +1,88 @@
+import { aggregateDays } from "./jobs/aggregate-days.ts";
+import { PAYLOAD_VERSION } from "./jobs/job.ts";
+import { rebuildRange } from "./jobs/rebuild-range.ts";
+import type { Run, RunRequest } from "./db/postgres/runs.ts";
+import { WorkFailedError } from "./errors.ts";
+import { TimeLimit } from "./queues/time-limit.ts";
+import type { Services } from "./services.ts";
+
+const POLL_MS = 500;
+
+/**
+ * Does a run's work in this process, with the jobs' own code and tables and without Redis, under a lock on the run
+ * that lives as long as the process. An unfinished run of the same wish, whose process died, is gone on with.
+ *
+ * @param onProgress called after each chunk
+ * @throws LockedError when another process is at the same run
+ */
+export async function runInline(
+  services: Services,
+  request: RunRequest,
+  signal: AbortSignal,
+  onProgress: (run: Run) => void,
+): Promise<Run> {
+  const runs = await services.runs();
+  const context = await services.jobContext(() => Promise.resolve());
+  const session = await services.session();
+  const runId = await lockAndCreate();
+  try {
+    await execute((execution) => rebuildRange.run({ v: PAYLOAD_VERSION, runId }, execution), rebuildRange.timeoutMs);
+    for (;;) {
+      const numbers = await (await services.chunks()).claimable(runId);
+      if (numbers.length > 0) {
+        const workers = Array.from({ length: services.config.workerConcurrency }, () => workOff(numbers));
+        const [failed] = (await Promise.allSettled(workers)).filter(({ status }) => status === "rejected");
+        if (failed) throw (failed as PromiseRejectedResult).reason;
+        continue;
+      }
+      await runs.finish(runId);
+      const run = await currentRun();
+      if (run.state !== "running") return run;
+      signal.throwIfAborted();
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS)); // a chunk waits for its next try
+    }
+  } finally {
+    await session.unlockRun(runId);
+  }
+
+  /** The lock comes first, so that no worker ever sees the run without it. */
+  async function lockAndCreate(): Promise<string> {
+    await session.lockRun(request.id);
+    const { id, created } = await runs.create(request);
+    if (created) return id;
+    await session.unlockRun(request.id);
+    await session.lockRun(id);
+    return id;
+  }
+
+  async function workOff(numbers: number[]): Promise<void> {
+    for (let chunk = numbers.shift(); chunk !== undefined; chunk = numbers.shift()) {
+      const payload = { v: PAYLOAD_VERSION, runId, chunk } as const;
+      try {
+        await execute((execution) => aggregateDays.run(payload, execution), aggregateDays.timeoutMs);
+      } catch (err) {
+        if (signal.aborted) throw err;
+        services.log.warn({ err, runId, chunk }, "chunk failed"); // it waits for its next try, or has failed for good
+      }
+      onProgress(await currentRun());
+    }
+  }
+
+  async function execute<T>(
+    work: (execution: ReturnType<typeof context>) => Promise<T>,
+    timeoutMs: number,
+  ): Promise<T> {
+    const limit = new TimeLimit(timeoutMs);
+    try {
+      return await work(context({ log: services.log, signal: AbortSignal.any([signal, limit.signal]), limit }));
+    } finally {
+      limit.stop();
+    }
+  }
+
+  async function currentRun(): Promise<Run> {
+    const run = await runs.get(runId);
+    if (!run) throw new WorkFailedError(`run ${runId} was removed while it was worked on`);
+    return run;
+  }
+}

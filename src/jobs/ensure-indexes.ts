@@ -1,0 +1,16 @@
+import { z } from "zod";
+import { defineJob, PAYLOAD_VERSION } from "./job.ts";
+
+/** Creates the declared indexes that are missing in either database; one that blocks writers is left to an operator. */
+export const ensureDeclaredIndexes = defineJob({
+  name: "ensure-indexes",
+  payload: z.strictObject({ v: z.literal(PAYLOAD_VERSION), slot: z.string().min(1) }),
+  timeoutMs: 6 * 60 * 60_000,
+  id: ({ slot }) => `ensure-indexes|${slot}`,
+  async run(_payload, { ensureIndexes, log, signal }) {
+    const { entries, ok } = await ensureIndexes(signal);
+    const touched = entries.filter(({ action }) => action !== "present");
+    if (touched.length > 0) log.info({ ok, entries: touched }, "indexes differ from what is declared");
+    return { ok, present: entries.length - touched.length, others: touched.length };
+  },
+});

@@ -1,0 +1,42 @@
+import type { Logger } from "./log.ts";
+
+/** A part of a process that has a beginning and an end. */
+export interface Part {
+  readonly name: string;
+  start(): Promise<void>;
+  /** must be safe to call for a part whose start failed */
+  stop(): Promise<void>;
+}
+
+/** Parts that were started, to be stopped once. */
+export interface Running {
+  /** Stops every part in reverse order; a later call waits for the same stop. */
+  stop(): Promise<void>;
+}
+
+/** Starts parts in order. When one fails, those that started are stopped again and its error is thrown. */
+export async function startParts(parts: readonly Part[], log: Logger): Promise<Running> {
+  const started: Part[] = [];
+  let stopping: Promise<void> | undefined;
+  const stopAll = async () => {
+    for (const part of started.reverse()) {
+      try {
+        await part.stop();
+        log.debug({ part: part.name }, "part stopped");
+      } catch (error) {
+        log.error({ part: part.name, err: error }, "part did not stop cleanly");
+      }
+    }
+  };
+  for (const part of parts) {
+    started.push(part);
+    try {
+      await part.start();
+      log.debug({ part: part.name }, "part started");
+    } catch (error) {
+      await stopAll();
+      throw error;
+    }
+  }
+  return { stop: () => (stopping ??= stopAll()) };
+}

@@ -1,0 +1,45 @@
+/** A time limit that can be stopped while its work waits for something that does not count against it. */
+export class TimeLimit {
+  readonly #controller = new AbortController();
+  #left: number;
+  #since = 0;
+  #waiting = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(ms: number) {
+    this.#left = ms;
+    this.#run();
+  }
+
+  /** Aborts when the limit is used up. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** Runs `wait` off the clock. */
+  async without<T>(wait: () => Promise<T>): Promise<T> {
+    if (this.#waiting++ === 0) this.stop();
+    try {
+      return await wait();
+    } finally {
+      if (--this.#waiting === 0) this.#run();
+    }
+  }
+
+  /** Ends it without an abort. */
+  stop(): void {
+    if (!this.#timer) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#left -= Date.now() - this.#since;
+  }
+
+  #run(): void {
+    this.#since = Date.now();
+    this.#timer = setTimeout(
+      () => this.#controller.abort(new Error("the job's time limit is used up")),
+      Math.max(0, this.#left),
+    );
+    this.#timer.unref();
+  }
+}

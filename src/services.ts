@@ -1,0 +1,198 @@
+import { hostname } from "node:os";
+import type { Redis } from "ioredis";
+import type { Collection, Db, MongoClient } from "mongodb";
+import { usageManifest } from "../manifests/usage.ts";
+import { requireConnection, settingsHash, type Config } from "./config.ts";
+import { connectMongo, requireTenantDateIndex } from "./db/mongo/client.ts";
+import { EventReader } from "./db/mongo/events.ts";
+import { TenantReader } from "./db/mongo/tenants.ts";
+import { Chunks } from "./db/postgres/chunks.ts";
+import { requireMigrated } from "./db/postgres/migrate.ts";
+import { createPool, pingPostgres, type Pool } from "./db/postgres/pool.ts";
+import { runRequest, type RebuildWish } from "./db/postgres/run-request.ts";
+import { Runs, type RunRequest } from "./db/postgres/runs.ts";
+import { Session } from "./db/postgres/slots.ts";
+import { readStamp } from "./db/postgres/stamp.ts";
+import { connectRedis } from "./db/redis.ts";
+import { Tenants } from "./db/tenants.ts";
+import { ensureIndexes, type EnsureOptions, type EnsureReport } from "./indexes/ensure.ts";
+import type { JobContext } from "./jobs/job.ts";
+import type { Logger } from "./log.ts";
+import { Queues } from "./queues/queues.ts";
+import type { TimeLimit } from "./queues/time-limit.ts";
+import { dayOf, type Day } from "./usage/day.ts";
+import { MAX_DOCUMENT_BYTES } from "./usage/document.ts";
+
+/** The source of events, connected. */
+export interface Source {
+  readonly client: MongoClient;
+  readonly db: Db;
+  readonly collection: Collection;
+  readonly events: EventReader;
+  readonly tenants: Tenants;
+}
+
+/**
+ * The servers and what stands on them, each opened when it is first asked for and kept until close(). A command asks
+ * for what it needs; what it does not need may be down.
+ */
+export class Services {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly settingsHash: string;
+  #pool: Pool | undefined;
+  #source: Promise<Source> | undefined;
+  #redis: Promise<Redis> | undefined;
+  #queues: Queues | undefined;
+  #session: Promise<Session> | undefined;
+
+  constructor(config: Config, log: Logger) {
+    this.config = config;
+    this.log = log;
+    this.settingsHash = settingsHash(config);
+  }
+
+  /** Today in the reporting time zone. */
+  readonly today = (): Day => dayOf(Date.now(), this.config.timeZone);
+
+  /** PostgreSQL, whether or not it has the tables. Two connections a chunk: one reads the clock while the other writes. */
+  async rawPool(): Promise<Pool> {
+    if (!this.#pool) {
+      const size = 2 * (this.config.workerConcurrency + 1) + 2;
+      this.#pool = createPool(requireConnection(this.config, "databaseUrl"), size, (err) =>
+        this.log.warn({ err }, "an idle connection to PostgreSQL was lost"),
+      );
+      await pingPostgres(this.#pool);
+    }
+    return this.#pool;
+  }
+
+  /** PostgreSQL with the tables of this version. */
+  async pool(): Promise<Pool> {
+    const pool = await this.rawPool();
+    await requireMigrated(pool);
+    return pool;
+  }
+
+  async runs(): Promise<Runs> {
+    return new Runs(await this.pool());
+  }
+
+  async chunks(): Promise<Chunks> {
+    return new Chunks(await this.rawPool(), this.settingsHash, `${hostname()}:${process.pid}`);
+  }
+
+  /** MongoDB with the events; the index that every read goes through must be there. */
+  source(): Promise<Source> {
+    this.#source ??= (async () => {
+      const { config } = this;
+      const pool = await this.pool();
+      const { client, db } = await connectMongo(requireConnection(config, "mongodbUri"));
+      try {
+        const collection = db.collection(config.eventsCollection);
+        await requireTenantDateIndex(collection, config.eventsFields);
+        const reader = new TenantReader(collection, config.eventsFields, config.timeZone);
+        const events = new EventReader(collection, config.eventsFields);
+        return { client, db, collection, events, tenants: new Tenants(reader, pool, this.today) };
+      } catch (error) {
+        await client.close();
+        throw error;
+      }
+    })();
+    return this.#source;
+  }
+
+  /** Redis, for a command: an error at once where it does not answer. */
+  redis(): Promise<Redis> {
+    this.#redis ??= connectRedis(requireConnection(this.config, "redisUrl"));
+    return this.#redis;
+  }
+
+  /** The queues, for a command. */
+  async queues(): Promise<Queues> {
+    const redis = await this.redis();
+    this.#queues ??= new Queues(redis, this.config.queuePrefix, (err) => this.log.warn({ err }, "queue error"));
+    return this.#queues;
+  }
+
+  /** The locks of this process. */
+  session(): Promise<Session> {
+    this.#session ??= Session.open(requireConnection(this.config, "databaseUrl"), this.config.mongodbConcurrency);
+    return this.#session;
+  }
+
+  request(wish: RebuildWish): RunRequest {
+    return runRequest(wish, this.settingsHash);
+  }
+
+  /** Ensures the declared indexes of both databases, under the roles for index work where those are set. */
+  async ensureIndexes(options: Omit<EnsureOptions, "manifest" | "mongo" | "databaseUrl">): Promise<EnsureReport> {
+    const { config } = this;
+    const { client, db } = await connectMongo(config.mongodbAdminUri ?? requireConnection(config, "mongodbUri"));
+    try {
+      const manifest = usageManifest({ collection: config.eventsCollection, fields: config.eventsFields });
+      const databaseUrl = config.databaseAdminUrl ?? requireConnection(config, "databaseUrl");
+      return await ensureIndexes({ ...options, manifest, mongo: db, databaseUrl });
+    } finally {
+      await client.close();
+    }
+  }
+
+  /** What a job may use, given what belongs to one execution of it. */
+  async jobContext(dispatch: () => Promise<void>): Promise<(execution: Execution) => JobContext> {
+    const pool = await this.pool();
+    const [source, session] = await Promise.all([this.source(), this.session()]);
+    const { config } = this;
+    const shared = {
+      events: source.events,
+      tenants: source.tenants,
+      runs: new Runs(pool),
+      chunks: await this.chunks(),
+      settings: {
+        timeZone: config.timeZone,
+        settleHours: config.settleHours,
+        limits: { maxKeys: config.maxKeys, maxRawRows: config.maxRawRows, maxBytes: MAX_DOCUMENT_BYTES },
+      },
+      stamp: () => readStamp(pool),
+      today: this.today,
+      dispatch,
+      ensureIndexes: (signal: AbortSignal) => this.ensureIndexes({ signal }),
+    };
+    return ({ log, signal: given, limit }) => {
+      const signal = AbortSignal.any([given, session.lost]);
+      return {
+        ...shared,
+        log,
+        signal,
+        underSlot: async (lane, work) => {
+          const slot = await limit.without(() => session.takeSlot(lane, signal));
+          try {
+            return await work();
+          } finally {
+            await session.releaseSlot(slot);
+          }
+        },
+      };
+    };
+  }
+
+  /** Closes what was opened, in reverse. */
+  async close(): Promise<void> {
+    const settled = async <T>(opened: Promise<T> | undefined, close: (service: T) => unknown) => {
+      const service = await opened?.catch(() => undefined);
+      if (service !== undefined) await close(service);
+    };
+    await settled(this.#session, (session) => session.close());
+    await this.#queues?.close();
+    await settled(this.#redis, (redis) => redis.disconnect());
+    await settled(this.#source, ({ client }) => client.close());
+    await this.#pool?.end();
+  }
+}
+
+/** What belongs to one execution of a job. */
+export interface Execution {
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+  readonly limit: TimeLimit;
+}
