@@ -28,7 +28,7 @@ export async function checkedWish(options: RebuildOptions, { services, signal }:
   checkRange(options.from, options.to, services.today());
   const { tenants } = await services.source();
   if (options.tenant) {
-    const known = new Set((await tenants.learnSpans(options.tenant, signal)).map(({ tenant }) => tenant));
+    const known = new Set((await tenants.learnSpans(options.tenant, options, signal)).map(({ tenant }) => tenant));
     const unknown = options.tenant.filter((tenant) => !known.has(tenant)).map((tenant) => JSON.stringify(tenant));
     if (unknown.length > 0) {
       throw new UsageError(

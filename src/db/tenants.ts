@@ -1,4 +1,4 @@
-import type { TenantReader } from "./mongo/tenants.ts";
+import type { DayRange, TenantReader } from "./mongo/tenants.ts";
 import type { Pool } from "./postgres/pool.ts";
 import { cachedSpans, knownTenants, widenTenantSpans, type KnownTenant } from "./postgres/tenants.ts";
 import { addDays, earlierDay, laterDay, type Day } from "../usage/day.ts";
@@ -27,16 +27,16 @@ export class Tenants {
 
   /**
    * Finds and remembers the days from the first to the last on which each tenant has an event or a row. One that has
-   * neither is left out: nobody knows it.
+   * neither is left out: nobody knows it. The search begins at the ends of `near`, the days in question.
    */
-  async learnSpans(tenants: readonly string[], signal: AbortSignal): Promise<KnownTenant[]> {
+  async learnSpans(tenants: readonly string[], near: DayRange, signal: AbortSignal): Promise<KnownTenant[]> {
     const known = byTenant(await knownTenants(this.#pool, tenants));
     const latest = addDays(this.#today(), 1); // later events are clock faults of a producer
     const found: KnownTenant[] = [];
     const queue = [...tenants];
     const askNext = async () => {
       for (let tenant = queue.pop(); tenant !== undefined; tenant = queue.pop()) {
-        const span = await this.#reader.span(tenant, latest, known.get(tenant), signal);
+        const span = await this.#reader.span(tenant, { near, latest, known: known.get(tenant) }, signal);
         if (span) found.push({ tenant, ...span });
       }
     };

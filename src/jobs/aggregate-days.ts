@@ -43,16 +43,22 @@ export const aggregateDays = defineJob({
   },
 });
 
-/** Reads the chunk's tenant-days in order; while a batch is written, the next one is read. */
+/**
+ * Reads the chunk's tenant-days in order. While one is folded the next is read already, and while a batch is written
+ * the reads go on.
+ */
 async function aggregate(claim: Claim, context: JobContext): Promise<BatchCounts> {
   const days = listTenantDays(claim.spans);
   const counts = { written: 0, unchanged: 0, stale: 0, failed: 0 };
   let writing = Promise.resolve();
   let batch = newBatch();
+  let reading = readAhead(days[claim.cursor], claim, context);
   for (let cursor = claim.cursor; cursor < days.length; cursor++) {
     const day = days[cursor] as TenantDay;
+    const current = reading;
+    reading = readAhead(days[cursor + 1], claim, context);
     try {
-      const row = await readRow(day, claim, context);
+      const row = (await current) as CacheRow;
       batch.rows.push(row);
       batch.bytes += sizeOf(row);
     } catch (error) {
@@ -84,6 +90,13 @@ function newBatch(): { rows: CacheRow[]; failures: FailedDay[]; bytes: number } 
 
 function sizeOf({ documents }: CacheRow): number {
   return Object.values(documents.folded).reduce((sum, text) => sum + text.length, documents.raw.length);
+}
+
+/** Begins a read whose error is thrown where it is awaited. */
+function readAhead(day: TenantDay | undefined, claim: Claim, context: JobContext): Promise<CacheRow | undefined> {
+  const reading = day ? readRow(day, claim, context) : Promise.resolve(undefined);
+  reading.catch(() => undefined);
+  return reading;
 }
 
 /** The stamp is taken right before the read: whatever the read may miss arrived after it. */

@@ -16,7 +16,7 @@ export const rebuildRange = defineJob({
     const run = await runs.get(runId);
     if (run?.state !== "planned") return { planned: false };
     const names = run.tenants ?? (await tenants.listAll(signal));
-    const known = await tenants.learnSpans(names, signal);
+    const known = await tenants.learnSpans(names, run, signal);
     const spans: TenantDays[] = known
       .map(({ tenant, first, last }) => ({ tenant, from: laterDay(run.from, first), to: earlierDay(run.to, last) }))
       .filter(({ from, to }) => from <= to);

@@ -107,10 +107,16 @@ function rawDocument(rows: readonly RollupRow[], limits: DocumentLimits): Text {
   if (rows.length <= limits.maxRawRows) {
     const json: string[] = [];
     let record = `raw\0${rows.length}\n`;
+    const quoted = new Map<string, string>(); // a key comes in many rows
+    const quote = (key: string) => {
+      const known = quoted.get(key) ?? JSON.stringify(key);
+      quoted.set(key, known);
+      return known;
+    };
     for (const { keys, sums } of rows) {
       const [requests, tokens, prompt, completion, cost] = measureTexts(sums);
       json.push(
-        `[${JSON.stringify(keys.user)},${JSON.stringify(keys.model)},${JSON.stringify(keys.provider)},` +
+        `[${quote(keys.user)},${quote(keys.model)},${quote(keys.provider)},` +
           `${requests},${tokens},${prompt},${completion},${cost}]`,
       );
       record += `${keys.user}\0${keys.model}\0${keys.provider}\0${requests}\0${tokens}\0${prompt}\0${completion}\0${cost}\n`;

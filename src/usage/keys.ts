@@ -15,7 +15,7 @@ export function cleanKey(text: string): string {
 
 /**
  * Orders keys by their UTF-8 bytes, the order of `collate "C"`. JS compares UTF-16 units, which puts a surrogate
- * (U+D800..DFFF, the half of a code point past U+FFFF) before U+E000..FFFF; only there do the two orders differ.
+ * (U+D800..DFFF, half of a code point past U+FFFF) before U+E000..FFFF; only there do the two orders differ.
  */
 export function compareKeys(a: string, b: string): number {
   if (a === b) return 0;
@@ -30,4 +30,11 @@ export function compareKeys(a: string, b: string): number {
 
 function rank(unit: number): number {
   return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit;
+}
+
+const FROM_SURROGATES = /[\ud800-\uffff]/;
+
+/** Sorts keys in place as compareKeys does, at native speed where no key has a unit from U+D800 on. */
+export function sortKeys(keys: string[]): string[] {
+  return keys.some((key) => FROM_SURROGATES.test(key)) ? keys.sort(compareKeys) : keys.sort();
 }

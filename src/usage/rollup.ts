@@ -1,5 +1,5 @@
 import { DIMENSIONS, type DimensionName, type Keys } from "./dimensions.ts";
-import { compareKeys, OTHER_KEY } from "./keys.ts";
+import { compareKeys, OTHER_KEY, sortKeys } from "./keys.ts";
 import { addMeasures, compareSize, noMeasures, type Measures } from "./measures.ts";
 import { addWhole, type Whole } from "./decimal.ts";
 
@@ -60,24 +60,17 @@ export class RollupBuilder {
   }
 
   build(): Rollup {
-    const rows = [...this.#rows.values()].sort(compareRows);
+    const rows = sortedEntries(this.#rows).map(([, row]) => row);
     const folded = Object.fromEntries(
-      DIMENSIONS.map(({ name }) => [name, sortedKeys(this.#folded[name])]),
+      DIMENSIONS.map(({ name }) => [name, sortedEntries(this.#folded[name]).map(([key, sums]) => ({ key, sums }))]),
     ) as unknown as Rollup["folded"];
     return { totals: this.#totals, malformed: this.#malformed, rows, folded };
   }
 }
 
-function sortedKeys(folded: ReadonlyMap<string, Measures>): FoldedKey[] {
-  return Array.from(folded, ([key, sums]) => ({ key, sums })).sort((a, b) => compareKeys(a.key, b.key));
-}
-
-function compareRows(a: RollupRow, b: RollupRow): number {
-  for (const { name } of DIMENSIONS) {
-    const order = compareKeys(a.keys[name], b.keys[name]);
-    if (order !== 0) return order;
-  }
-  return 0;
+/** In order of the keys. The joined keys of a row sort as the tuple does, because NUL is below every character. */
+function sortedEntries<V>(map: ReadonlyMap<string, V>): [string, V][] {
+  return sortKeys([...map.keys()]).map((key) => [key, map.get(key) as V]);
 }
 
 /**

@@ -7,7 +7,7 @@ import type { FieldMap } from "../../usage/event.ts";
 import { cleanKey, UNKNOWN_KEY } from "../../usage/keys.ts";
 import { RollupBuilder, type Group, type Rollup } from "../../usage/rollup.ts";
 import { idText, readDecimal128 } from "./ids.ts";
-import { ODD_EVENT, plainPipeline, strictPipeline, tenantDateIndex, type TenantRange } from "./pipeline.ts";
+import { ODD_EVENT, packed, plainPipeline, strictPipeline, tenantDateIndex, type TenantRange } from "./pipeline.ts";
 
 /** A tenant-day that no retry can read: it is counted as failed, alone, and its chunk goes on. */
 export class TenantDayError extends Error {
@@ -87,7 +87,7 @@ export class EventReader {
   }
 
   async #run(pipeline: Document[], { maxTimeMs, signal }: ReadOptions): Promise<PackedGroup[]> {
-    const cursor = this.#collection.aggregate<{ groups: PackedGroup[] }>(pipeline, {
+    const cursor = this.#collection.aggregate<{ groups: PackedGroup[] }>(packed(pipeline), {
       hint: tenantDateIndex(this.#fields),
       allowDiskUse: true,
       maxTimeMS: maxTimeMs,

@@ -42,9 +42,6 @@ export const ODD_EVENT = 2 ** 32;
  * and all else above. `n` counts events, and in its upper half those that are not plain, because a further
  * accumulator costs about 10 % of the whole. Only where `n` is below 2^32 and no token sum is a double (a fraction
  * somewhere) do the sums hold; elsewhere the strict pipeline has to judge.
- *
- * The groups come packed into one document a range: less to send and to parse than a document a group (762 ms
- * against 1,046 ms for 30 days of 10,000 events and 1,950 groups).
  */
 export function plainPipeline(range: TenantRange, fields: FieldMap): Document[] {
   const { prompt_tokens, completion_tokens, total_tokens, cost } = paths(fields);
@@ -66,7 +63,6 @@ export function plainPipeline(range: TenantRange, fields: FieldMap): Document[] 
         cost: { $sum: roundedCost(cost) },
       },
     },
-    PACK,
   ];
 }
 
@@ -109,11 +105,16 @@ export function strictPipeline(range: TenantRange, fields: FieldMap): Document[]
         malformed: { $sum: { $cond: [{ $or: judged.map((name) => ({ $eq: [`$${name}`, null] })) }, 1, 0] } },
       },
     },
-    PACK,
   ];
 }
 
-const PACK: Document = { $group: { _id: null, groups: { $push: "$$ROOT" } } };
+/**
+ * Sends a pipeline's groups as one document: less to send and to parse than a document a group (762 ms against
+ * 1,046 ms for 30 days of 10,000 events and 1,950 groups).
+ */
+export function packed(pipeline: readonly Document[]): Document[] {
+  return [...pipeline, { $group: { _id: null, groups: { $push: "$$ROOT" } } }];
+}
 
 /** Stands for a total that the event does not have; no judged total is negative. */
 const MISSING_TOTAL = -1;

@@ -1,5 +1,5 @@
 import type { Collection, Document } from "mongodb";
-import { addDays, countDays, dayBounds, FIRST_DAY, type Day } from "../../usage/day.ts";
+import { addDays, countDays, dayBounds, earlierDay, FIRST_DAY, laterDay, type Day } from "../../usage/day.ts";
 import { tenantFault, type FieldMap } from "../../usage/event.ts";
 import { idText } from "./ids.ts";
 import { matchRange, tenantDateIndex } from "./pipeline.ts";
@@ -8,6 +8,21 @@ import { matchRange, tenantDateIndex } from "./pipeline.ts";
 export interface TenantSpan {
   readonly first: Day;
   readonly last: Day;
+}
+
+/** Both ends included. */
+export interface DayRange {
+  readonly from: Day;
+  readonly to: Day;
+}
+
+/** Where to look for a tenant's span. */
+export interface SpanSearch {
+  readonly near: DayRange;
+  /** nothing after it is looked at */
+  readonly latest: Day;
+  /** the span found before */
+  readonly known: TenantSpan | undefined;
 }
 
 /** Every distinct value of the tenant field, from the index alone; a server that can, skips from one to the next. */
@@ -46,23 +61,25 @@ export class TenantReader {
   }
 
   /**
-   * The span of a tenant's events up to `latest`, or undefined if it has none. Asks only whether a range holds any
-   * event: each server answers that from the index, also one that cannot sort by it. `known` is the span found before;
-   * where it still holds, two questions settle it.
+   * The span of a tenant's events, or undefined if it has none. Asks only whether a range holds any event: each server
+   * answers that from the index, also one that cannot sort by it, but may look at the whole range to do so. Hence the
+   * search begins where the answer likely is, in ranges that are small or empty: at the span known before, else at the
+   * ends of the days in question.
    */
-  async span(
-    tenant: string,
-    latest: Day,
-    known: TenantSpan | undefined,
-    signal: AbortSignal,
-  ): Promise<TenantSpan | undefined> {
+  async span(tenant: string, search: SpanSearch, signal: AbortSignal): Promise<TenantSpan | undefined> {
+    const { latest, known } = search;
     const has = (from: Day, to: Day) =>
       from > to ? Promise.resolve(false) : this.#hasEvents(tenant, from, to, signal);
-    const last = await lastDay(has, known?.last ?? FIRST_DAY, latest);
-    if (last === undefined) return undefined;
-    const before = known ? addDays(known.first, -1) : last;
-    if (known && !(await has(FIRST_DAY, before))) return { first: known.first, last };
-    return { first: await firstDay(has, FIRST_DAY, before), last };
+    const from = earlierDay(known?.first ?? search.near.from, latest);
+    const to = earlierDay(known?.last ?? search.near.to, latest);
+    const before = addDays(from, -1);
+    const first = (await has(FIRST_DAY, before))
+      ? await halveToFirst(has, FIRST_DAY, before)
+      : await firstDay(has, from, latest);
+    if (first === undefined) return undefined;
+    const after = addDays(to, 1);
+    const last = (await has(after, latest)) ? await lastDay(has, after, latest) : await lastDay(has, first, to);
+    return { first, last: last ?? first };
   }
 
   async #hasEvents(tenant: string, from: Day, to: Day, signal: AbortSignal): Promise<boolean> {
@@ -79,34 +96,46 @@ export class TenantReader {
 
 type HasEvents = (from: Day, to: Day) => Promise<boolean>;
 
-/** Searches from the end in windows of doubled length, since most tenants were active lately, then halves the hit. */
+/** The first day with an event, searched from the start in windows of doubled length. */
+async function firstDay(has: HasEvents, earliest: Day, latest: Day): Promise<Day | undefined> {
+  for (let from = earliest, length = 1; from <= latest; length *= 2) {
+    const to = earlierDay(addDays(from, length - 1), latest);
+    if (await has(from, to)) return halveToFirst(has, from, to);
+    from = addDays(to, 1);
+  }
+  return undefined;
+}
+
+/** The last day with an event, searched from the end in windows of doubled length. */
 async function lastDay(has: HasEvents, earliest: Day, latest: Day): Promise<Day | undefined> {
-  let to = latest;
-  for (let length = 1; to >= earliest; length *= 2) {
-    const from = addDays(to, 1 - length);
-    if (await has(from, to)) {
-      let low = from;
-      let high = to;
-      while (low < high) {
-        const middle = addDays(low, Math.floor(countDays(low, high) / 2));
-        if (await has(middle, high)) low = middle;
-        else high = addDays(middle, -1);
-      }
-      return low;
-    }
+  for (let to = latest, length = 1; to >= earliest; length *= 2) {
+    const from = laterDay(addDays(to, 1 - length), earliest);
+    if (await has(from, to)) return halveToLast(has, from, to);
     to = addDays(from, -1);
   }
   return undefined;
 }
 
-/** Halves the range, which holds an event, until one day is left. */
-async function firstDay(has: HasEvents, from: Day, to: Day): Promise<Day> {
+/** Halves a range that holds an event until its first day is left. */
+async function halveToFirst(has: HasEvents, from: Day, to: Day): Promise<Day> {
   let low = from;
   let high = to;
   while (low < high) {
     const middle = addDays(low, Math.floor((countDays(low, high) - 1) / 2));
     if (await has(low, middle)) high = middle;
     else low = addDays(middle, 1);
+  }
+  return low;
+}
+
+/** Halves a range that holds an event until its last day is left. */
+async function halveToLast(has: HasEvents, from: Day, to: Day): Promise<Day> {
+  let low = from;
+  let high = to;
+  while (low < high) {
+    const middle = addDays(low, Math.floor(countDays(low, high) / 2));
+    if (await has(middle, high)) low = middle;
+    else high = addDays(middle, -1);
   }
   return low;
 }

@@ -1,0 +1,18 @@
+import { Command, InvalidArgumentError } from "commander";
+import { benchRebuild } from "./rebuild.ts";
+
+const positive = (text: string) => {
+  if (!/^[1-9]\d{0,4}$/.test(text)) throw new InvalidArgumentError("It must be a whole number from 1.");
+  return Number(text);
+};
+
+const program = new Command("bench").description(
+  "Measurements; each prints ratios against a named baseline of the same run.",
+);
+program
+  .command("rebuild")
+  .description("rebuild a year of one tenant, against its parts")
+  .option("--days <count>", "days", positive, 365)
+  .option("--rounds <count>", "how often each is measured", positive, 1)
+  .action(benchRebuild);
+await program.parseAsync();
