@@ -32,7 +32,19 @@ export function createCommand(name: string, description: string, example: string
   return new Command(name)
     .description(description)
     .option("--json", "print one JSON document on standard output")
-    .addHelpText("after", `\nExample:\n${example.replace(/^/gm, "  ")}`);
+    .addHelpText("after", exampleText(example));
+}
+
+/** A command that only holds others. */
+export function createGroup(name: string, description: string, example: string, members: readonly Command[]): Command {
+  const group = new Command(name).description(description).addHelpText("after", exampleText(example));
+  for (const member of members) group.addCommand(member);
+  return group;
+}
+
+/** What stands under a command's help. */
+export function exampleText(example: string): string {
+  return `\nExample:\n${example.replace(/^/gm, "  ")}`;
 }
 
 /**

@@ -1,6 +1,6 @@
-import { Command, InvalidArgumentError } from "commander";
+import { InvalidArgumentError, type Command } from "commander";
 import { EXIT } from "../errors.ts";
-import { action, createCommand } from "./command.ts";
+import { action, createCommand, createGroup } from "./command.ts";
 import { table } from "./table.ts";
 
 interface EnsureFlags {
@@ -44,7 +44,8 @@ export function indexesCommand(): Command {
         return report.ok ? EXIT.done : EXIT.failed;
       }),
     );
-  return new Command("indexes").description("Keep the declared indexes of both databases.").addCommand(ensure);
+  const description = "Keep the declared indexes of both databases.";
+  return createGroup("indexes", description, "tallyman indexes ensure", [ensure]);
 }
 
 function parseEngine(name: string): string {

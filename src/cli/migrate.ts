@@ -1,9 +1,9 @@
 import { createInterface } from "node:readline/promises";
-import { Command } from "commander";
+import type { Command } from "commander";
 import { requireConnection } from "../config.ts";
 import { holdsRows, migrate, migrationState } from "../db/postgres/migrate.ts";
 import { EXIT, UsageError } from "../errors.ts";
-import { action, createCommand, type CommandContext } from "./command.ts";
+import { action, createCommand, createGroup, type CommandContext } from "./command.ts";
 import { table } from "./table.ts";
 
 /** `migrate up | down | status`: the tables in PostgreSQL. */
@@ -41,11 +41,8 @@ export function migrateCommand(): Command {
       return migrations.some(({ appliedAt }) => appliedAt === null) || unknown.length > 0 ? EXIT.found : EXIT.done;
     }),
   );
-  return new Command("migrate")
-    .description("Create or take back the tables in PostgreSQL.")
-    .addCommand(up)
-    .addCommand(down)
-    .addCommand(status);
+  const description = "Create or take back the tables in PostgreSQL.";
+  return createGroup("migrate", description, "tallyman migrate up", [up, down, status]);
 }
 
 function databaseUrl(config: CommandContext["config"]): string {

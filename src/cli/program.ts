@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { backfillCommand } from "./backfill.ts";
+import { exampleText } from "./command.ts";
 import { configCommand } from "./config.ts";
 import { indexesCommand } from "./indexes.ts";
 import { migrateCommand } from "./migrate.ts";
@@ -7,6 +8,8 @@ import { rebuildCommand } from "./rebuild.ts";
 import { runsCommand } from "./runs.ts";
 import { statusCommand } from "./status.ts";
 import { workerCommand } from "./worker.ts";
+
+const EXAMPLE = "tallyman backfill --from 2026-11-01 --to 2026-11-20 --watch";
 
 const EXIT_CODES = `
 Exit codes: 0 done; 1 wrong use or configuration; 2 done, and found what was asked about; 3 lock held by another;
@@ -17,8 +20,7 @@ Settings come from the environment; tallyman config shows them.`;
 export function createProgram(): Command {
   const program = new Command("tallyman")
     .description("Keeps daily LLM usage totals in PostgreSQL true to the raw events in MongoDB.")
-    .addHelpText("after", EXIT_CODES)
-    .showHelpAfterError("(run with --help for usage)");
+    .addHelpText("after", `${exampleText(EXAMPLE)}\n${EXIT_CODES}`);
   const commands = [
     workerCommand,
     backfillCommand,
@@ -30,5 +32,21 @@ export function createProgram(): Command {
     configCommand,
   ];
   for (const create of commands) program.addCommand(create());
+  explainErrors(program, program.name());
   return program;
+}
+
+/** A command line that cannot be read is answered in one line: what is wrong, and where help is. */
+function explainErrors(command: Command, path: string): void {
+  command.configureOutput({
+    outputError: (text, write) => {
+      const line = text
+        .trim()
+        .replace(/^error: /, "")
+        .replace(/\s*\n\s*/g, " ")
+        .replace(/\.?$/, ".");
+      write(`tallyman: ${line} See: ${path} --help\n`);
+    },
+  });
+  for (const child of command.commands) explainErrors(child, `${path} ${child.name()}`);
 }

@@ -1,6 +1,6 @@
-import { Command, InvalidArgumentError } from "commander";
+import { InvalidArgumentError, type Command } from "commander";
 import { z } from "zod";
-import { action, createCommand, parseCount } from "./command.ts";
+import { action, createCommand, createGroup, parseCount } from "./command.ts";
 import { runsTable, runText } from "./show-run.ts";
 import { table } from "./table.ts";
 import { findRun } from "./watch.ts";
@@ -48,7 +48,7 @@ export function runsCommand(): Command {
         return undefined;
       })(options);
     });
-  return new Command("runs").description("List runs, or show one.").addCommand(list).addCommand(show);
+  return createGroup("runs", "List runs, or show one.", "tallyman runs list", [list, show]);
 }
 
 function parseId(text: string): string {

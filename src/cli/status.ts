@@ -14,7 +14,7 @@ export function statusCommand(): Command {
   )
     .option("--tenants <count>", "how many tenants, the longest unread first", parseCount, 20)
     .action(
-      action<{ tenants: number }>(async (options, { services, answer }) => {
+      action<{ tenants: number }>(async (options, { services, json, answer }) => {
         const pool = await services.pool();
         const runs = await (await services.runs()).list(5);
         const tenants = await tenantFreshness(pool, options.tenants);
@@ -30,6 +30,7 @@ export function statusCommand(): Command {
         } catch (error) {
           if (!(error instanceof OperatorError)) throw error;
           queueText = error.message;
+          if (json) process.stderr.write(`tallyman: ${error.message}\n`);
           code = error.exitCode;
         }
         const tenantText =
