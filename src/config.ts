@@ -25,7 +25,9 @@ function connection(env: string, doc: string, protocols: readonly string[], exam
     .string()
     .refine(
       (text) =>
-        protocols.some((protocol) => text.startsWith(`${protocol}://`)) && (text.includes(",") || URL.canParse(text)),
+        protocols.some((protocol) => text.startsWith(`${protocol}://`)) &&
+        (URL.canParse(text) || (text.startsWith("mongodb://") && text.includes(","))) && // only MongoDB has many hosts
+        !/%(?![\da-f]{2})/i.test(text),
       {
         error: `is no connection string such as ${example}`,
       },
