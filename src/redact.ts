@@ -2,5 +2,5 @@
 export function redact(connectionString: string): string {
   return connectionString
     .replace(/^([\w+]+:\/\/[^:@/?#]*):.*@/, "$1:***@")
-    .replace(/([?&][^=&]*(?:password|secret|token|key)[^=&]*=)[^&]*/gi, "$1***");
+    .replace(/([?&][^=&]*(?:password|secret|token|key|authMechanismProperties)[^=&]*=)[^&]*/gi, "$1***");
 }
