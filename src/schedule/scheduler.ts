@@ -10,13 +10,15 @@ export class Scheduler {
   readonly #schedules: readonly Schedule[];
   readonly #actions: TickActions;
   readonly #log: Logger;
+  readonly #retry: typeof RETRY;
   readonly #stopped = new AbortController();
   #tasks: ScheduledTask[] = [];
 
-  constructor(schedules: readonly Schedule[], actions: TickActions, log: Logger) {
+  constructor(schedules: readonly Schedule[], actions: TickActions, log: Logger, retry = RETRY) {
     this.#schedules = schedules;
     this.#actions = actions;
     this.#log = log;
+    this.#retry = retry;
   }
 
   start(): void {
@@ -27,7 +29,7 @@ export class Scheduler {
 
   /** Fires one slot; what goes wrong is logged and tried again. */
   async fire(entry: Schedule, slot: string): Promise<void> {
-    for (let attempt = 1; attempt <= RETRY.times && !this.#stopped.signal.aborted; attempt++) {
+    for (let attempt = 1; attempt <= this.#retry.times && !this.#stopped.signal.aborted; attempt++) {
       try {
         await entry.tick(slot, this.#actions);
         this.#log.info({ schedule: entry.name, slot }, "schedule fired");
@@ -35,7 +37,7 @@ export class Scheduler {
       } catch (err) {
         this.#log.error({ schedule: entry.name, slot, attempt, err }, "schedule failed");
         await new Promise<void>((resolve) => {
-          const timer = setTimeout(resolve, RETRY.pauseMs);
+          const timer = setTimeout(resolve, this.#retry.pauseMs);
           this.#stopped.signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
         });
       }
