@@ -2,7 +2,7 @@ import { z } from "zod";
 import { defineJob, PAYLOAD_VERSION } from "./job.ts";
 
 /** Creates the declared indexes that are missing in either database; one that blocks writers is left to an operator. */
-export const ensureDeclaredIndexes = defineJob({
+export const ensureIndexes = defineJob({
   name: "ensure-indexes",
   payload: z.strictObject({ v: z.literal(PAYLOAD_VERSION), slot: z.string().min(1) }),
   timeoutMs: 6 * 60 * 60_000,

@@ -1,6 +1,6 @@
 import type { Config } from "../config.ts";
 import type { RebuildWish } from "../db/postgres/run-request.ts";
-import { ensureDeclaredIndexes } from "../jobs/ensure-indexes.ts";
+import { ensureIndexes } from "../jobs/ensure-indexes.ts";
 import { PAYLOAD_VERSION, type Job } from "../jobs/job.ts";
 import { addDays, dayOf, FIRST_DAY, laterDay } from "../usage/day.ts";
 
@@ -30,7 +30,7 @@ export function schedules(config: Config): readonly Schedule[] {
     {
       name: "indexes",
       cron: config.indexesCron,
-      tick: (slot, { enqueue }) => enqueue(ensureDeclaredIndexes, { v: PAYLOAD_VERSION, slot: slot.replace(":", "") }),
+      tick: (slot, { enqueue }) => enqueue(ensureIndexes, { v: PAYLOAD_VERSION, slot: slot.replace(":", "") }),
     },
   ];
 }
