@@ -50,6 +50,7 @@ function power(exponent: number): bigint {
 
 /** A cost as canonical decimal text: no exponent, no trailing zeros, no "-0"; 1500000000000000000n is "1.5". */
 export function formatCost(cost: bigint): string {
+  if (cost < 0n) return `-${formatCost(-cost)}`;
   const integer = cost / UNIT;
   const rest = cost % UNIT;
   if (rest === 0n) return integer.toString();
