@@ -49,9 +49,14 @@ export function listDays(from: Day, to: Day): Day[] {
   return Array.from({ length: Math.max(0, countDays(from, to)) }, (_, index) => addDays(from, index));
 }
 
-/** The day that an instant (milliseconds since the epoch) falls on in the time zone. */
+/**
+ * The day whose bounds hold the instant (milliseconds since the epoch). A clock put back across midnight (St. John's,
+ * until 2011) shows the day before once more; by the bounds the next day has begun then.
+ */
 export function dayOf(instant: number, timeZone: string): Day {
-  return Temporal.Instant.fromEpochMilliseconds(instant).toZonedDateTimeISO(timeZone).toPlainDate().toString();
+  const shown = Temporal.Instant.fromEpochMilliseconds(instant).toZonedDateTimeISO(timeZone).toPlainDate().toString();
+  const next = addDays(shown, 1);
+  return instant < startOf(next, timeZone) ? shown : next;
 }
 
 /**
