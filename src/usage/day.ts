@@ -25,8 +25,9 @@ export function isDay(text: string): boolean {
   }
 }
 
-/** Is it an IANA time zone that this runtime knows? */
+/** Is it an IANA time zone that this runtime knows? An offset ("+01:00") or a timestamp, which Temporal takes, is none. */
 export function isTimeZone(name: string): boolean {
+  if (!/^[A-Za-z]/.test(name)) return false;
   try {
     return Temporal.ZonedDateTime.from({ year: 2026, month: 1, day: 1, timeZone: name }).timeZoneId !== "";
   } catch {
