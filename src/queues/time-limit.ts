@@ -1,9 +1,12 @@
+import { TimeLimitError } from "../jobs/job.ts";
+
 /** A time limit that can be stopped while its work waits for something that does not count against it. */
 export class TimeLimit {
   readonly #controller = new AbortController();
   #left: number;
   #since = 0;
   #waiting = 0;
+  #isOver = false;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(ms: number) {
@@ -18,16 +21,21 @@ export class TimeLimit {
 
   /** Runs `wait` off the clock. */
   async without<T>(wait: () => Promise<T>): Promise<T> {
-    if (this.#waiting++ === 0) this.stop();
+    if (this.#waiting++ === 0) this.#pause();
     try {
       return await wait();
     } finally {
-      if (--this.#waiting === 0) this.#run();
+      if (--this.#waiting === 0 && !this.#isOver) this.#run();
     }
   }
 
   /** Ends it without an abort. */
   stop(): void {
+    this.#isOver = true;
+    this.#pause();
+  }
+
+  #pause(): void {
     if (!this.#timer) return;
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -37,7 +45,7 @@ export class TimeLimit {
   #run(): void {
     this.#since = Date.now();
     this.#timer = setTimeout(
-      () => this.#controller.abort(new Error("the job's time limit is used up")),
+      () => this.#controller.abort(new TimeLimitError("the job's time limit is used up")),
       Math.max(0, this.#left),
     );
     this.#timer.unref();
