@@ -72,7 +72,7 @@ export function action<Options extends object>(
       process.exitCode =
         (await work(options, { config, services, log, json, answer, signal: interrupted.signal })) ?? EXIT.done;
     } catch (error) {
-      process.exitCode = report(error);
+      process.exitCode = report(error, services?.config.logLevel);
     } finally {
       await services?.close().catch(() => undefined);
       process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
@@ -80,15 +80,18 @@ export function action<Options extends object>(
   };
 }
 
-/** Prints an error for a person: the message alone where it was written for one. @returns the exit code */
-function report(error: unknown): number {
+/**
+ * Prints an error for a person: the message alone, and the stack of one that nobody wrote for an operator under
+ * LOG_LEVEL=debug. @returns the exit code
+ */
+function report(error: unknown, logLevel: Config["logLevel"] | undefined): number {
   if (error instanceof OperatorError) {
     process.stderr.write(`tallyman: ${error.message}\n`);
     return error.exitCode;
   }
   const { message, stack } = error as Error;
   process.stderr.write(`tallyman: ${message}\n`);
-  if (process.env["TALLYMAN_DEBUG"]) process.stderr.write(`${stack}\n`);
+  if (logLevel === "debug" || logLevel === "trace") process.stderr.write(`${stack}\n`);
   return EXIT.failed;
 }
 
