@@ -7,7 +7,7 @@ import { dayState } from "../usage/classify.ts";
 import { dayBounds } from "../usage/day.ts";
 import { toDocuments } from "../usage/document.ts";
 import { listTenantDays } from "../usage/plan.ts";
-import { defineJob, PAYLOAD_VERSION, type JobContext } from "./job.ts";
+import { defineJob, PAYLOAD_VERSION, TimeLimitError, type JobContext } from "./job.ts";
 
 /** A batch is written when it holds this much, so that memory stays bounded whatever the size of a day. */
 const BATCH = { rows: 64, bytes: 8 * 1024 * 1024 };
@@ -33,7 +33,8 @@ export const aggregateDays = defineJob({
       return { claimed: true, ...counts };
     } catch (error) {
       if (error instanceof ClaimLostError || keeper.lost.aborted) return { claimed: false };
-      if (context.signal.aborted) await chunks.handBack(claim);
+      const { aborted, reason } = context.signal;
+      if (aborted && !(reason instanceof TimeLimitError)) await chunks.handBack(claim);
       else await chunks.retryLater(claim, (error as Error).message);
       await runs.finish(runId);
       throw error;

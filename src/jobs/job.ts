@@ -60,6 +60,11 @@ export function defineJob<Name extends string, Payload extends z.ZodType, Result
   return job;
 }
 
+/** The reason of a signal that aborted because the job's time limit was used up, rather than because of a shutdown. */
+export class TimeLimitError extends Error {
+  override readonly name = "TimeLimitError";
+}
+
 /** An error that no retry can mend, such as a payload that does not parse. */
 export class PermanentError extends Error {
   override readonly name = "PermanentError";

@@ -14,6 +14,9 @@ export class TenantDayError extends Error {
   override readonly name = "TenantDayError";
 }
 
+/** MaxTimeMSExpired */
+const TIMED_OUT = 50;
+
 const INT64_MAX = 2n ** 63n - 1n;
 
 /** A tenant without totals or costs has no plain day; one try in thirty costs it 2 % at most. */
@@ -62,7 +65,10 @@ export class EventReader {
     try {
       groups = await this.#readGroups(range, options);
     } catch (error) {
-      if (!(error instanceof MongoServerError) || !TOO_LARGE.has(Number(error.code))) throw error;
+      const code = error instanceof MongoServerError ? Number(error.code) : undefined;
+      if (code === TIMED_OUT)
+        throw new TenantDayError(`the read took longer than ${options.maxTimeMs} ms`, { cause: error });
+      if (code === undefined || !TOO_LARGE.has(code)) throw error;
       const middle = Math.floor((range.start + range.end) / 2);
       if (middle === range.start)
         throw new TenantDayError("the groups of one millisecond are too large", { cause: error });

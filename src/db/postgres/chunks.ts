@@ -11,6 +11,8 @@ export const LEASE_SECONDS = 60;
 /** Errors that a chunk may meet, and claims that may move nothing, before it fails. */
 export const MAX_ATTEMPTS = 5;
 export const MAX_CLAIMS = 10;
+/** Doubled after each error, so that a server may be away for more than a minute before a chunk fails. */
+const FIRST_PAUSE_SECONDS = 5;
 
 /** The right of one process to work on one chunk. */
 export interface Claim {
@@ -212,8 +214,8 @@ export class Chunks {
     const retried = await this.#update(
       claim,
       `state = 'pending', claim = NULL, lease_until = NULL, attempts = attempts + 1, error = $4,
-       not_before = clock_timestamp() + make_interval(secs => power(2, attempts))`,
-      [error],
+       not_before = clock_timestamp() + make_interval(secs => $5 * power(2, attempts))`,
+      [error, FIRST_PAUSE_SECONDS],
       `AND attempts + 1 < ${MAX_ATTEMPTS}`,
     );
     if (!retried) await this.fail(claim, error);
