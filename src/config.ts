@@ -28,10 +28,12 @@ function connection(env: string, doc: string, protocols: readonly string[], exam
         protocols.some((protocol) => text.startsWith(`${protocol}://`)) &&
         (URL.canParse(text) || (text.startsWith("mongodb://") && text.includes(","))) && // only MongoDB has many hosts
         !/%(?![\da-f]{2})/i.test(text),
-      {
-        error: `is no connection string such as ${example}`,
-      },
+      { error: `is no connection string such as ${example}` },
     )
+    // Its driver would read a database named "test" instead, and find no events there.
+    .refine((text) => !text.startsWith("mongodb") || /^[^/]+\/\/[^/]+\/[^/?]/.test(text), {
+      error: `names no database in its path; it must, as in ${example}`,
+    })
     .optional();
   return { env, doc, schema, secret: true } satisfies Setting<typeof schema>;
 }
