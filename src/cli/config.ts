@@ -8,11 +8,8 @@ export function configCommand(): Command {
   return createCommand("config", "Show the effective settings, passwords masked.", "tallyman config --json").action(
     action((_options, { config, answer }) => {
       const settings = describeConfig(config);
-      const rows = settings.map(({ name, value, doc }) => [name, value || "(not set)", doc]);
-      answer(
-        Object.fromEntries(settings.map(({ name, value }) => [name, value])),
-        table(["setting", "value", ""], rows),
-      );
+      const rows = settings.map(({ name, value }) => [name, value || "(not set)"]);
+      answer(Object.fromEntries(settings.map(({ name, value }) => [name, value])), table(["setting", "value"], rows));
       return Promise.resolve(undefined);
     }),
   );
