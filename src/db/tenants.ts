@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type { DayRange, TenantReader } from "./mongo/tenants.ts";
 import type { Pool } from "./postgres/pool.ts";
 import { cachedSpans, knownTenants, widenTenantSpans, type KnownTenant } from "./postgres/tenants.ts";
@@ -34,6 +35,7 @@ export class Tenants {
     const latest = addDays(this.#today(), 1); // later events are clock faults of a producer
     const found: KnownTenant[] = [];
     const queue = [...tenants];
+    setMaxListeners(0, signal); // the driver adds two a question, and Node takes eleven for a leak
     const askNext = async () => {
       for (let tenant = queue.pop(); tenant !== undefined; tenant = queue.pop()) {
         const span = await this.#reader.span(tenant, { near, latest, known: known.get(tenant) }, signal);
