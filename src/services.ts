@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { hostname } from "node:os";
 import type { Redis } from "ioredis";
 import type { Collection, Db, MongoClient } from "mongodb";
@@ -18,7 +19,7 @@ import { Tenants } from "./db/tenants.ts";
 import { ensureIndexes, type EnsureOptions, type EnsureReport } from "./indexes/ensure.ts";
 import type { JobContext } from "./jobs/job.ts";
 import type { Logger } from "./log.ts";
-import { Queues } from "./queues/queues.ts";
+import type { Queues } from "./queues/queues.ts";
 import type { TimeLimit } from "./queues/time-limit.ts";
 import { dayOf, type Day } from "./usage/day.ts";
 import { MAX_DOCUMENT_BYTES } from "./usage/document.ts";
@@ -111,6 +112,7 @@ export class Services {
   /** The queues, for a command. */
   async queues(): Promise<Queues> {
     const redis = await this.redis();
+    const { Queues } = await import("./queues/queues.ts"); // its library is slow to load, and few commands need it
     this.#queues ??= new Queues(redis, this.config.queuePrefix, (err) => this.log.warn({ err }, "queue error"));
     return this.#queues;
   }
@@ -160,6 +162,7 @@ export class Services {
     };
     return ({ log, signal: given, limit }) => {
       const signal = AbortSignal.any([given, session.lost]);
+      setMaxListeners(0, signal); // each query listens while it runs, and more than ten run at once
       return {
         ...shared,
         log,
