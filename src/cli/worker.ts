@@ -1,5 +1,4 @@
 import type { Command } from "commander";
-import { startWorker } from "../app.ts";
 import { EXIT } from "../errors.ts";
 import { action, createCommand } from "./command.ts";
 
@@ -14,6 +13,7 @@ export function workerCommand(): Command {
     "tallyman worker",
   ).action(
     action(async (_options, { services, signal, json, answer, log }) => {
+      const { startWorker } = await import("../app.ts"); // its libraries are the slow part of a start
       const worker = await startWorker(services);
       if (json) answer({ address: worker.address, pid: process.pid }, "");
       const ended = AbortSignal.any([signal, worker.lost]);

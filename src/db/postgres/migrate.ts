@@ -1,6 +1,5 @@
 import { readdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { runner } from "node-pg-migrate";
 import pg from "pg";
 import { LockedError, UsageError } from "../../errors.ts";
 import { connectionOptions, postgresError, type Connection } from "./pool.ts";
@@ -67,6 +66,7 @@ export async function requireMigrated(connection: Connection): Promise<void> {
  * @throws LockedError when another runner does not come to an end within a minute
  */
 export async function migrate(databaseUrl: string, direction: "up" | "down"): Promise<string[]> {
+  const { runner } = await import("node-pg-migrate"); // slow to load, and needed here alone
   const client = new pg.Client(connectionOptions(databaseUrl));
   client.on("error", () => undefined); // the statement that it breaks throws
   await client.connect().catch((error: unknown) => {
