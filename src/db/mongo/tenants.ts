@@ -70,8 +70,8 @@ export class TenantReader {
     const { latest, known } = search;
     const has = (from: Day, to: Day) =>
       from > to ? Promise.resolve(false) : this.#hasEvents(tenant, from, to, signal);
-    const from = earlierDay(known?.first ?? search.near.from, latest);
-    const to = earlierDay(known?.last ?? search.near.to, latest);
+    const from = laterDay(earlierDay(known?.first ?? search.near.from, latest), FIRST_DAY);
+    const to = laterDay(earlierDay(known?.last ?? search.near.to, latest), FIRST_DAY);
     const before = addDays(from, -1);
     const first = (await has(FIRST_DAY, before))
       ? await halveToFirst(has, FIRST_DAY, before)
