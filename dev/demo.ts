@@ -26,6 +26,9 @@ const STOP_DEADLINE_MS = 25_000;
 /** After a signal, a step is given this long to come to a place where it can stop. */
 const STEP_END_MS = 5_000;
 
+/** One Ctrl-C comes twice, from the terminal and from npm; only a later one means "now". */
+const REPEAT_MS = 1_000;
+
 /** What has to be undone at the end, in the order in which it was done. */
 type Undo = { readonly what: string; readonly undo: () => Promise<void> }[];
 
@@ -45,8 +48,11 @@ makes databases of its own there and drops them at the end. LOG_LEVEL is "warn" 
 
 async function main(options: { once?: true }): Promise<void> {
   const stop = new AbortController();
+  let stoppedAt = 0;
   const onSignal = () => {
-    if (stop.signal.aborted) process.exit(EXIT.interrupted);
+    if (stop.signal.aborted && Date.now() - stoppedAt > REPEAT_MS) process.exit(EXIT.interrupted);
+    if (stop.signal.aborted) return;
+    stoppedAt = Date.now();
     stop.abort();
   };
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, onSignal);
