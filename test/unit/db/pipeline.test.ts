@@ -1,0 +1,313 @@
+import { inspect } from "node:util";
+import { Long, ObjectId, UUID } from "mongodb";
+import { describe, expect, test } from "vitest";
+import {
+  matchRange,
+  ODD_EVENT,
+  packed,
+  plainPipeline,
+  strictPipeline,
+  tenantDateIndex,
+} from "../../../src/db/mongo/pipeline.ts";
+import { tenantsPipeline } from "../../../src/db/mongo/tenants.ts";
+import { EVENT_FIELDS, type EventField, type FieldMap } from "../../../src/usage/event.ts";
+
+const OURS = Object.fromEntries(EVENT_FIELDS.map((field) => [field, field])) as FieldMap;
+const MAPPED: FieldMap = {
+  ...OURS,
+  tenant_id: "org",
+  user_id: "meta.user",
+  created_at: "at",
+  cost: "usd",
+  total_tokens: "t",
+};
+const RANGE = { tenant: "acme", start: Date.UTC(2026, 2, 1), end: Date.UTC(2026, 2, 2) };
+
+expect.addSnapshotSerializer({
+  test: (value) => typeof value === "object" && value !== null,
+  serialize: (value) => inspect(value, { depth: null, breakLength: 110, compact: 3 }),
+});
+
+describe("the match of a tenant's range", () => {
+  test("asks for the tenant in every type its text can have", () => {
+    const tenantOf = (tenant: string) =>
+      (matchRange({ ...RANGE, tenant }, OURS) as { tenant_id: { $in?: unknown[] } }).tenant_id;
+    expect(tenantOf("acme").$in).toBeUndefined();
+    expect(tenantOf("7").$in).toEqual(["7", Long.fromInt(7)]);
+    expect(tenantOf("65f0c0ffee65f0c0ffee65f0").$in?.[1]).toBeInstanceOf(ObjectId);
+    expect(tenantOf("0190a5d2-7c1e-7def-8123-456789abcdef").$in?.[1]).toBeInstanceOf(UUID);
+  });
+
+  test("never reads a text as an operator", () => {
+    expect(matchRange({ ...RANGE, tenant: "$where" }, OURS)).toMatchObject({ tenant_id: { $eq: "$where" } });
+  });
+
+  test("is of the range, half open, without arrays and symbols", () => {
+    expect(matchRange(RANGE, MAPPED)).toMatchInlineSnapshot(`
+      {
+        org: { '$eq': 'acme', '$not': { '$type': [ 'array', 'symbol' ] } },
+        at: { '$gte': 2026-03-01T00:00:00.000Z, '$lt': 2026-03-02T00:00:00.000Z, '$not': { '$type': 'array' } }
+      }
+    `);
+    expect(matchRange({ ...RANGE, tenant: "7" }, OURS)).toMatchInlineSnapshot(`
+      {
+        tenant_id: { '$in': [ '7', new Long('7') ], '$not': { '$type': [ 'array', 'symbol' ] } },
+        created_at: { '$gte': 2026-03-01T00:00:00.000Z, '$lt': 2026-03-02T00:00:00.000Z, '$not': { '$type': 'array' } }
+      }
+    `);
+  });
+
+  test("goes through the index of the mapped fields", () => {
+    expect(Object.entries(tenantDateIndex(MAPPED))).toEqual([
+      ["org", 1],
+      ["at", -1],
+    ]);
+    expect(Object.keys(matchRange(RANGE, MAPPED))).toEqual(["org", "at"]);
+  });
+});
+
+test("the plain pipeline", () => {
+  expect(plainPipeline(RANGE, OURS)).toMatchInlineSnapshot(`
+    [
+      {
+        '$match': {
+          tenant_id: { '$eq': 'acme', '$not': { '$type': [ 'array', 'symbol' ] } },
+          created_at: {
+            '$gte': 2026-03-01T00:00:00.000Z,
+            '$lt': 2026-03-02T00:00:00.000Z,
+            '$not': { '$type': 'array' }
+          }
+        }
+      },
+      {
+        '$group': {
+          _id: { u: '$user_id', m: '$model', p: '$provider' },
+          n: {
+            '$sum': {
+              '$cond': [
+                {
+                  '$and': [
+                    { '$gte': [ '$prompt_tokens', 0 ] },
+                    { '$lte': [ '$prompt_tokens', 1000000000000 ] },
+                    { '$gte': [ '$completion_tokens', 0 ] },
+                    { '$lte': [ '$completion_tokens', 1000000000000 ] },
+                    { '$gte': [ '$total_tokens', 0 ] },
+                    { '$lte': [ '$total_tokens', 1000000000000 ] },
+                    { '$gte': [ '$cost', 0 ] },
+                    { '$lte': [ '$cost', 1000000000000 ] }
+                  ]
+                },
+                1,
+                new Long('4294967297')
+              ]
+            }
+          },
+          prompt: { '$sum': '$prompt_tokens' },
+          completion: { '$sum': '$completion_tokens' },
+          tokens: { '$sum': '$total_tokens' },
+          cost: {
+            '$sum': {
+              '$round': [ { '$convert': { input: '$cost', to: 'decimal', onError: null, onNull: null } }, 18 ]
+            }
+          }
+        }
+      }
+    ]
+  `);
+});
+
+test("the mark of an event that is not plain is a 64-bit integer, whatever the driver promotes", () => {
+  const [, { $group }] = plainPipeline(RANGE, OURS) as [
+    unknown,
+    { $group: { n: { $sum: { $cond: [unknown, 1, Long] } } } },
+  ];
+  const mark = $group.n.$sum.$cond[2];
+  expect(mark).toBeInstanceOf(Long);
+  expect(mark.toBigInt()).toBe(2n ** 32n + 1n);
+  expect(ODD_EVENT).toBe(2 ** 32);
+});
+
+test("the strict pipeline", () => {
+  expect(strictPipeline(RANGE, OURS)).toMatchInlineSnapshot(`
+    [
+      {
+        '$match': {
+          tenant_id: { '$eq': 'acme', '$not': { '$type': [ 'array', 'symbol' ] } },
+          created_at: {
+            '$gte': 2026-03-01T00:00:00.000Z,
+            '$lt': 2026-03-02T00:00:00.000Z,
+            '$not': { '$type': 'array' }
+          }
+        }
+      },
+      {
+        '$project': {
+          _id: 0,
+          u: '$user_id',
+          m: '$model',
+          p: '$provider',
+          prompt: {
+            '$cond': [
+              { '$in': [ { '$type': '$prompt_tokens' }, [ 'missing', 'null', 'undefined' ] ] },
+              0,
+              {
+                '$cond': [
+                  {
+                    '$cond': [
+                      {
+                        '$and': [
+                          { '$isNumber': '$prompt_tokens' },
+                          { '$gte': [ '$prompt_tokens', 0 ] },
+                          { '$lte': [ '$prompt_tokens', 1000000000000 ] }
+                        ]
+                      },
+                      { '$eq': [ '$prompt_tokens', { '$trunc': '$prompt_tokens' } ] },
+                      false
+                    ]
+                  },
+                  { '$toLong': '$prompt_tokens' },
+                  null
+                ]
+              }
+            ]
+          },
+          completion: {
+            '$cond': [
+              { '$in': [ { '$type': '$completion_tokens' }, [ 'missing', 'null', 'undefined' ] ] },
+              0,
+              {
+                '$cond': [
+                  {
+                    '$cond': [
+                      {
+                        '$and': [
+                          { '$isNumber': '$completion_tokens' },
+                          { '$gte': [ '$completion_tokens', 0 ] },
+                          { '$lte': [ '$completion_tokens', 1000000000000 ] }
+                        ]
+                      },
+                      { '$eq': [ '$completion_tokens', { '$trunc': '$completion_tokens' } ] },
+                      false
+                    ]
+                  },
+                  { '$toLong': '$completion_tokens' },
+                  null
+                ]
+              }
+            ]
+          },
+          tokens: {
+            '$cond': [
+              { '$in': [ { '$type': '$total_tokens' }, [ 'missing', 'null', 'undefined' ] ] },
+              -1,
+              {
+                '$cond': [
+                  {
+                    '$cond': [
+                      {
+                        '$and': [
+                          { '$isNumber': '$total_tokens' },
+                          { '$gte': [ '$total_tokens', 0 ] },
+                          { '$lte': [ '$total_tokens', 1000000000000 ] }
+                        ]
+                      },
+                      { '$eq': [ '$total_tokens', { '$trunc': '$total_tokens' } ] },
+                      false
+                    ]
+                  },
+                  { '$toLong': '$total_tokens' },
+                  null
+                ]
+              }
+            ]
+          },
+          cost: {
+            '$cond': [
+              { '$in': [ { '$type': '$cost' }, [ 'missing', 'null', 'undefined' ] ] },
+              0,
+              {
+                '$cond': [
+                  {
+                    '$and': [
+                      { '$isNumber': '$cost' },
+                      { '$gte': [ '$cost', 0 ] },
+                      { '$lte': [ '$cost', 1000000000000 ] }
+                    ]
+                  },
+                  {
+                    '$round': [
+                      { '$convert': { input: '$cost', to: 'decimal', onError: null, onNull: null } },
+                      18
+                    ]
+                  },
+                  null
+                ]
+              }
+            ]
+          }
+        }
+      },
+      {
+        '$group': {
+          _id: { u: '$u', m: '$m', p: '$p' },
+          n: { '$sum': 1 },
+          prompt: { '$sum': '$prompt' },
+          completion: { '$sum': '$completion' },
+          tokens: {
+            '$sum': {
+              '$cond': [
+                { '$eq': [ '$tokens', -1 ] },
+                {
+                  '$add': [ { '$ifNull': [ '$prompt', 0 ] }, { '$ifNull': [ '$completion', 0 ] } ]
+                },
+                '$tokens'
+              ]
+            }
+          },
+          cost: { '$sum': '$cost' },
+          malformed: {
+            '$sum': {
+              '$cond': [
+                {
+                  '$or': [
+                    { '$eq': [ '$prompt', null ] },
+                    { '$eq': [ '$completion', null ] },
+                    { '$eq': [ '$tokens', null ] },
+                    { '$eq': [ '$cost', null ] }
+                  ]
+                },
+                1,
+                0
+              ]
+            }
+          }
+        }
+      }
+    ]
+  `);
+});
+
+/** The same stage with every path to an event's field under its mapped name. */
+function renamed(value: unknown): unknown {
+  if (typeof value === "string" && value.startsWith("$"))
+    return `$${MAPPED[value.slice(1) as EventField] ?? value.slice(1)}`;
+  if (Array.isArray(value)) return value.map(renamed);
+  if (typeof value !== "object" || value === null || value instanceof Long) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, renamed(member)]));
+}
+
+test("both pipelines read every field under its mapped name", () => {
+  const match = { $match: matchRange(RANGE, MAPPED) };
+  const [, group] = plainPipeline(RANGE, OURS);
+  expect(plainPipeline(RANGE, MAPPED)).toEqual([match, renamed(group)]);
+  const [, project, sums] = strictPipeline(RANGE, OURS);
+  expect(strictPipeline(RANGE, MAPPED)).toEqual([match, renamed(project), sums]); // the last reads what the project made
+});
+
+test("groups come packed into one document", () => {
+  expect(packed([{ $match: {} }])).toEqual([{ $match: {} }, { $group: { _id: null, groups: { $push: "$$ROOT" } } }]);
+});
+
+test("tenants come from the mapped field", () => {
+  expect(tenantsPipeline(MAPPED)).toEqual([{ $group: { _id: "$org" } }]);
+});

@@ -1,0 +1,18 @@
+import { expect, test } from "vitest";
+import { liveness } from "../../../src/http/health.ts";
+
+const MINUTES = 60_000;
+const queue = (idleMs: number, waiting: number | undefined, name = "bulk") => ({ queue: name, idleMs, waiting });
+
+test.each([
+  ["no queue", [], []],
+  ["at work", [queue(0, 100)], []],
+  ["idle with nothing to do", [queue(1_000 * MINUTES, 0)], []],
+  ["jobs wait, but not for long", [queue(10 * MINUTES, 1)], []],
+  ["jobs wait for more than ten minutes", [queue(10 * MINUTES + 1, 1)], ["bulk"]],
+  ["Redis does not answer: a restart would not help", [queue(1_000 * MINUTES, undefined)], []],
+  ["one of two is stuck", [queue(0, 1, "fresh"), queue(11 * MINUTES, 1)], ["bulk"]],
+  ["both are", [queue(11 * MINUTES, 1, "fresh"), queue(11 * MINUTES, 1)], ["fresh", "bulk"]],
+])("%s", (_, queues, stuck) => {
+  expect(liveness(queues)).toEqual({ alive: stuck.length === 0, stuck });
+});
