@@ -5,7 +5,7 @@ import { shortTime, table } from "./table.ts";
 export function runsTable(runs: readonly Run[]): string {
   if (runs.length === 0) return "No runs yet. Ask for one with: tallyman backfill --from DAY --to DAY";
   return table(
-    ["run", "kind", "state", "range", "tenants", "planned", "written", "unchanged", "failed", "asked at", "by"],
+    ["run", "kind", "state", "range", "tenants", "planned", "written", "unchanged", "failed", "asked at"],
     runs.map((run) => [
       run.id,
       run.inline ? `${run.kind} (inline)` : run.kind,
@@ -17,7 +17,6 @@ export function runsTable(runs: readonly Run[]): string {
       run.days.unchanged,
       run.days.failed,
       shortTime(run.createdAt),
-      run.requestedBy,
     ]),
   );
 }

@@ -14,7 +14,7 @@ export function statusCommand(): Command {
   )
     .option("--tenants <count>", "how many tenants, the longest unread first", parseCount, 20)
     .action(
-      action<{ tenants: number }>(async (options, { services, json, answer }) => {
+      action<{ tenants: number }>(async (options, { services, answer }) => {
         const pool = await services.pool();
         const runs = await (await services.runs()).list(5);
         const tenants = await tenantFreshness(pool, options.tenants);
@@ -29,8 +29,8 @@ export function statusCommand(): Command {
           );
         } catch (error) {
           if (!(error instanceof OperatorError)) throw error;
-          queueText = error.message;
-          if (json) process.stderr.write(`tallyman: ${error.message}\n`);
+          process.stderr.write(`tallyman: ${error.message}\n`);
+          queueText = "What the queues hold is not known.";
           code = error.exitCode;
         }
         const tenantText =
