@@ -22,6 +22,7 @@ export async function runInline(
   onProgress: (run: Run) => void,
 ): Promise<Run> {
   const runs = await services.runs();
+  const log = services.log.child({}, { level: "warn" }); // the answer tells the rest
   const context = await services.jobContext(() => Promise.resolve());
   const session = await services.session();
   const runId = await lockAndCreate();
@@ -62,7 +63,7 @@ export async function runInline(
         await execute((execution) => aggregateDays.run(payload, execution), aggregateDays.timeoutMs);
       } catch (err) {
         if (signal.aborted) throw err;
-        services.log.warn({ err, runId, chunk }, "chunk failed"); // it waits for its next try, or has failed for good
+        log.warn({ err, runId, chunk }, "chunk failed"); // it waits for its next try, or has failed for good
       }
       onProgress(await currentRun());
     }
@@ -74,7 +75,7 @@ export async function runInline(
   ): Promise<T> {
     const limit = new TimeLimit(timeoutMs);
     try {
-      return await work(context({ log: services.log, signal: AbortSignal.any([signal, limit.signal]), limit }));
+      return await work(context({ log, signal: AbortSignal.any([signal, limit.signal]), limit }));
     } finally {
       limit.stop();
     }

@@ -32,13 +32,11 @@ interface SampleTenant {
 }
 
 const TENANTS: readonly SampleTenant[] = [
-  { id: "northwind-retail", users: 400, eventsPerDay: 1_250, faults: 0.001 },
+  { id: "northwind-retail", users: 400, eventsPerDay: 1_355, faults: 0.001 },
   { id: "harbor-bank", users: 150, eventsPerDay: 560, faults: 0.0005 },
   { id: "acme-support", users: 60, eventsPerDay: 260, faults: 0.05 },
-  { id: "paper-street-labs", users: 12, eventsPerDay: 75, faults: 0.01 },
   { id: "corner-tea-shop", users: 2, eventsPerDay: 6, faults: 0, closedOn: 0 },
   { id: ObjectId.createFromHexString("64b7f0c2a1d3e4f5a6b7c8d9"), users: 20, eventsPerDay: 45, faults: 0.002 },
-  { id: 4711, users: 8, eventsPerDay: 30, faults: 0.002 },
 ];
 
 /** About how many events the tenants above have in that many days. */
