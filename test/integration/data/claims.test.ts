@@ -1,0 +1,146 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { Chunks, MAX_ATTEMPTS, MAX_CLAIMS } from "../../../src/db/postgres/chunks.ts";
+import type { Runs } from "../../../src/db/postgres/runs.ts";
+import type { TenantDays } from "../../../src/usage/plan.ts";
+import { claimChunk, expireLeases, plannedRun, workOff } from "../../support/claimed.ts";
+import { createWorld, type World } from "../../support/world.ts";
+
+let world: World;
+let runs: Runs;
+let chunks: Chunks;
+beforeAll(async () => {
+  world = await createWorld("claims", { WORKER_CONCURRENCY: "6" });
+  runs = await world.services.runs();
+  chunks = await world.services.chunks();
+});
+afterAll(() => world.close());
+beforeEach(async () => {
+  await world.pool.query("TRUNCATE daily_usage_cache, usage_change, usage_dirty, usage_run CASCADE");
+});
+
+const SPANS: TenantDays[] = [
+  { tenant: "a", from: "2026-03-01", to: "2026-03-04" },
+  { tenant: "b", from: "2026-03-02", to: "2026-03-03" },
+];
+
+const sql = async (text: string) => (await world.pool.query<Record<string, unknown>>(text)).rows;
+const plan = () => plannedRun(world, SPANS);
+const chunk = async () => (await sql("SELECT state, claims, attempts, cursor, error FROM usage_chunk"))[0];
+
+describe("claim", () => {
+  test("of ten processes one claims a chunk, and nobody else while its lease runs", async () => {
+    const id = await plan();
+    const claims = await Promise.all(Array.from({ length: 10 }, () => chunks.claim(id, 0)));
+    expect(claims.filter(Boolean)).toHaveLength(1);
+    expect(await chunks.claim(id, 0)).toBeUndefined();
+    expect(await chunks.claimable(id)).toEqual([]);
+  });
+
+  test("a chunk whose claimant died is gone on with where it stands", async () => {
+    const id = await plan();
+    const dead = await claimChunk(world, id);
+    await workOff(world, dead, 2);
+    await expireLeases(world);
+    expect(await chunks.claimable(id)).toEqual([0]);
+    const heir = await claimChunk(world, id);
+    expect(heir).toEqual({ runId: id, number: 0, id: heir.id, kind: "backfill", spans: SPANS, cursor: 2 });
+    expect(heir.id).not.toBe(dead.id);
+  });
+
+  test("other settings, a pause that is not over and a run that is not running keep a chunk from being claimed", async () => {
+    const id = await plan();
+    const otherSettings = new Chunks(world.pool, "other settings", "test");
+    expect(await otherSettings.claim(id, 0)).toBeUndefined();
+    await sql("UPDATE usage_chunk SET not_before = clock_timestamp() + interval '1 minute'");
+    expect(await chunks.claim(id, 0)).toBeUndefined();
+    expect(await chunks.claimable(id)).toEqual([]);
+    await sql("UPDATE usage_chunk SET not_before = clock_timestamp()");
+    await sql("UPDATE usage_run SET state = 'cancelled'");
+    expect(await chunks.claim(id, 0)).toBeUndefined();
+    await sql("UPDATE usage_run SET state = 'running'");
+    expect(await chunks.claim(id, 7)).toBeUndefined();
+    expect(await chunks.claim(id, 0)).toBeDefined();
+  });
+
+  test("the eleventh claim without progress fails the chunk: the days left count as failed and are dirty", async () => {
+    const id = await plan();
+    await workOff(world, await claimChunk(world, id), 1, 1);
+    expect((await chunk())?.["claims"]).toBe(0);
+    for (let n = 0; n < MAX_CLAIMS; n++) {
+      await expireLeases(world);
+      expect((await claimChunk(world, id)).cursor).toBe(2);
+    }
+    await expireLeases(world);
+    expect(await chunks.claim(id, 0)).toBeUndefined();
+    expect(await chunk()).toMatchObject({ state: "failed", error: "claimed 10 times without progress" });
+    expect(await runs.finish(id)).toBe("failed");
+    expect(await runs.get(id)).toMatchObject({
+      state: "failed",
+      error: "1 chunks and 5 tenant-days failed",
+      chunks: { planned: 1, done: 0, failed: 1 },
+      days: { planned: 6, written: 1, unchanged: 0, stale: 0, refused: 0, failed: 5 },
+    });
+    expect(await sql("SELECT tenant_id || date AS day FROM usage_dirty ORDER BY 1")).toEqual(
+      ["a2026-03-02", "a2026-03-03", "a2026-03-04", "b2026-03-02", "b2026-03-03"].map((day) => ({ day })),
+    );
+    expect(await runs.problems(id)).toMatchObject([
+      { number: 0, state: "failed", failedDays: [{ tenant: "a", date: "2026-03-02", error: "bad" }] },
+    ]);
+  });
+
+  test("progress forgives all claims before it", async () => {
+    const id = await plan();
+    for (let day = 0; day < 6; day++) {
+      for (let n = 1; n < MAX_CLAIMS; n++) {
+        await claimChunk(world, id);
+        await expireLeases(world);
+      }
+      const own = await claimChunk(world, id);
+      await workOff(world, own, 1);
+      await expireLeases(world);
+    }
+    await chunks.done(await claimChunk(world, id));
+    expect(await runs.finish(id)).toBe("done");
+  });
+});
+
+describe("the end of a claim", () => {
+  test("the fifth error fails a chunk; until then each pause is twice the last", async () => {
+    const id = await plan();
+    const pauses: number[] = [];
+    for (let attempt = 1; attempt < MAX_ATTEMPTS; attempt++) {
+      await chunks.retryLater(await claimChunk(world, id), `error ${attempt}`);
+      expect(await chunk()).toMatchObject({ state: "pending", attempts: attempt, error: `error ${attempt}` });
+      const pause = "extract(epoch FROM not_before - clock_timestamp())";
+      const [row] = await sql(`SELECT round(${pause}) AS seconds FROM usage_chunk`);
+      pauses.push(Number(row?.["seconds"]));
+      expect(await runs.finish(id)).toBeUndefined();
+      await sql("UPDATE usage_chunk SET not_before = '-infinity'");
+    }
+    expect(pauses).toEqual([1, 2, 4, 8].map((factor) => factor * (pauses[0] ?? 0)));
+    expect(pauses[0]).toBeGreaterThan(0);
+    await chunks.retryLater(await claimChunk(world, id), "the last");
+    expect(await chunk()).toMatchObject({ state: "failed", attempts: MAX_ATTEMPTS, error: "the last" });
+    expect((await sql("SELECT FROM usage_dirty")).length).toBe(6);
+    expect(await runs.finish(id)).toBe("failed");
+  });
+
+  test("a chunk handed back costs neither an attempt nor a claim, and goes on at its cursor", async () => {
+    const id = await plan();
+    await workOff(world, await claimChunk(world, id), 1);
+    await expireLeases(world);
+    for (let n = 0; n < 2 * MAX_CLAIMS; n++) await chunks.handBack(await claimChunk(world, id));
+    expect(await chunk()).toEqual({ state: "pending", claims: 0, attempts: 0, cursor: 1, error: null });
+    expect((await claimChunk(world, id)).cursor).toBe(1);
+  });
+
+  test("a retry that went well leaves no error behind", async () => {
+    const id = await plan();
+    await chunks.retryLater(await claimChunk(world, id), "once");
+    await sql("UPDATE usage_chunk SET not_before = '-infinity'");
+    const own = await claimChunk(world, id);
+    await workOff(world, own, 6);
+    await chunks.done(own);
+    expect(await runs.problems(id)).toEqual([]);
+  });
+});

@@ -1,0 +1,154 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { Session, type Lane } from "../../../src/db/postgres/slots.ts";
+import { until } from "../../support/until.ts";
+import { createWorld, type World } from "../../support/world.ts";
+
+let world: World;
+beforeAll(async () => {
+  world = await createWorld("slots");
+});
+afterAll(() => world.close());
+
+const never = () => new AbortController().signal;
+
+/** So many sessions, as if each were a process; closed at the end whatever happens. */
+async function withSessions<T>(count: number, slots: number, work: (...sessions: Session[]) => Promise<T>): Promise<T> {
+  const url = world.env["DATABASE_URL"] as string;
+  const sessions = await Promise.all(Array.from({ length: count }, () => Session.open(url, slots)));
+  try {
+    return await work(...sessions);
+  } finally {
+    await Promise.all(sessions.map((session) => session.close()));
+  }
+}
+
+/** The process ids of the backends that hold these locks now. */
+async function holders(): Promise<number[]> {
+  const { rows } = await world.pool.query<{ pid: number }>(
+    `SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
+  );
+  return rows.map(({ pid }) => pid);
+}
+
+/** Does it stay open while the waiting process tries three times to get the slot of another? */
+async function staysPending(work: Promise<unknown>): Promise<boolean> {
+  let settled = false;
+  const settle = () => (settled = true);
+  work.then(settle, settle);
+  const tries = new Set<string>();
+  await until("third try for a slot", async () => {
+    const { rows } = await world.pool.query<{ at: string }>(
+      "SELECT query_start::text AS at FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%pg_try_advisory_lock($1, $2)%'",
+    );
+    for (const { at } of rows) tries.add(at);
+    return settled || tries.size > 6; // two sessions at most, and one try of each may lie before
+  });
+  return !settled;
+}
+
+test("two processes together never hold more than the slots there are, and every wait ends", async () => {
+  await withSessions(2, 2, async (...sessions) => {
+    let held = 0;
+    let most = 0;
+    const slots = new Set<number>();
+    const work = async (session: Session | undefined, lane: Lane) => {
+      const slot = await session?.takeSlot(lane, never());
+      held += 1;
+      most = Math.max(most, held);
+      slots.add(slot ?? 0);
+      if (lane === "bulk") expect(slot).toBe(2);
+      expect((await holders()).length).toBeLessThanOrEqual(2);
+      held -= 1;
+      await session?.releaseSlot(slot ?? 0);
+    };
+    await Promise.all(Array.from({ length: 24 }, (_, n) => work(sessions[n % 2], n % 3 ? "fresh" : "bulk")));
+    expect(most).toBe(2);
+    expect(slots).toEqual(new Set([1, 2]));
+    expect(await holders()).toEqual([]);
+  });
+});
+
+test("bulk work leaves slot 1 to fresh work, in its own process and in others", async () => {
+  await withSessions(2, 3, async (one, two) => {
+    expect([await one?.takeSlot("bulk", never()), await two?.takeSlot("bulk", never())].sort()).toEqual([2, 3]);
+    const waiting = one?.takeSlot("bulk", never());
+    expect(await staysPending(waiting)).toBe(true);
+    expect(await two?.takeSlot("fresh", never())).toBe(1);
+    expect(await staysPending(waiting)).toBe(true);
+    await two?.releaseSlot(1);
+    expect(await staysPending(waiting)).toBe(true);
+    await one?.releaseSlot(2);
+    await two?.releaseSlot(3);
+    expect([2, 3]).toContain(await waiting);
+  });
+});
+
+test("the only slot there is serves both lanes", async () => {
+  await withSessions(2, 1, async (one, two) => {
+    expect(await one?.takeSlot("bulk", never())).toBe(1);
+    const waiting = two?.takeSlot("fresh", never());
+    expect(await staysPending(waiting)).toBe(true);
+    await one?.releaseSlot(1);
+    expect(await waiting).toBe(1);
+    const same = two?.takeSlot("bulk", never()); // its own lock is no free slot to a session
+    await two?.releaseSlot(1);
+    expect(await same).toBe(1);
+  });
+});
+
+test("a wait ends with the reason of its signal and takes no slot along", async () => {
+  await withSessions(2, 1, async (one, two) => {
+    await one?.takeSlot("fresh", never());
+    const abort = new AbortController();
+    const waiting = two?.takeSlot("fresh", abort.signal);
+    expect(await staysPending(waiting)).toBe(true);
+    abort.abort(new Error("enough"));
+    await expect(waiting).rejects.toThrow("enough");
+    await expect(one?.takeSlot("fresh", AbortSignal.abort(new Error("at once")))).rejects.toThrow("at once");
+    await one?.releaseSlot(1);
+    expect(await two?.takeSlot("fresh", never())).toBe(1);
+  });
+});
+
+test("the death of a process's connection frees its slots at once and aborts its reads and waits", async () => {
+  await withSessions(2, 2, async (dying, other) => {
+    await dying?.takeSlot("fresh", never());
+    await dying?.takeSlot("fresh", never());
+    const [pid] = await holders();
+    const held = other?.takeSlot("bulk", never());
+    expect(await staysPending(held)).toBe(true);
+    expect(dying?.lost.aborted).toBe(false);
+    const waiting = dying?.takeSlot("bulk", never());
+    waiting.catch(() => undefined);
+
+    await world.pool.query("SELECT pg_terminate_backend($1)", [pid]);
+    await until("abort of what was lost", () => dying?.lost.aborted);
+    expect((dying?.lost.reason as Error).message).toMatch(/locks was lost/);
+    await expect(waiting).rejects.toThrow();
+    expect(await held).toBe(2);
+    expect(await other?.takeSlot("fresh", never())).toBe(1);
+
+    // What the dead one gives back is not another's.
+    await dying?.releaseSlot(1);
+    await dying?.releaseSlot(2);
+    await expect(dying?.takeSlot("fresh", never())).rejects.toThrow(/locks was lost/);
+    expect(await holders()).toHaveLength(2);
+    expect(other?.lost.aborted).toBe(false);
+  });
+});
+
+test("the lock of a run has one holder, until it is let go or dies", async () => {
+  await withSessions(2, 2, async (one, two) => {
+    const [a, b] = ["0190a5d2-7c1e-7def-8123-456789abcdef", "0190a5d2-7c1e-7def-8123-456789abcdee"];
+    await one?.lockRun(a);
+    await expect(two?.lockRun(a)).rejects.toMatchObject({ name: "LockedError", exitCode: 3 });
+    await two?.lockRun(b);
+    await one?.unlockRun(a);
+    await two?.lockRun(a);
+    await expect(one?.lockRun(a)).rejects.toThrow(/another process/);
+    await two?.close();
+    await until("the locks of a closed session", async () => (await holders()).length === 0);
+    await one?.lockRun(a);
+  });
+});

@@ -1,0 +1,43 @@
+import { randomUUID } from "node:crypto";
+import type { Claim } from "../../src/db/postgres/chunks.ts";
+import { listTenantDays, planChunks, type TenantDays } from "../../src/usage/plan.ts";
+import { stampAt } from "./backends.ts";
+import { cacheRow } from "./cache-row.ts";
+import type { World } from "./world.ts";
+
+/** Plans a run of its own with these tenant-days, in chunks of at most `size`, and answers its id. */
+export async function plannedRun({ services }: World, spans: readonly TenantDays[], size?: number): Promise<string> {
+  const runs = await services.runs();
+  const [from, to] = ["2026-01-01", "2026-12-31"];
+  // A slot of its own: no other wish is the same.
+  const wish = { kind: "backfill", from, to, requestedBy: "test", slot: randomUUID() } as const;
+  const { id } = await runs.create(services.request(wish));
+  await runs.plan(id, planChunks(spans, size));
+  return id;
+}
+
+/** Claims a chunk that can be claimed. */
+export async function claimChunk({ services }: World, runId: string, number = 0): Promise<Claim> {
+  const claim = await (await services.chunks()).claim(runId, number);
+  if (!claim) throw new Error(`chunk ${number} could not be claimed`);
+  return claim;
+}
+
+/** The claim on the only chunk of a run of its own. */
+export async function claimed(world: World, spans: readonly TenantDays[]): Promise<Claim> {
+  return claimChunk(world, await plannedRun(world, spans, 100_000));
+}
+
+/** Makes every claim one whose process is taken to be dead. */
+export async function expireLeases({ pool }: World): Promise<void> {
+  await pool.query("UPDATE usage_chunk SET lease_until = clock_timestamp() - interval '1 ms' WHERE state = 'running'");
+}
+
+/** Stores the next days of a chunk in one batch: so many that are read, then so many that failed. */
+export async function workOff({ services, pool }: World, claim: Claim, read: number, failed = 0): Promise<void> {
+  const readAt = await stampAt(pool);
+  const days = listTenantDays(claim.spans).slice(claim.cursor, claim.cursor + read + failed);
+  const rows = days.slice(0, read).map(({ tenant, date }) => cacheRow(tenant, date, 1, readAt));
+  const failures = days.slice(read).map((day) => ({ ...day, error: "bad" }));
+  await (await services.chunks()).write(claim, rows, failures, claim.cursor + days.length);
+}
