@@ -1,0 +1,227 @@
+import { hostname } from "node:os";
+import { Queue, type Job } from "bullmq";
+import { Redis } from "ioredis";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { RunRequest } from "../../../src/db/postgres/runs.ts";
+import { daysOfEvents } from "../../support/days-of-events.ts";
+import { endProcesses, run, startWorker, untilWorked } from "../../support/process.ts";
+import { SlotGate } from "../../support/slot-gate.ts";
+import { createWorld, type World } from "../../support/world.ts";
+
+/** 256 tenant-days: eight chunks */
+const RANGE = { from: "2025-03-01", to: "2025-11-11" };
+
+vi.setConfig({ testTimeout: 120_000 }); // processes start slowly where others are busy too
+
+let world: World;
+let gate: SlotGate;
+let redis: Redis;
+let queue: Queue;
+
+beforeEach(async () => {
+  world = await createWorld("worker", { MONGODB_CONCURRENCY: "1", WORKER_CONCURRENCY: "1" });
+  gate = await SlotGate.create(world.env["DATABASE_URL"]);
+  redis = new Redis(world.env["REDIS_URL"] as string, { maxRetriesPerRequest: null });
+  queue = new Queue("bulk", { connection: redis, prefix: world.config.queuePrefix });
+  await world.insert(daysOfEvents("acme", RANGE.from, 256));
+});
+afterEach(async () => {
+  await endProcesses();
+  await queue.close();
+  redis.disconnect();
+  await gate.close();
+  await world.close();
+});
+
+interface ChunkRow {
+  number: number;
+  state: string;
+  attempts: number;
+  claims: number;
+  cursor: number;
+  claimed_by: string | null;
+}
+
+async function chunks(): Promise<ChunkRow[]> {
+  const { rows } = await world.pool.query<ChunkRow>(
+    "SELECT number, state, attempts, claims, cursor, claimed_by FROM usage_chunk ORDER BY number",
+  );
+  return rows;
+}
+
+const running = async (): Promise<ChunkRow | undefined> => (await chunks()).find(({ state }) => state === "running");
+
+function request(): RunRequest {
+  return world.services.request({ kind: "backfill", requestedBy: "test", ...RANGE });
+}
+
+async function backfill(): Promise<string> {
+  const asked = await run(world.env, "backfill", "--from", RANGE.from, "--to", RANGE.to, "--json");
+  expect(asked.code).toBe(0);
+  return (JSON.parse(asked.stdout) as { run: { id: string } }).run.id;
+}
+
+/** Waits for the end of the run, and checks that its counts add up and the table is whole. */
+async function expectWhole(runId: string): Promise<void> {
+  const runs = await world.services.runs();
+  const ended = await untilWorked("end of the run", async () => {
+    const now = await runs.get(runId);
+    return now?.finishedAt !== null && now;
+  });
+  expect(ended).toMatchObject({ state: "done", error: null, sourceEvents: 256 });
+  expect(ended.chunks).toEqual({ planned: 8, done: 8, failed: 0 });
+  const { planned, written, unchanged, stale, refused, failed } = ended.days;
+  expect({ planned, ended: written + unchanged + stale + refused + failed, failed }).toEqual({
+    planned: 256,
+    ended: 256,
+    failed: 0,
+  });
+  const { rows } = await world.pool.query(
+    "SELECT count(*)::int AS days, sum(revision)::int AS n FROM daily_usage_cache",
+  );
+  expect(rows).toEqual([{ days: 256, n: 256 }]);
+}
+
+/** Deletes every key of this world, as FLUSHALL would, on a server that others share. */
+async function wipeRedis(): Promise<number> {
+  let deleted = 0;
+  for await (const keys of redis.scanStream({ match: `${world.config.queuePrefix}:*`, count: 1_000 })) {
+    if ((keys as string[]).length > 0) deleted += await redis.del(...(keys as string[]));
+  }
+  return deleted;
+}
+
+describe("a worker that is told to stop", () => {
+  it("hands its chunk back without an attempt spent, and another one finishes the run", async () => {
+    await gate.shut();
+    const first = await startWorker(world.env);
+    const runId = await backfill();
+    await untilWorked("chunk in hand", running);
+    const toldAt = performance.now();
+    first.signal("SIGTERM");
+    const stopped = await first.ended;
+    expect(stopped.code).toBe(0);
+    expect(performance.now() - toldAt).toBeLessThan(20_000);
+    expect(await chunks()).toEqual(
+      Array.from({ length: 8 }, () => expect.objectContaining({ state: "pending", attempts: 0, claims: 0 }) as unknown),
+    );
+
+    await gate.open();
+    await startWorker(world.env);
+    await expectWhole(runId);
+    expect((await chunks()).every(({ attempts }) => attempts === 0)).toBe(true);
+  });
+});
+
+describe("a worker that is killed", () => {
+  it("loses nothing: another one takes its chunk over when the lease has ended", async () => {
+    await gate.shut();
+    const first = await startWorker(world.env);
+    const runId = await backfill();
+    await untilWorked("chunk in hand", running);
+    await gate.open();
+    await untilWorked("first chunk done", async () => (await chunks())[0]?.state === "done");
+    await gate.shut();
+    const held = await untilWorked("next chunk in hand", running);
+    expect(held.claimed_by).toBe(`${hostname()}:${first.pid}`);
+    first.signal("SIGKILL");
+    expect((await first.ended).code).toBeNull();
+
+    // While the lease lasts, nobody else may take it.
+    expect(await world.services.chunks().then((all) => all.claim(runId, held.number))).toBeUndefined();
+
+    // A lease lasts 60 s and the queue sees a stalled job after 30 to 60 s. That time is taken off here: the lease is
+    // set back, the job's lock removed, and the job marked as the queue's first look at it would mark it.
+    await world.pool.query("UPDATE usage_chunk SET lease_until = now() - interval '1 second' WHERE state = 'running'");
+    const key = (name: string) => `${world.config.queuePrefix}:bulk:${name}`;
+    const jobId = `aggregate-days|${runId}|${held.number}`;
+    expect(await redis.lrange(key("active"), 0, -1)).toContain(jobId);
+    await redis.del(key(`${jobId}:lock`), key("stalled-check"));
+    await redis.sadd(key("stalled"), jobId);
+
+    await gate.open();
+    const second = await startWorker(world.env);
+    await expectWhole(runId);
+    const after = (await chunks())[held.number];
+    expect(after).toMatchObject({ state: "done", attempts: 0, claimed_by: `${hostname()}:${second.pid}` });
+  });
+});
+
+describe("Redis that forgets", () => {
+  it("is filled again by the reconciler: a run in work, and one that nobody enqueued", async () => {
+    await gate.shut();
+    await startWorker(world.env);
+    const runId = await backfill();
+    await untilWorked("chunk in hand", running);
+    expect(await wipeRedis()).toBeGreaterThan(0);
+    // The chunk in hand brings back the rest at its end; a run that no job speaks of is found by the reconciler alone.
+    const runs = await world.services.runs();
+    const forgotten = { ...request(), id: runId.replace(/.{4}$/, "0000"), dedupeKey: "forgotten" };
+    await gate.open();
+    await expectWhole(runId);
+    expect(await runs.create(forgotten)).toEqual({ id: forgotten.id, created: true });
+    await untilWorked("end of the forgotten run", async () => (await runs.get(forgotten.id))?.state === "done");
+    expect((await runs.get(forgotten.id))?.days).toMatchObject({ planned: 256, written: 0, unchanged: 256 });
+  });
+
+  it("is filled again when it lost every job of a run that nobody works on yet", async () => {
+    const runId = await backfill();
+    expect(await wipeRedis()).toBeGreaterThan(0);
+    await startWorker(world.env);
+    await expectWhole(runId);
+  });
+});
+
+describe("jobs that somebody pushed into Redis", () => {
+  /** Three tries, and kept when they fail: what the queue's own jobs never are. */
+  const KEPT = { attempts: 3, removeOnComplete: false, removeOnFail: false };
+
+  const failure = async (job: Job): Promise<Job> =>
+    untilWorked("failure of the job", async () => {
+      return (await queue.getJobState(job.id as string)) === "failed" && queue.getJob(job.id as string);
+    });
+
+  it("fail once where the payload is bad, go back where it is newer, and never harm the worker", async () => {
+    const worker = await startWorker({ ...world.env, LOG_LEVEL: "error" });
+    const runId = "0190a5d2-7c1e-7def-8123-456789abcdef";
+    const bad: unknown[] = [
+      { v: 1, runId: "no id", chunk: 0 },
+      { v: 1, runId, chunk: -1 },
+      { v: 1, runId, chunk: 0, extra: true },
+      { v: 0, runId, chunk: 0 },
+      { v: "2", runId, chunk: 0 },
+      { runId, chunk: 0 },
+      [],
+      "text",
+      null,
+    ];
+    for (const payload of bad) {
+      const failed = await failure(await queue.add("aggregate-days", payload, KEPT));
+      expect(failed.failedReason, JSON.stringify(payload)).toMatch(/^payload refused: /);
+      expect(failed.attemptsMade, JSON.stringify(payload)).toBe(1);
+    }
+    const unknown = await failure(await queue.add("frobnicate", { v: 1 }, KEPT));
+    expect(unknown.failedReason).toBe("unknown job frobnicate");
+    expect(unknown.attemptsMade).toBe(3); // a newer worker might have known it
+
+    const newer = await queue.add("aggregate-days", { v: 2, somethingNew: true }, KEPT);
+    const back = await untilWorked("job handed back", async () => {
+      return (await queue.getJobState(newer.id as string)) === "delayed" && queue.getJob(newer.id as string);
+    });
+    expect(back.attemptsMade).toBe(0);
+
+    expect((await world.pool.query("SELECT 1 FROM usage_run UNION ALL SELECT 1 FROM daily_usage_cache")).rows).toEqual(
+      [],
+    );
+    const health = await fetch(`${worker.address}/livez`);
+    expect([health.status, await health.json()]).toEqual([200, { alive: true, stuck: [] }]);
+
+    // a chunk that is not there is no error, and the worker still works
+    await queue.add("aggregate-days", { v: 1, runId, chunk: 0 }, { ...KEPT, jobId: "absent" });
+    await untilWorked("end of the job", async () => (await queue.getJob("absent"))?.isCompleted());
+    await expectWhole(await backfill());
+    worker.signal("SIGTERM");
+    expect((await worker.ended).code).toBe(0);
+    expect(worker.stderr().match(/payload refused/g)).toHaveLength(bad.length); // once each
+  });
+});

@@ -1,0 +1,196 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { Redis } from "ioredis";
+import { parse as parseCron } from "node-cron";
+import { freePort } from "../../../dev/servers/process.ts";
+import { JOBS } from "../../../src/jobs/index.ts";
+import { Queues } from "../../../src/queues/queues.ts";
+import { Scheduler } from "../../../src/schedule/scheduler.ts";
+import { nightlyWish, schedules, slotOf, type Schedule, type TickActions } from "../../../src/schedule/schedules.ts";
+import { Services } from "../../../src/services.ts";
+import { daysOfEvents } from "../../support/days-of-events.ts";
+import { createWorld, type World } from "../../support/world.ts";
+
+const SLOT = "2026-11-21T02:15Z";
+const NO_PAUSE = { times: 20, pauseMs: 1 };
+
+let world: World;
+let redis: Redis;
+let queues: Queues;
+
+beforeAll(async () => {
+  world = await createWorld("schedule");
+  await world.insert(daysOfEvents("acme", "2026-11-15", 6));
+  redis = new Redis(world.env["REDIS_URL"] as string, { maxRetriesPerRequest: null });
+  queues = new Queues(redis, world.config.queuePrefix, () => undefined);
+});
+beforeEach(async () => {
+  await world.pool.query("TRUNCATE usage_run, usage_chunk, daily_usage_cache CASCADE");
+});
+afterEach(() => vi.useRealTimers());
+afterAll(async () => {
+  await queues.close();
+  redis.disconnect();
+  await world.close();
+});
+
+/** What the worker's ticks do, on the servers of the given services. */
+function actionsOf(services: Services): TickActions {
+  return {
+    request: async (wish) => {
+      const runs = await services.runs();
+      const { created } = await runs.create(services.request(wish));
+      if (created) await queues.dispatch(runs);
+    },
+    enqueue: (job, payload) => queues.enqueue(job, payload, "bulk"),
+  };
+}
+
+const rowsOf = async (table: string) => (await world.pool.query(`SELECT * FROM ${table}`)).rows as unknown[];
+const table = () => schedules(world.config);
+const find = (name: string): Schedule => table().find((entry) => entry.name === name) as Schedule;
+
+describe("the table of schedules", () => {
+  it("has names of its own and cron expressions of five fields", () => {
+    expect(table().length).toBeGreaterThan(0);
+    expect(new Set(table().map(({ name }) => name)).size).toBe(table().length);
+    for (const { cron } of table()) {
+      expect(() => parseCron(cron), cron).not.toThrow();
+      expect(cron.trim().split(/\s+/), cron).toHaveLength(5);
+    }
+  });
+
+  it("is due in UTC whatever the machine's time zone, under the name of the minute", async () => {
+    const machine = process.env["TZ"];
+    process.env["TZ"] = "America/New_York";
+    vi.useFakeTimers({ now: Date.parse("2026-11-21T00:00:30Z") });
+    const fired: string[] = [];
+    const entries = ["15 2 * * *", "45 23 * * *"].map((cron) => {
+      return { name: cron, cron, tick: (slot: string) => Promise.resolve(void fired.push(`${cron} at ${slot}`)) };
+    });
+    const scheduler = new Scheduler(entries, actionsOf(world.services), world.services.log);
+    try {
+      expect(new Date().getTimezoneOffset()).toBe(300); // the machine's zone did change
+      scheduler.start();
+      await vi.advanceTimersByTimeAsync(24 * 3_600_000);
+      expect(fired).toEqual(["15 2 * * * at 2026-11-21T02:15Z", "45 23 * * * at 2026-11-21T23:45Z"]);
+    } finally {
+      await scheduler.stop();
+      if (machine === undefined) delete process.env["TZ"];
+      else process.env["TZ"] = machine;
+    }
+  });
+
+  it.each(schedules({ nightlyCron: "15 2 * * *", indexesCron: "30 3 * * *" } as World["config"]))(
+    "$name only enqueues",
+    async ({ name }) => {
+      const enqueued: { job: string; payload: unknown }[] = [];
+      const requested: unknown[] = [];
+      const actions: TickActions = {
+        request: (wish) => Promise.resolve(void requested.push(wish)),
+        enqueue: (job, payload) => Promise.resolve(void enqueued.push({ job: job.name, payload })),
+      };
+      await find(name).tick(SLOT, actions);
+      expect(requested.length + enqueued.length).toBe(1);
+      for (const { job: jobName, payload } of enqueued) {
+        const job = JOBS.find((known) => known.name === jobName);
+        const parsed = job?.payload.parse(payload); // what it enqueues is what its job understands
+        expect(job?.id(parsed)).not.toContain(":");
+        expect(job?.id(parsed)).toContain("2026-11-21T02");
+      }
+
+      // and with the real servers: a planned run or a waiting job, and no work done
+      await find(name).tick(SLOT, actionsOf(world.services));
+      expect(await rowsOf("usage_chunk")).toEqual([]);
+      expect(await rowsOf("daily_usage_cache")).toEqual([]);
+      for (const run of await rowsOf("usage_run")) expect(run).toMatchObject({ state: "planned", chunks_planned: 0 });
+      expect((await queues.counts()).reduce((sum, { waiting }) => sum + waiting, 0)).toBeGreaterThan(0);
+    },
+  );
+});
+
+describe("nightlyWish", () => {
+  it.each([
+    ["UTC", "2026-11-21T02:15Z", 3, "2026-11-18", "2026-11-20"],
+    ["America/Los_Angeles", "2026-11-21T02:15Z", 3, "2026-11-17", "2026-11-19"], // still the 20th there
+    ["Pacific/Kiritimati", "2026-11-21T10:15Z", 3, "2026-11-19", "2026-11-21"], // the 22nd already
+    ["Europe/Berlin", "2026-03-29T02:15Z", 1, "2026-03-28", "2026-03-28"], // the night that loses an hour
+    ["UTC", "2026-03-01T00:00Z", 1, "2026-02-28", "2026-02-28"],
+    ["UTC", "2000-01-03T02:15Z", 3_660, "2000-01-01", "2000-01-02"], // never before the first day there is
+  ])("in %s at %s covers %i days: %s to %s", (timeZone, slot, nightlyDays, from, to) => {
+    expect(nightlyWish(slot, { timeZone, nightlyDays })).toMatchObject({ kind: "nightly", from, to, slot });
+  });
+});
+
+describe("Scheduler", () => {
+  it("makes one run of a slot that ten instances fire, then and ever after", async () => {
+    const nightly = find("nightly");
+    const services = Array.from({ length: 10 }, () => new Services(world.config, world.services.log));
+    try {
+      const fire = (slot: string) =>
+        Promise.all(
+          services.map((own) => new Scheduler(table(), actionsOf(own), own.log, NO_PAUSE).fire(nightly, slot)),
+        );
+      await fire(SLOT);
+      expect(await rowsOf("usage_run")).toEqual([
+        expect.objectContaining({ kind: "nightly", state: "planned", from_date: expect.anything() as unknown }),
+      ]);
+      await world.pool.query("UPDATE usage_run SET state = 'done', finished_at = now()");
+      await fire(SLOT); // a replica whose clock is behind
+      expect(await rowsOf("usage_run")).toHaveLength(1);
+      await fire("2026-11-22T02:15Z");
+      expect(await rowsOf("usage_run")).toHaveLength(2);
+    } finally {
+      for (const own of services) await own.close();
+    }
+  });
+
+  it("tries a tick again whose server is away", async () => {
+    const closed = `postgres://postgres@127.0.0.1:${await freePort()}/away`;
+    const away = new Services({ ...world.config, databaseUrl: closed }, world.services.log);
+    let attempts = 0;
+    const failures: unknown[] = [];
+    const actions: TickActions = {
+      ...actionsOf(world.services),
+      request: async (wish) => {
+        const services = ++attempts < 4 ? away : world.services;
+        await actionsOf(services)
+          .request(wish)
+          .catch((error: unknown) => {
+            failures.push(error);
+            throw error;
+          });
+      },
+    };
+    await new Scheduler(table(), actions, world.services.log, NO_PAUSE).fire(find("nightly"), SLOT);
+    expect(attempts).toBe(4);
+    expect(failures).toHaveLength(3);
+    expect(await rowsOf("usage_run")).toHaveLength(1);
+    await away.close();
+  });
+
+  it("gives up a tick after its tries, and at once when stopped", async () => {
+    let attempts = 0;
+    const failing: Schedule = {
+      name: "failing",
+      cron: "* * * * *",
+      tick: () => {
+        attempts++;
+        return Promise.reject(new Error("away"));
+      },
+    };
+    const actions = actionsOf(world.services);
+    await new Scheduler([], actions, world.services.log, { times: 3, pauseMs: 1 }).fire(failing, SLOT);
+    expect(attempts).toBe(3);
+
+    const stopped = new Scheduler([], actions, world.services.log, { times: 3, pauseMs: 600_000 });
+    const fired = stopped.fire(failing, SLOT);
+    await vi.waitFor(() => expect(attempts).toBe(4));
+    await stopped.stop();
+    await fired;
+    expect(attempts).toBe(4);
+  });
+
+  it("names a slot by its minute", () => {
+    expect(slotOf(new Date("2026-11-21T02:15:59.999Z"))).toBe("2026-11-21T02:15Z");
+  });
+});
