@@ -1,4 +1,4 @@
-import { Decimal128, Long, ObjectId, type type Document } from "mongodb";
+import { Decimal128, Long, ObjectId, type Document } from "mongodb";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { EventReader, TenantDayError } from "../../../src/db/mongo/events.ts";
 import {
