@@ -22,7 +22,8 @@ export async function runInline(
   onProgress: (run: Run) => void,
 ): Promise<Run> {
   const runs = await services.runs();
-  const log = services.log.child({}, { level: "warn" }); // the answer tells the rest
+  // The answer tells the rest; a level that is stricter than this stands.
+  const log = services.log.child({}, services.log.isLevelEnabled("warn") ? { level: "warn" } : {});
   const context = await services.jobContext(() => Promise.resolve());
   const session = await services.session();
   const runId = await lockAndCreate();
