@@ -1,6 +1,6 @@
 import type pg from "pg";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { upsertRows } from "../../../src/db/postgres/cache.ts";
+import { touchRows, upsertRows } from "../../../src/db/postgres/cache.ts";
 import { ClaimLostError, type Chunks, type Claim } from "../../../src/db/postgres/chunks.ts";
 import { lockWaiters, stampAt } from "../../support/backends.ts";
 import { cacheRow } from "../../support/cache-row.ts";
@@ -134,6 +134,29 @@ describe("the read stamp", () => {
     expect(await changes()).toEqual([]);
   });
 
+  test("the statements themselves refuse an older read", async () => {
+    const [older, newer] = [await stamp("-1 minute"), await stamp()];
+    await write(1, newer);
+    expect(await upsertRows(world.pool, [cacheRow("acme", DAY, 2, older)])).toEqual(new Map());
+    expect(await touchRows(world.pool, [cacheRow("acme", DAY, 1, older)])).toBe(0);
+    expect(await touchRows(world.pool, [cacheRow("acme", DAY, 2, newer)])).toBe(0); // other content than it says
+    expect(await stored()).toEqual([{ total_tokens: "1", revision: "1" }]);
+    expect(await readAt()).toBe(newer);
+  });
+
+  test("a newer read that waited for another's commit records what that one wrote", async () => {
+    await write(1, await stamp("-1 hour"));
+    const [older, newer] = [await stamp("-1 minute"), await stamp()];
+    await inTheWay(async (client) => {
+      await upsertRows(client, [cacheRow("acme", DAY, 2, older)]);
+      const waiting = write(3, newer);
+      await lockWaiters(world.pool, 1);
+      await client.query("COMMIT");
+      expect(await waiting).toEqual(one);
+    });
+    expect((await changes()).at(-1)).toEqual({ revision: 3, old: "1 2 0.002", new: "1 3 0.003" });
+  });
+
   test("a newer read that saw no row when it began records what it replaced", async () => {
     const [older, newer] = [await stamp("-1 minute"), await stamp()];
     const late = await inTheWay(async (client) => {
@@ -183,8 +206,8 @@ describe("locks", () => {
     cacheRow("acme", first, tokens, readAt),
   ];
 
-  test("rows that exist are locked in key order, whatever the batch's", async () => {
-    await chunks.write(await claim(9), backwards(1, await stamp()), [], 9);
+  test("rows that exist are locked in key order, whatever the batch's or the table's", async () => {
+    for (const row of backwards(1, await stamp())) await chunks.write(await claim(9), [row], [], 1);
     await inTheWay(async (client) => {
       await client.query(lockRow, [first]);
       const waiting = chunks.write(await claim(9), backwards(2, await stamp()), [], 9);
@@ -200,7 +223,7 @@ describe("locks", () => {
       await upsertRows(client, [cacheRow("acme", first, 1, await stamp())]);
       const waiting = chunks.write(await claim(9), backwards(2, await stamp()), [], 9);
       await lockWaiters(world.pool, 1);
-      await client.query("SET LOCAL lock_timeout = '1s'"); // the writer must not have the last row yet
+      await client.query("SET LOCAL lock_timeout = '300ms'"); // the writer must not have the last row yet
       await upsertRows(client, [cacheRow("acme", last, 1, await stamp("-1 minute"))]);
       await client.query("COMMIT");
       expect(await waiting).toEqual({ ...one, written: 2 });
