@@ -25,7 +25,7 @@ const RANGE = { tenant: "acme", start: Date.UTC(2026, 2, 1), end: Date.UTC(2026,
 
 expect.addSnapshotSerializer({
   test: (value) => typeof value === "object" && value !== null,
-  serialize: (value) => inspect(value, { depth: null, breakLength: 110, compact: 3 }),
+  serialize: (value) => inspect(value, { depth: null, breakLength: 118, compact: 5 }),
 });
 
 describe("the match of a tenant's range", () => {
@@ -72,11 +72,7 @@ test("the plain pipeline", () => {
       {
         '$match': {
           tenant_id: { '$eq': 'acme', '$not': { '$type': [ 'array', 'symbol' ] } },
-          created_at: {
-            '$gte': 2026-03-01T00:00:00.000Z,
-            '$lt': 2026-03-02T00:00:00.000Z,
-            '$not': { '$type': 'array' }
-          }
+          created_at: { '$gte': 2026-03-01T00:00:00.000Z, '$lt': 2026-03-02T00:00:00.000Z, '$not': { '$type': 'array' } }
         }
       },
       {
@@ -106,9 +102,7 @@ test("the plain pipeline", () => {
           completion: { '$sum': '$completion_tokens' },
           tokens: { '$sum': '$total_tokens' },
           cost: {
-            '$sum': {
-              '$round': [ { '$convert': { input: '$cost', to: 'decimal', onError: null, onNull: null } }, 18 ]
-            }
+            '$sum': { '$round': [ { '$convert': { input: '$cost', to: 'decimal', onError: null, onNull: null } }, 18 ] }
           }
         }
       }
@@ -133,11 +127,7 @@ test("the strict pipeline", () => {
       {
         '$match': {
           tenant_id: { '$eq': 'acme', '$not': { '$type': [ 'array', 'symbol' ] } },
-          created_at: {
-            '$gte': 2026-03-01T00:00:00.000Z,
-            '$lt': 2026-03-02T00:00:00.000Z,
-            '$not': { '$type': 'array' }
-          }
+          created_at: { '$gte': 2026-03-01T00:00:00.000Z, '$lt': 2026-03-02T00:00:00.000Z, '$not': { '$type': 'array' } }
         }
       },
       {
@@ -235,10 +225,7 @@ test("the strict pipeline", () => {
                     ]
                   },
                   {
-                    '$round': [
-                      { '$convert': { input: '$cost', to: 'decimal', onError: null, onNull: null } },
-                      18
-                    ]
+                    '$round': [ { '$convert': { input: '$cost', to: 'decimal', onError: null, onNull: null } }, 18 ]
                   },
                   null
                 ]
@@ -257,9 +244,7 @@ test("the strict pipeline", () => {
             '$sum': {
               '$cond': [
                 { '$eq': [ '$tokens', -1 ] },
-                {
-                  '$add': [ { '$ifNull': [ '$prompt', 0 ] }, { '$ifNull': [ '$completion', 0 ] } ]
-                },
+                { '$add': [ { '$ifNull': [ '$prompt', 0 ] }, { '$ifNull': [ '$completion', 0 ] } ] },
                 '$tokens'
               ]
             }

@@ -127,6 +127,16 @@ describe("documents", () => {
     );
   });
 
+  test("fit in bytes where characters would fit many times over", () => {
+    const sums = { requests: 1, tokens: 1, prompt: 1, completion: 0, cost: 1n };
+    const user = (n: number) => `${n}${"\u{1F600}".repeat(100)}`;
+    const parts = Array.from({ length: 100 }, (_, n) => ({ keys: { user: user(n), model: "m", provider: "p" }, sums }));
+    const made = rollup(parts.map((part) => ({ ...part, malformed: 0 })));
+    const { folded } = toDocuments(made, { ...WIDE, maxBytes: 20_000 });
+    expect(Buffer.byteLength(folded.user)).toBeLessThanOrEqual(20_000);
+    expect(foldedKeys(folded.user).length).toBeGreaterThan(30);
+  });
+
   test("of exactly the limit in bytes are whole, and one byte less folds or omits", () => {
     const parts = Array.from({ length: 20 }, (_, n) => ({
       keys: { user: `é\u{1F600}${n}`, model: "gpt-4o", provider: "openai" },
