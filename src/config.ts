@@ -245,5 +245,7 @@ function parseFields(json: string, context: z.RefinementCtx): FieldMap {
     }
     fields[field as EventField] = name;
   }
+  const twice = Object.values(fields).find((name, index, names) => names.indexOf(name) !== index);
+  if (twice !== undefined) return fail(`maps two fields to ${JSON.stringify(twice)}`);
   return fields;
 }

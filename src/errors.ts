@@ -54,3 +54,15 @@ export class UnreachableError extends OperatorError {
     super(message, EXIT.unreachable, options);
   }
 }
+
+/**
+ * Does this error of a driver say that a server or the connection to it went away? Told by SQLSTATE (08 connection,
+ * 57P0 shutdown, 53 out of resources), by the codes of the system, and by the class names of the MongoDB driver.
+ */
+export function isConnectionLoss(error: unknown): boolean {
+  const { code, name, message } = error as { code?: unknown; name?: string; message?: string };
+  if (typeof code === "string" && /^(08|57P0|53|ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOST)/.test(code))
+    return true;
+  if (/^Mongo(Network|ServerSelection|NotConnected|TopologyClosed|PoolCleared)/.test(name ?? "")) return true;
+  return /^(connection terminated|connection is closed|timeout exceeded when trying to connect)/i.test(message ?? "");
+}

@@ -1,9 +1,9 @@
 import { userInfo, hostname } from "node:os";
 import { Command, InvalidArgumentError } from "commander";
 import { loadConfig, type Config } from "../config.ts";
-import { EXIT, OperatorError, UsageError } from "../errors.ts";
+import { EXIT, isConnectionLoss, OperatorError, UsageError } from "../errors.ts";
 import { createLogger, type Logger } from "../log.ts";
-import { Services } from "../services.ts";
+import type { Services } from "../services.ts";
 import { addDays, countDays, isDay, type Day } from "../usage/day.ts";
 import { tenantFault } from "../usage/event.ts";
 
@@ -65,6 +65,7 @@ export function action<Options extends object>(
     try {
       const config = loadConfig();
       const log = createLogger(config.logLevel);
+      const { Services } = await import("../services.ts"); // the drivers are slow to load; --help needs none
       services = new Services(config, log);
       const json = options.json === true;
       const answer = (data: unknown, text: string) =>
@@ -92,7 +93,7 @@ function report(error: unknown, logLevel: Config["logLevel"] | undefined): numbe
   const { message, stack } = error as Error;
   process.stderr.write(`tallyman: ${message}\n`);
   if (logLevel === "debug" || logLevel === "trace") process.stderr.write(`${stack}\n`);
-  return EXIT.failed;
+  return isConnectionLoss(error) ? EXIT.unreachable : EXIT.failed;
 }
 
 /** Parses a day of a flag. */

@@ -1,6 +1,5 @@
 import type { Command } from "commander";
 import { EXIT, UsageError } from "../errors.ts";
-import { runInline } from "../inline.ts";
 import { action, createCommand } from "./command.ts";
 import { Progress } from "./progress.ts";
 import { checkedWish, withRebuildOptions, type RebuildOptions } from "./rebuild-options.ts";
@@ -23,6 +22,7 @@ export function rebuildCommand(): Command {
         }
         const { services, signal, answer } = context;
         const request = services.request({ ...(await checkedWish(options, context)), inline: true });
+        const { runInline } = await import("../inline.ts");
         const progress = new Progress();
         try {
           const run = await runInline(services, request, signal, (now) => progress.show(now));

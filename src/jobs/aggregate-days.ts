@@ -33,7 +33,7 @@ export const aggregateDays = defineJob({
       return { claimed: true, ...counts };
     } catch (error) {
       if (error instanceof ClaimLostError || keeper.lost.aborted) return { claimed: false };
-      const { aborted, reason } = context.signal;
+      const { aborted, reason } = context.signal as { aborted: boolean; reason: unknown };
       if (aborted && !(reason instanceof TimeLimitError)) await chunks.handBack(claim);
       else await chunks.retryLater(claim, (error as Error).message);
       await runs.finish(runId);

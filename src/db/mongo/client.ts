@@ -1,5 +1,5 @@
 import { MongoClient, MongoError, MongoParseError, MongoServerError, type Collection, type Db } from "mongodb";
-import { UnreachableError, UsageError } from "../../errors.ts";
+import { isConnectionLoss, UnreachableError, UsageError } from "../../errors.ts";
 import { redact } from "../../redact.ts";
 import type { FieldMap } from "../../usage/event.ts";
 import { tenantDateIndex } from "./pipeline.ts";
@@ -28,7 +28,7 @@ export async function connectMongo(uri: string): Promise<{ client: MongoClient; 
 function mongoError(error: unknown, uri: string): Error {
   const { message } = error as Error;
   const isRefused = error instanceof MongoServerError && [13, 18, 8000].includes(Number(error.code));
-  if (isRefused || error instanceof MongoParseError || !(error instanceof MongoError)) {
+  if (isRefused || error instanceof MongoParseError || !(error instanceof MongoError || isConnectionLoss(error))) {
     return new UsageError(`MongoDB refused ${redact(uri)}: ${message}. Check MONGODB_URI.`, { cause: error });
   }
   return new UnreachableError(

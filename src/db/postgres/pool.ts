@@ -75,10 +75,3 @@ export function postgresError(error: unknown): Error {
     cause: error,
   });
 }
-
-/** Does this error mean that the connection or the server went away, rather than that the statement was wrong? */
-export function isConnectionError(error: unknown): boolean {
-  const code = (error as { code?: unknown } | undefined)?.code;
-  if (typeof code !== "string") return error instanceof Error && /connection|timeout exceeded/i.test(error.message);
-  return /^(08|57P0|53)/.test(code) || /^E(CONN|PIPE|TIMEDOUT|NOTFOUND|AI_AGAIN|HOST)/.test(code);
-}
