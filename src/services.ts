@@ -1,4 +1,3 @@
-import { setMaxListeners } from "node:events";
 import { hostname } from "node:os";
 import type { Redis } from "ioredis";
 import type { Collection, Db, MongoClient } from "mongodb";
@@ -162,7 +161,6 @@ export class Services {
     };
     return ({ log, signal: given, limit }) => {
       const signal = AbortSignal.any([given, session.lost]);
-      setMaxListeners(0, signal); // each query listens while it runs, and more than ten run at once
       return {
         ...shared,
         log,
