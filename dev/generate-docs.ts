@@ -11,7 +11,8 @@ const defaults = loadConfig({}) as unknown as Readonly<Record<string, unknown>>;
 
 function row([name, { env, doc, secret }]: [string, (typeof SETTINGS)[keyof typeof SETTINGS]]): string {
   const value = defaults[name];
-  const fallback = secret ? "" : `\`${typeof value === "object" ? "{}" : String(value as string | number)}\``;
+  const text = typeof value === "object" ? "{}" : (value as string | number);
+  const fallback = secret ? "" : `\`${text}\``;
   return `| \`${env}\` | ${fallback} | ${doc} |`;
 }
 
