@@ -35,6 +35,7 @@ export function matchRange({ tenant, start, end }: TenantRange, fields: FieldMap
 
 /** What an event that is not plain adds to `n` beside its 1: the count of such events is n / 2^32. */
 export const ODD_EVENT = 2 ** 32;
+const ODD = Long.fromNumber(ODD_EVENT + 1);
 
 /**
  * The fast pipeline: bare sums, with a proof for each group. An event is plain when all four measures are numbers
@@ -45,18 +46,19 @@ export const ODD_EVENT = 2 ** 32;
  */
 export function plainPipeline(range: TenantRange, fields: FieldMap): Document[] {
   const { prompt_tokens, completion_tokens, total_tokens, cost } = paths(fields);
-  const isPlain = {
-    $and: [prompt_tokens, completion_tokens, total_tokens, cost].flatMap((path) => [
-      { $gte: [path, 0] },
-      { $lte: [path, MEASURE_MAX] },
-    ]),
-  };
+  // Nested, since $and costs the server twice what $cond does.
+  const counted = [prompt_tokens, completion_tokens, total_tokens, cost].reduceRight<Document | number>(
+    (rest, path) => ({
+      $cond: [{ $gte: [path, 0] }, { $cond: [{ $lte: [path, MEASURE_MAX] }, rest, ODD] }, ODD],
+    }),
+    1,
+  );
   return [
     { $match: matchRange(range, fields) },
     {
       $group: {
         _id: groupKey(fields),
-        n: { $sum: { $cond: [isPlain, 1, Long.fromNumber(ODD_EVENT + 1)] } },
+        n: { $sum: counted },
         prompt: { $sum: prompt_tokens },
         completion: { $sum: completion_tokens },
         tokens: { $sum: total_tokens },

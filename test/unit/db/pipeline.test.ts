@@ -81,19 +81,46 @@ test("the plain pipeline", () => {
           n: {
             '$sum': {
               '$cond': [
+                { '$gte': [ '$prompt_tokens', 0 ] },
                 {
-                  '$and': [
-                    { '$gte': [ '$prompt_tokens', 0 ] },
+                  '$cond': [
                     { '$lte': [ '$prompt_tokens', 1000000000000 ] },
-                    { '$gte': [ '$completion_tokens', 0 ] },
-                    { '$lte': [ '$completion_tokens', 1000000000000 ] },
-                    { '$gte': [ '$total_tokens', 0 ] },
-                    { '$lte': [ '$total_tokens', 1000000000000 ] },
-                    { '$gte': [ '$cost', 0 ] },
-                    { '$lte': [ '$cost', 1000000000000 ] }
+                    {
+                      '$cond': [
+                        { '$gte': [ '$completion_tokens', 0 ] },
+                        {
+                          '$cond': [
+                            { '$lte': [ '$completion_tokens', 1000000000000 ] },
+                            {
+                              '$cond': [
+                                { '$gte': [ '$total_tokens', 0 ] },
+                                {
+                                  '$cond': [
+                                    { '$lte': [ '$total_tokens', 1000000000000 ] },
+                                    {
+                                      '$cond': [
+                                        { '$gte': [ '$cost', 0 ] },
+                                        {
+                                          '$cond': [ { '$lte': [ '$cost', 1000000000000 ] }, 1, new Long('4294967297') ]
+                                        },
+                                        new Long('4294967297')
+                                      ]
+                                    },
+                                    new Long('4294967297')
+                                  ]
+                                },
+                                new Long('4294967297')
+                              ]
+                            },
+                            new Long('4294967297')
+                          ]
+                        },
+                        new Long('4294967297')
+                      ]
+                    },
+                    new Long('4294967297')
                   ]
                 },
-                1,
                 new Long('4294967297')
               ]
             }
