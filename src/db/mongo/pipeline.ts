@@ -71,40 +71,29 @@ export function plainPipeline(range: TenantRange, fields: FieldMap): Document[] 
 /**
  * The strict pipeline: every value is judged. A missing or null measure is 0 (a missing total: prompt + completion),
  * a bad one is 0 too and makes its event count, once, in `malformed`. `$cond` guards each conversion, so no value can
- * make the server fail.
+ * make the server fail. One stage on purpose: DocumentDB evaluates a stage before `$group` anew for each accumulator,
+ * which made this ten times slower.
  */
 export function strictPipeline(range: TenantRange, fields: FieldMap): Document[] {
   const { prompt_tokens, completion_tokens, total_tokens, cost } = paths(fields);
-  const judged = ["prompt", "completion", "tokens", "cost"];
+  const isFine = [
+    { $or: [isToken(prompt_tokens), isMissing(prompt_tokens)] },
+    { $or: [isToken(completion_tokens), isMissing(completion_tokens)] },
+    { $or: [isToken(total_tokens), isMissing(total_tokens)] },
+    { $or: [isInRange(cost), isMissing(cost)] },
+  ];
+  const promptAndCompletion = { $add: [tokenOrZero(prompt_tokens), tokenOrZero(completion_tokens)] };
   return [
     { $match: matchRange(range, fields) },
     {
-      $project: {
-        _id: 0,
-        ...groupKey(fields),
-        prompt: judge(prompt_tokens, 0, isToken(prompt_tokens), { $toLong: prompt_tokens }),
-        completion: judge(completion_tokens, 0, isToken(completion_tokens), { $toLong: completion_tokens }),
-        tokens: judge(total_tokens, MISSING_TOTAL, isToken(total_tokens), { $toLong: total_tokens }),
-        cost: judge(cost, 0, isInRange(cost), roundedCost(cost)),
-      },
-    },
-    {
       $group: {
-        _id: Object.fromEntries(DIMENSIONS.map(({ key }) => [key, `$${key}`])),
+        _id: groupKey(fields),
         n: { $sum: 1 },
-        prompt: { $sum: "$prompt" },
-        completion: { $sum: "$completion" },
-        tokens: {
-          $sum: {
-            $cond: [
-              { $eq: ["$tokens", MISSING_TOTAL] },
-              { $add: [{ $ifNull: ["$prompt", 0] }, { $ifNull: ["$completion", 0] }] },
-              "$tokens",
-            ],
-          },
-        },
-        cost: { $sum: "$cost" },
-        malformed: { $sum: { $cond: [{ $or: judged.map((name) => ({ $eq: [`$${name}`, null] })) }, 1, 0] } },
+        prompt: { $sum: tokenOrZero(prompt_tokens) },
+        completion: { $sum: tokenOrZero(completion_tokens) },
+        tokens: { $sum: { $cond: [isMissing(total_tokens), promptAndCompletion, tokenOrZero(total_tokens)] } },
+        cost: { $sum: { $cond: [isInRange(cost), roundedCost(cost), 0] } },
+        malformed: { $sum: { $cond: [{ $and: isFine }, 0, 1] } },
       },
     },
   ];
@@ -118,9 +107,6 @@ export function packed(pipeline: readonly Document[]): Document[] {
   return [...pipeline, { $group: { _id: null, groups: { $push: "$$ROOT" } } }];
 }
 
-/** Stands for a total that the event does not have; no judged total is negative. */
-const MISSING_TOTAL = -1;
-
 function paths(fields: FieldMap): FieldMap {
   return Object.fromEntries(Object.entries(fields).map(([field, name]) => [field, `$${name}`])) as FieldMap;
 }
@@ -129,13 +115,9 @@ function groupKey(fields: FieldMap): Record<string, string> {
   return Object.fromEntries(DIMENSIONS.map(({ key, field }) => [key, `$${fields[field]}`]));
 }
 
-/**
- * The value, `missing` where the event has none, null where it is bad. Types are told by name: the order of types
- * would put MinKey below null and so among the missing.
- */
-function judge(path: string, missing: number, isGood: Document, value: Document): Document {
-  const isMissing = { $in: [{ $type: path }, ["missing", "null", "undefined"]] };
-  return { $cond: [isMissing, missing, { $cond: [isGood, value, null] }] };
+/** Types are told by name: the order of types would put MinKey below null and so among the missing. */
+function isMissing(path: string): Document {
+  return { $in: [{ $type: path }, ["missing", "null", "undefined"]] };
 }
 
 /** NaN lies below every number in the servers' order, so the lower bound keeps it out. */
@@ -145,6 +127,10 @@ function isInRange(path: string): Document {
 
 function isToken(path: string): Document {
   return { $cond: [isInRange(path), { $eq: [path, { $trunc: path }] }, false] };
+}
+
+function tokenOrZero(path: string): Document {
+  return { $cond: [isToken(path), { $toLong: path }, 0] };
 }
 
 /** A double becomes a decimal of 15 significant digits here; every cost is rounded half-even to 18 decimals. */
