@@ -104,9 +104,9 @@ export class Runs {
       if (inserted.rows[0]) return { id: inserted.rows[0].id, created: true };
       const { rows } = await this.#pool.query<{ id: string }>(
         `SELECT id FROM usage_run
-          WHERE dedupe_key = $1 AND (kind = 'nightly' OR state IN ('planned', 'running'))
+          WHERE id = $2 OR (dedupe_key = $1 AND (kind = 'nightly' OR state IN ('planned', 'running')))
           ORDER BY created_at DESC LIMIT 1`,
-        [request.dedupeKey],
+        [request.dedupeKey, request.id],
       );
       if (rows[0]) return { id: rows[0].id, created: false };
       // It finished between the two statements: ask again.
