@@ -240,7 +240,7 @@ function parseFields(json: string, context: z.RefinementCtx): FieldMap {
     if (!(EVENT_FIELDS as readonly string[]).includes(field)) {
       return fail(`has the unknown field ${JSON.stringify(field)}; known are ${EVENT_FIELDS.join(", ")}`);
     }
-    if (typeof name !== "string" || name === "" || name.startsWith("$") || name.includes("\0")) {
+    if (typeof name !== "string" || !/^[^$.\0][^.\0]*(\.[^$.\0][^.\0]*)*$/.test(name) || /(^|\.)\d+(\.|$)/.test(name)) {
       return fail(`must map ${field} to the name of a field`);
     }
     fields[field as EventField] = name;

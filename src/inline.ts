@@ -2,7 +2,7 @@ import { aggregateDays } from "./jobs/aggregate-days.ts";
 import { PAYLOAD_VERSION } from "./jobs/job.ts";
 import { rebuildRange } from "./jobs/rebuild-range.ts";
 import type { Run, RunRequest } from "./db/postgres/runs.ts";
-import { WorkFailedError } from "./errors.ts";
+import { UnreachableError, WorkFailedError } from "./errors.ts";
 import { TimeLimit } from "./queues/time-limit.ts";
 import type { Services } from "./services.ts";
 
@@ -18,7 +18,7 @@ const POLL_MS = 500;
 export async function runInline(
   services: Services,
   request: RunRequest,
-  signal: AbortSignal,
+  interrupted: AbortSignal,
   onProgress: (run: Run) => void,
 ): Promise<Run> {
   const runs = await services.runs();
@@ -26,6 +26,7 @@ export async function runInline(
   const log = services.log.child({}, services.log.isLevelEnabled("warn") ? { level: "warn" } : {});
   const context = await services.jobContext(() => Promise.resolve());
   const session = await services.session();
+  const signal = AbortSignal.any([interrupted, session.lost]); // without its locks this process must not go on
   const runId = await lockAndCreate();
   try {
     await execute((execution) => rebuildRange.run({ v: PAYLOAD_VERSION, runId }, execution), rebuildRange.timeoutMs);
@@ -43,6 +44,12 @@ export async function runInline(
       signal.throwIfAborted();
       await new Promise((resolve) => setTimeout(resolve, POLL_MS)); // a chunk waits for its next try
     }
+  } catch (error) {
+    if (!session.lost.aborted || interrupted.aborted) throw error;
+    throw new UnreachableError(
+      "The connection to PostgreSQL that holds this process's locks was lost. What was done is kept; the same command goes on with the rest.",
+      { cause: error },
+    );
   } finally {
     await session.unlockRun(runId);
   }

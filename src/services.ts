@@ -75,7 +75,7 @@ export class Services {
   }
 
   async runs(): Promise<Runs> {
-    return new Runs(await this.pool());
+    return new Runs(await this.pool(), this.settingsHash);
   }
 
   async chunks(): Promise<Chunks> {
@@ -147,7 +147,7 @@ export class Services {
     const shared = {
       events: source.events,
       tenants: source.tenants,
-      runs: new Runs(pool),
+      runs: new Runs(pool, this.settingsHash),
       chunks: await this.chunks(),
       settings: {
         timeZone: config.timeZone,

@@ -10,7 +10,7 @@ const EXAMPLE = `tallyman backfill --from 2026-10-01 --to 2026-10-31 --tenant ac
 export function backfillCommand(): Command {
   const command = createCommand("backfill", "Ask the workers to rebuild a range of days.", EXAMPLE);
   return withRebuildOptions(command)
-    .option("--watch", "follow the run to its end; Ctrl-C leaves it running")
+    .option("--watch", "follow the run to its end (Ctrl-C leaves it running); with --json, one document a line")
     .action(
       action<RebuildOptions & { watch?: true }>(async (options, context) => {
         const { services, signal, json, answer } = context;
@@ -33,6 +33,7 @@ export function backfillCommand(): Command {
           if (json) answer({ created, run: now }, "");
         });
         if (!json) answer(undefined, runText(run));
+        if (signal.aborted) process.stderr.write(`The run goes on. See it with: tallyman runs show ${id}\n`);
         return exitCodeOf(run);
       }),
     );

@@ -39,8 +39,13 @@ export function indexesCommand(): Command {
         const wanting = report.entries.filter((entry) =>
           ["refused", "different", "failed"].includes(entry.action),
         ).length;
+        if (report.entries.some((entry) => entry.action === "refused")) {
+          process.stderr.write(
+            "To build what was refused, in a quiet hour: tallyman indexes ensure --allow-blocking\n",
+          );
+        }
         const summary = `${report.entries.length} declared, ${created} new, ${wanting} wanting.`;
-        answer(report, `${table(["engine", "of", "index", "", ""], rows)}\n${summary}`);
+        answer(report, `${table(["engine", "of", "index", "is", "why"], rows)}\n${summary}`);
         return report.ok ? EXIT.done : EXIT.failed;
       }),
     );

@@ -33,7 +33,7 @@ export function rebuildCommand(): Command {
           progress.end();
           if (!signal.aborted) throw error;
           process.stderr.write(
-            "tallyman: interrupted; what was done is kept, and the same command goes on with the rest.\n",
+            "tallyman: interrupted; what was done is kept. The same command goes on with the rest, and so do workers that run.\n",
           );
           return EXIT.failed;
         }

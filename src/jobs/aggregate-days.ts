@@ -7,7 +7,7 @@ import { dayState } from "../usage/classify.ts";
 import { dayBounds } from "../usage/day.ts";
 import { toDocuments } from "../usage/document.ts";
 import { listTenantDays } from "../usage/plan.ts";
-import { defineJob, PAYLOAD_VERSION, TimeLimitError, type JobContext } from "./job.ts";
+import { defineJob, isShutdown, PAYLOAD_VERSION, type JobContext } from "./job.ts";
 
 /** A batch is written when it holds this much, so that memory stays bounded whatever the size of a day. */
 const BATCH = { rows: 64, bytes: 8 * 1024 * 1024 };
@@ -33,8 +33,7 @@ export const aggregateDays = defineJob({
       return { claimed: true, ...counts };
     } catch (error) {
       if (error instanceof ClaimLostError || keeper.lost.aborted) return { claimed: false };
-      const { aborted, reason } = context.signal as { aborted: boolean; reason: unknown };
-      if (aborted && !(reason instanceof TimeLimitError)) await chunks.handBack(claim);
+      if (isShutdown(context.signal)) await chunks.handBack(claim);
       else await chunks.retryLater(claim, (error as Error).message);
       await runs.finish(runId);
       throw error;
@@ -111,5 +110,10 @@ async function readRow(day: TenantDay, claim: Claim, context: JobContext): Promi
   });
   const { totals, malformed } = rollup;
   const state = dayState(bounds, readAt, settings.settleHours);
-  return { ...day, documents: toDocuments(rollup, settings.limits), totals, malformed, readAt, state };
+  try {
+    return { ...day, documents: toDocuments(rollup, settings.limits), totals, malformed, readAt, state };
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new TenantDayError("the keys of the day are longer than a text can be", { cause: error });
+  }
 }

@@ -65,6 +65,11 @@ export class TimeLimitError extends Error {
   override readonly name = "TimeLimitError";
 }
 
+/** Did the signal abort because the process stops? Then work goes back without an attempt spent. */
+export function isShutdown({ aborted, reason }: { readonly aborted: boolean; readonly reason: unknown }): boolean {
+  return aborted && !(reason instanceof TimeLimitError);
+}
+
 /** An error that no retry can mend, such as a payload that does not parse. */
 export class PermanentError extends Error {
   override readonly name = "PermanentError";

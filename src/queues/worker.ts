@@ -41,6 +41,8 @@ export class QueueWorker {
       prefix,
       concurrency,
       autorun: false,
+      removeOnComplete: { count: 0 }, // also for jobs that somebody else added: an id that is kept would block ours
+      removeOnFail: { count: 0 },
       maxStalledCount: 1_000_000_000, // a stalled job is no fault of the job; PostgreSQL counts claims
     });
     this.#worker.on("error", (err) => log.error({ err, queue: lane }, "queue error"));

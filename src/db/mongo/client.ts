@@ -39,16 +39,27 @@ function mongoError(error: unknown, uri: string): Error {
   );
 }
 
-/** @throws UsageError when the index that every read hints at is not there, whatever its name */
+/** @throws UsageError when the collection, or the index that every read hints at (whatever its name), is not there */
 export async function requireTenantDateIndex(collection: Collection, fields: FieldMap): Promise<void> {
   const wanted = JSON.stringify(Object.entries(tenantDateIndex(fields)));
-  let indexes: { key: Record<string, unknown> }[] = [];
+  let indexes: {
+    key: Record<string, unknown>;
+    partialFilterExpression?: unknown;
+    collation?: unknown;
+    sparse?: unknown;
+  }[];
   try {
     indexes = await collection.indexes();
   } catch (error) {
-    if (!(error instanceof MongoServerError) || Number(error.code) !== 26) throw error; // no such collection
+    if (!(error instanceof MongoServerError) || Number(error.code) !== 26) throw error;
+    throw new UsageError(
+      `The database ${collection.dbName} has no collection ${collection.collectionName}. Check the path of MONGODB_URI ` +
+        "and EVENTS_COLLECTION; if they are right and no event is stored yet, run: tallyman indexes ensure",
+    );
   }
-  if (indexes.some(({ key }) => JSON.stringify(Object.entries(key)) === wanted)) return;
+  const isWhole = (index: (typeof indexes)[number]) =>
+    !index.partialFilterExpression && !index.collation && !index.sparse;
+  if (indexes.some((index) => JSON.stringify(Object.entries(index.key)) === wanted && isWhole(index))) return;
   throw new UsageError(
     `${collection.collectionName} has no index ${JSON.stringify(tenantDateIndex(fields))}, which every read goes through. ` +
       "Run: tallyman indexes ensure",

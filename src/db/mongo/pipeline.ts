@@ -27,10 +27,17 @@ export function matchRange({ tenant, start, end }: TenantRange, fields: FieldMap
   const noArray = { $not: { $type: "array" } };
   const noLookalike = { $not: { $type: ["array", "symbol"] } };
   return {
+    ...Object.fromEntries([fields.tenant_id, fields.created_at].flatMap(parents).map((path) => [path, noArray])),
     [fields.tenant_id]:
       others.length === 0 ? { $eq: only, ...noLookalike } : { $in: [only, ...others], ...noLookalike },
     [fields.created_at]: { $gte: new Date(start), $lt: new Date(end), ...noArray },
   };
+}
+
+/** The documents around a nested field: an array among them would match as the field itself would. */
+function parents(path: string): string[] {
+  const names = path.split(".");
+  return names.slice(1).map((_, index) => names.slice(0, index + 1).join("."));
 }
 
 /** What an event that is not plain adds to `n` beside its 1: the count of such events is n / 2^32. */

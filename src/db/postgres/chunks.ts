@@ -39,7 +39,11 @@ export interface BatchCounts {
 }
 
 /** A newer read took a row between its lock and the upsert: the batch has to be classified again. */
-class RaceError extends Error {}
+class RaceError extends Error {
+  constructor() {
+    super("rows kept changing between their lock and the upsert");
+  }
+}
 
 /** Chunks: claimed by one process at a time, worked on in order, written batch by batch. */
 export class Chunks {

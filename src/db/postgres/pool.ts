@@ -20,7 +20,7 @@ export function connectionOptions(databaseUrl: string): pg.ClientConfig {
     connectionString: databaseUrl,
     application_name: "tallyman",
     connectionTimeoutMillis: 10_000,
-    options: "-c TimeZone=UTC",
+    options: "-c TimeZone=UTC -c DateStyle=ISO,YMD", // whatever the database or the role says
     keepAlive: true,
     types,
   };
@@ -41,7 +41,7 @@ export async function inTransaction<T>(pool: Pool, work: (connection: pg.PoolCli
   const client = await pool.connect();
   let broken: Error | undefined;
   try {
-    await client.query("BEGIN");
+    await client.query("BEGIN ISOLATION LEVEL READ COMMITTED"); // what the locks are written for
     const result = await work(client);
     await client.query("COMMIT");
     return result;

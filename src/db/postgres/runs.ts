@@ -73,12 +73,18 @@ const RUN_COLUMNS = `r.id, r.kind, r.inline, r.reason, r.requested_by AS "reques
   coalesce(k.source_events, r.source_events)::float8 AS "sourceEvents",
   coalesce(k.malformed_events, r.malformed_events)::float8 AS "malformedEvents"`;
 
+/** The reconciler tries about four times a minute. */
+const MAX_PLAN_ATTEMPTS = 10;
+
 /** Runs: what was asked for and what came of it. One exported method a statement. */
 export class Runs {
   readonly #pool: Pool;
+  readonly #settingsHash: string;
 
-  constructor(pool: Pool) {
+  /** @param settingsHash runs planned under other settings are left to processes that have those */
+  constructor(pool: Pool, settingsHash: string) {
     this.#pool = pool;
+    this.#settingsHash = settingsHash;
   }
 
   /** Inserts the run as planned, unless one with its key is there. @returns the id of the run that stands */
@@ -130,12 +136,21 @@ export class Runs {
     return rows;
   }
 
+  /** Is this a run that waits to be planned, under the settings of this process? */
+  async isPlannable(id: string): Promise<boolean> {
+    const { rowCount } = await this.#pool.query(
+      "SELECT 1 FROM usage_run WHERE id = $1 AND state = 'planned' AND settings_hash = $2",
+      [id, this.#settingsHash],
+    );
+    return rowCount === 1;
+  }
+
   /** Inserts every chunk and starts the run, in one transaction. Does nothing if somebody did so before. */
   async plan(id: string, chunks: readonly ChunkPlan[]): Promise<boolean> {
     return inTransaction(this.#pool, async (connection) => {
       const { rows } = await connection.query(
-        "SELECT 1 FROM usage_run WHERE id = $1 AND state = 'planned' FOR UPDATE",
-        [id],
+        "SELECT 1 FROM usage_run WHERE id = $1 AND state = 'planned' AND settings_hash = $2 FOR UPDATE",
+        [id, this.#settingsHash],
       );
       if (rows.length === 0) return false;
       await connection.query(
@@ -158,12 +173,15 @@ export class Runs {
     });
   }
 
-  /** Ends a run that cannot be planned. */
-  async fail(id: string, error: string): Promise<void> {
+  /** Notes why a run could not be planned; after MAX_PLAN_ATTEMPTS it has failed. */
+  async planFailed(id: string, error: string): Promise<void> {
     await this.#pool.query(
-      `UPDATE usage_run SET state = 'failed', error = $2, finished_at = clock_timestamp()
-        WHERE id = $1 AND state IN ('planned', 'running')`,
-      [id, error],
+      `UPDATE usage_run
+          SET plan_attempts = plan_attempts + 1, error = $2,
+              state = CASE WHEN plan_attempts + 1 >= $3 THEN 'failed' ELSE state END,
+              finished_at = CASE WHEN plan_attempts + 1 >= $3 THEN clock_timestamp() END
+        WHERE id = $1 AND state = 'planned'`,
+      [id, error, MAX_PLAN_ATTEMPTS],
     );
   }
 
@@ -200,14 +218,14 @@ export class Runs {
   async due(lane: Lane, limit: number): Promise<{ runs: string[]; chunks: { runId: string; number: number }[] }> {
     const runs = await this.#pool.query<{ id: string }>(
       `SELECT r.id FROM usage_run r WHERE r.state = 'planned' AND ${IN_LANE} AND ${NOT_INLINE} ORDER BY r.created_at LIMIT $2`,
-      [lane, limit],
+      [lane, limit, this.#settingsHash],
     );
     const chunks = await this.#pool.query<{ runId: string; number: number }>(
       `SELECT k.run_id AS "runId", k.number FROM usage_run r JOIN usage_chunk k ON k.run_id = r.id
         WHERE r.state = 'running' AND ${IN_LANE} AND ${NOT_INLINE} AND k.state IN ('pending', 'running')
           AND k.not_before <= clock_timestamp() AND (k.state = 'pending' OR k.lease_until < clock_timestamp())
         ORDER BY r.created_at, k.run_id, k.number LIMIT $2`,
-      [lane, limit],
+      [lane, limit, this.#settingsHash],
     );
     return { runs: runs.rows.map(({ id }) => id), chunks: chunks.rows };
   }
@@ -251,7 +269,9 @@ export function laneOf(kind: RunKind): Lane {
   return kind === "nightly" || kind === "refresh" ? "fresh" : "bulk";
 }
 
-const IN_LANE = "(CASE WHEN r.kind IN ('nightly', 'refresh') THEN 'fresh' ELSE 'bulk' END) = $1";
+/** Of the lane $1, and asked for under the settings $3. */
+const IN_LANE =
+  "(CASE WHEN r.kind IN ('nightly', 'refresh') THEN 'fresh' ELSE 'bulk' END) = $1 AND r.settings_hash = $3";
 
 /** An inline run is left alone while the process that asked for it lives. */
 const NOT_INLINE = `NOT (r.inline AND EXISTS (

@@ -230,10 +230,10 @@ const servers: Case[] = [
     says: /^tallyman: The database lacks \d+ migrations \(.+\)\. Run: tallyman migrate up\n$/,
   })),
   ...[["worker"], ["rebuild", "--inline", ...RANGE]].map((args) => ({
-    name: `a collection without the index (${args[0]})`,
+    name: `a collection that is not there (${args[0]})`,
     args,
     settings: () => ({ MONGODB_URI: withMongoDatabase(world.env["MONGODB_URI"] as string, "tallyman_errors_bare") }),
-    says: 'token_usage_events has no index {"tenant_id":1,"created_at":-1}, which every read goes through. Run: tallyman indexes ensure',
+    says: /^tallyman: The database tallyman_errors_bare has no collection token_usage_events\. Check .*MONGODB_URI .*EVENTS_COLLECTION; .* run: tallyman indexes ensure\n$/,
   })),
   {
     name: "a port that is taken",

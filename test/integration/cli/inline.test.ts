@@ -70,7 +70,8 @@ describe("an inline rebuild", () => {
     expect(interrupted).toMatchObject({
       code: 4,
       stdout: "",
-      stderr: "tallyman: interrupted; what was done is kept, and the same command goes on with the rest.\n",
+      stderr:
+        "tallyman: interrupted; what was done is kept. The same command goes on with the rest, and so do workers that run.\n",
     });
     expect(interrupted.ms).toBeLessThan(20_000);
     const left = await chunks();

@@ -19,6 +19,7 @@ CREATE TABLE usage_run (
   chunks_planned integer NOT NULL DEFAULT 0,
   chunks_done integer NOT NULL DEFAULT 0,
   chunks_failed integer NOT NULL DEFAULT 0,
+  plan_attempts integer NOT NULL DEFAULT 0,
   days_planned integer NOT NULL DEFAULT 0,
   days_written integer NOT NULL DEFAULT 0,
   days_unchanged integer NOT NULL DEFAULT 0,
