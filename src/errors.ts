@@ -64,5 +64,7 @@ export function isConnectionLoss(error: unknown): boolean {
   if (typeof code === "string" && /^(08|57P0|53|ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOST)/.test(code))
     return true;
   if (/^Mongo(Network|ServerSelection|NotConnected|TopologyClosed|PoolCleared)/.test(name ?? "")) return true;
-  return /^(connection terminated|connection is closed|timeout exceeded when trying to connect)/i.test(message ?? "");
+  return /^(connection terminated|connection is closed|timeout exceeded when trying to connect|client .* not queryable)/i.test(
+    message ?? "",
+  );
 }

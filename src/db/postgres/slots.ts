@@ -1,5 +1,5 @@
 import pg from "pg";
-import { LockedError } from "../../errors.ts";
+import { isConnectionLoss, LockedError } from "../../errors.ts";
 import { connectionOptions, postgresError } from "./pool.ts";
 
 /** Which slots a read may take: bulk work leaves slot 1 to the nightly rebuild and the refresh. */
@@ -26,9 +26,7 @@ export class Session {
   private constructor(client: pg.Client, slots: number) {
     this.#client = client;
     this.#slots = slots;
-    client.on("error", (error) => {
-      this.#lost.abort(new Error("the connection that holds this process's locks was lost", { cause: error }));
-    });
+    client.on("error", (error) => this.#lose(error));
   }
 
   /** @param slots how many aggregations may run at once over all processes (`MONGODB_CONCURRENCY`) */
@@ -96,8 +94,19 @@ export class Session {
     return rows[0]?.locked === true;
   }
 
+  #lose(cause: unknown): void {
+    this.#lost.abort(new Error("the connection that holds this process's locks was lost", { cause }));
+  }
+
   #query<R extends pg.QueryResultRow>(sql: string, values: unknown[]): Promise<pg.QueryResult<R>> {
-    const result = this.#turn.then(() => this.#client.query<R>(sql, values));
+    const result = this.#turn.then(async () => {
+      try {
+        return await this.#client.query<R>(sql, values);
+      } catch (error) {
+        if (isConnectionLoss(error)) this.#lose(error); // a statement may learn of it before the client says so
+        throw error;
+      }
+    });
     this.#turn = result.catch(() => undefined);
     return result;
   }
