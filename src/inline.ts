@@ -22,6 +22,7 @@ export async function runInline(
   onProgress: (run: Run) => void,
 ): Promise<Run> {
   const runs = await services.runs();
+  const chunks = await services.chunks();
   // The answer tells the rest; a level that is stricter than this stands.
   const log = services.log.child({}, services.log.isLevelEnabled("warn") ? { level: "warn" } : {});
   const context = await services.jobContext(() => Promise.resolve());
@@ -31,7 +32,7 @@ export async function runInline(
   try {
     await execute((execution) => rebuildRange.run({ v: PAYLOAD_VERSION, runId }, execution), rebuildRange.timeoutMs);
     for (;;) {
-      const numbers = await (await services.chunks()).claimable(runId);
+      const numbers = await chunks.claimable(runId);
       if (numbers.length > 0) {
         const workers = Array.from({ length: services.config.workerConcurrency }, () => workOff(numbers));
         const [failed] = (await Promise.allSettled(workers)).filter(({ status }) => status === "rejected");

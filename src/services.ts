@@ -41,6 +41,7 @@ export class Services {
   readonly log: Logger;
   readonly settingsHash: string;
   #pool: Pool | undefined;
+  #migrated: Promise<void> | undefined;
   #source: Promise<Source> | undefined;
   #redis: Promise<Redis> | undefined;
   #queues: Queues | undefined;
@@ -70,7 +71,7 @@ export class Services {
   /** PostgreSQL with the tables of this version. */
   async pool(): Promise<Pool> {
     const pool = await this.rawPool();
-    await requireMigrated(pool);
+    await (this.#migrated ??= requireMigrated(pool));
     return pool;
   }
 
@@ -147,7 +148,7 @@ export class Services {
     const shared = {
       events: source.events,
       tenants: source.tenants,
-      runs: new Runs(pool, this.settingsHash),
+      runs: await this.runs(),
       chunks: await this.chunks(),
       settings: {
         timeZone: config.timeZone,

@@ -1,8 +1,7 @@
 import { createHash } from "node:crypto";
 import { DIMENSIONS, type DimensionName } from "./dimensions.ts";
-import { compareKeys, OTHER_KEY } from "./keys.ts";
-import { compareSize, MEASURES, measureTexts } from "./measures.ts";
-import { foldSmallest, type FoldedKey, type Rollup, type RollupRow } from "./rollup.ts";
+import { MEASURES, measureTexts } from "./measures.ts";
+import { foldSmallest, rankBySize, type FoldedKey, type Rollup, type RollupRow } from "./rollup.ts";
 
 /** What one row of the cache may hold at most. */
 export interface DocumentLimits {
@@ -88,14 +87,10 @@ function writeFolded(keys: readonly FoldedKey[]): Text {
 
 /** How many of the largest keys fit into `maxBytes`, the remainder's own entry counted. */
 function fittingKeys(keys: readonly FoldedKey[], maxBytes: number): number {
-  const largestEntry = (key: FoldedKey) => Buffer.byteLength(writeFolded([key]).json);
-  const ranked = keys
-    .filter(({ key }) => key !== OTHER_KEY)
-    .sort((a, b) => compareSize(a.sums, b.sums) || compareKeys(a.key, b.key));
   let bytes = 1_024; // braces, and the entry of the remainder at its longest
   let count = 0;
-  for (const key of ranked) {
-    bytes += largestEntry(key);
+  for (const key of rankBySize(keys)) {
+    bytes += Buffer.byteLength(writeFolded([key]).json);
     if (bytes > maxBytes) break;
     count++;
   }

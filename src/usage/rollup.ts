@@ -78,13 +78,18 @@ function sortedEntries<V>(map: ReadonlyMap<string, V>): [string, V][] {
  * `__other__`, which counts as one of them. A real key of that name merges into it.
  */
 export function foldSmallest(keys: readonly FoldedKey[], keep: number): FoldedKey[] {
-  const ranked = keys
-    .filter(({ key }) => key !== OTHER_KEY)
-    .sort((a, b) => compareSize(a.sums, b.sums) || compareKeys(a.key, b.key));
+  const ranked = rankBySize(keys);
   const kept = ranked.slice(0, Math.max(0, keep - 1));
   const other = noMeasures();
   for (const { sums } of ranked.slice(kept.length)) addMeasures(other, sums);
   const merged = keys.find(({ key }) => key === OTHER_KEY);
   if (merged) addMeasures(other, merged.sums);
   return [...kept, { key: OTHER_KEY, sums: other }].sort((a, b) => compareKeys(a.key, b.key));
+}
+
+/** The keys but `__other__`, the largest first: by cost, then tokens, then key bytes. */
+export function rankBySize(keys: readonly FoldedKey[]): FoldedKey[] {
+  return keys
+    .filter(({ key }) => key !== OTHER_KEY)
+    .sort((a, b) => compareSize(a.sums, b.sums) || compareKeys(a.key, b.key));
 }
