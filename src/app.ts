@@ -1,6 +1,7 @@
 import type { Redis } from "ioredis";
 import { requireConnection } from "./config.ts";
 import { createWorkerRedis, evictionPolicy } from "./db/redis.ts";
+import { nightlyThrough } from "./db/postgres/run-end.ts";
 import { HttpServer } from "./http/server.ts";
 import { JOBS } from "./jobs/index.ts";
 import type { JobContext } from "./jobs/job.ts";
@@ -61,6 +62,7 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
       if (created) await dispatch();
     },
     enqueue: async (job, payload) => queues?.enqueue(job, payload, "bulk"),
+    nightlyThrough: async () => nightlyThrough(await services.pool()),
   };
   const scheduler = new Scheduler(schedules(config), actions, log);
   const http = new HttpServer(config.httpHost, config.httpPort, async () => {

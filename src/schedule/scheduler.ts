@@ -1,6 +1,7 @@
 import { schedule as scheduleCron, type ScheduledTask } from "node-cron";
 import type { Logger } from "../log.ts";
-import { slotOf, type Schedule, type TickActions } from "./schedules.ts";
+import { lastDue } from "./last-due.ts";
+import { periodSlotOf, slotOf, type Schedule, type TickActions } from "./schedules.ts";
 
 /** A tick that fails, as when a server is away, is tried again for this long. */
 const RETRY = { times: 20, pauseMs: 15_000 };
@@ -12,6 +13,7 @@ export class Scheduler {
   readonly #log: Logger;
   readonly #retry: typeof RETRY;
   readonly #stopped = new AbortController();
+  readonly #underway = new Set<Promise<void>>();
   #tasks: ScheduledTask[] = [];
 
   constructor(schedules: readonly Schedule[], actions: TickActions, log: Logger, retry = RETRY) {
@@ -22,9 +24,16 @@ export class Scheduler {
   }
 
   start(): void {
-    this.#tasks = this.#schedules.map((entry) =>
-      scheduleCron(entry.cron, ({ date }) => this.fire(entry, slotOf(date)), { timezone: "UTC", name: entry.name }),
-    );
+    for (const entry of this.#schedules) {
+      if (entry.every !== undefined) {
+        this.#keep(this.#beat(entry, entry.every * 1_000));
+        continue;
+      }
+      const onDue = ({ date }: { date: Date }) => this.#keep(this.fire(entry, slotOf(date)));
+      this.#tasks.push(scheduleCron(entry.cron, onDue, { timezone: "UTC", name: entry.name }));
+      const missed = entry.catchUp ? lastDue(entry.cron, new Date()) : undefined;
+      if (missed) this.#keep(this.fire(entry, slotOf(missed)));
+    }
   }
 
   /** Fires one slot; what goes wrong is logged and tried again. */
@@ -32,20 +41,51 @@ export class Scheduler {
     for (let attempt = 1; attempt <= this.#retry.times && !this.#stopped.signal.aborted; attempt++) {
       try {
         await entry.tick(slot, this.#actions);
-        this.#log.info({ schedule: entry.name, slot }, "schedule fired");
+        // A period's tick is no news: what comes of it is logged where it is done.
+        this.#log[entry.every === undefined ? "info" : "debug"]({ schedule: entry.name, slot }, "schedule fired");
         return;
       } catch (err) {
         this.#log.error({ schedule: entry.name, slot, attempt, err }, "schedule failed");
-        await new Promise<void>((resolve) => {
-          const timer = setTimeout(resolve, this.#retry.pauseMs);
-          this.#stopped.signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
-        });
+        await this.#pause(this.#retry.pauseMs);
       }
     }
   }
 
+  /** Stops firing; what is underway comes to its end first, without another try. */
   async stop(): Promise<void> {
     this.#stopped.abort();
     for (const task of this.#tasks) await task.destroy();
+    await Promise.all(this.#underway);
+  }
+
+  /** Fires at whole multiples of the period, one tick after the other. */
+  async #beat(entry: Schedule, periodMs: number): Promise<void> {
+    for (let last = -1; !this.#stopped.signal.aborted;) {
+      let due = (Math.floor(Date.now() / periodMs) + 1) * periodMs;
+      if (due === last) due += periodMs; // a timer may go off a little early
+      await this.#pause(due - Date.now());
+      if (!this.#stopped.signal.aborted) await this.fire(entry, periodSlotOf(new Date(due)));
+      last = due;
+    }
+  }
+
+  /** Ends early when the scheduler stops. */
+  async #pause(ms: number): Promise<void> {
+    const { signal } = this.#stopped;
+    if (signal.aborted) return;
+    await new Promise<void>((resolve) => {
+      const end = () => {
+        clearTimeout(timer);
+        signal.removeEventListener("abort", end);
+        resolve();
+      };
+      const timer = setTimeout(end, ms);
+      signal.addEventListener("abort", end);
+    });
+  }
+
+  #keep(work: Promise<void>): void {
+    this.#underway.add(work);
+    void work.finally(() => this.#underway.delete(work));
   }
 }

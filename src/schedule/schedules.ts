@@ -2,22 +2,39 @@ import type { Config } from "../config.ts";
 import type { RebuildWish } from "../db/postgres/run-request.ts";
 import { ensureIndexes } from "../jobs/ensure-indexes.ts";
 import { PAYLOAD_VERSION, type Job } from "../jobs/job.ts";
-import { addDays, dayOf, FIRST_DAY, laterDay } from "../usage/day.ts";
+import { addDays, dayOf, earlierDay, FIRST_DAY, laterDay, type Day } from "../usage/day.ts";
 
 /** What a tick may do: ask for a run, or enqueue a job. It never does the work. */
 export interface TickActions {
   readonly request: (wish: RebuildWish) => Promise<void>;
   readonly enqueue: (job: Job, payload: unknown) => Promise<void>;
+  /** the last day through which a nightly rebuild has ended; undefined = none ever did */
+  readonly nightlyThrough: () => Promise<Day | undefined>;
 }
 
-/** One row of the table of schedules. */
-export interface Schedule {
+/** One row of the table of schedules. It is due either by `cron` or `every` so many seconds. */
+export type Schedule = {
   readonly name: string;
-  /** five fields, in UTC, where no time is skipped or repeated */
-  readonly cron: string;
-  /** @param slot the minute that the tick was due, "2026-11-21T02:15Z": the same in every replica */
+  /**
+   * @param slot when the tick was due, in UTC and the same in every replica: the minute of a cron expression
+   *   ("2026-11-21T02:15Z"), the second of a period ("2026-11-21T02:15:00Z")
+   */
   tick(slot: string, actions: TickActions): Promise<void>;
-}
+} & (
+  | {
+      /** five fields, in UTC, where no time is skipped or repeated */
+      readonly cron: string;
+      /** a starting worker fires the last slot that was due, which one that was down may have missed */
+      readonly catchUp?: boolean;
+      readonly every?: never;
+    }
+  | {
+      /** seconds: due at whole multiples of them since 1970; a tick that takes longer leaves out those in between */
+      readonly every: number;
+      readonly cron?: never;
+      readonly catchUp?: never;
+    }
+);
 
 /** Everything that happens by itself. A new schedule is one row. */
 export function schedules(config: Config): readonly Schedule[] {
@@ -25,32 +42,50 @@ export function schedules(config: Config): readonly Schedule[] {
     {
       name: "nightly",
       cron: config.nightlyCron,
-      tick: (slot, { request }) => request(nightlyWish(slot, config)),
+      catchUp: true,
+      tick: async (slot, { request, nightlyThrough }) => request(nightlyWish(slot, await nightlyThrough(), config)),
     },
     {
       name: "indexes",
       cron: config.indexesCron,
-      tick: (slot, { enqueue }) => enqueue(ensureIndexes, { v: PAYLOAD_VERSION, slot: slot.replace(":", "") }),
+      tick: (slot, { enqueue }) => enqueue(ensureIndexes, { v: PAYLOAD_VERSION, slot: jobSlot(slot) }),
     },
   ];
 }
 
-/** The days before the slot's own day, which belongs to the refresh: NIGHTLY_DAYS of them, ending yesterday. */
+/** A range is never longer, as for a backfill. */
+const MAX_DAYS = 3_660;
+
+/**
+ * The days to rebuild in a night: from so many days before the watermark that each is read once more when it is final,
+ * or NIGHTLY_DAYS if these are more, to the day before the slot's own, which belongs to the refresh. So a night that
+ * was missed is made up by the next one.
+ *
+ * @param through the watermark; without one yesterday stands for it
+ */
 export function nightlyWish(
   slot: string,
-  { timeZone, nightlyDays }: Pick<Config, "timeZone" | "nightlyDays">,
+  through: Day | undefined,
+  { timeZone, nightlyDays, settleHours }: Pick<Config, "timeZone" | "nightlyDays" | "settleHours">,
 ): RebuildWish {
   const yesterday = addDays(dayOf(Date.parse(slot), timeZone), -1);
-  return {
-    kind: "nightly",
-    from: laterDay(FIRST_DAY, addDays(yesterday, 1 - nightlyDays)),
-    to: yesterday,
-    requestedBy: "schedule",
-    slot,
-  };
+  const watermark = earlierDay(through ?? yesterday, yesterday);
+  const back = Math.max(nightlyDays, Math.ceil(settleHours / 24) + 1);
+  const from = [FIRST_DAY, addDays(yesterday, 1 - MAX_DAYS), addDays(watermark, -back)].reduce(laterDay);
+  return { kind: "nightly", from, to: yesterday, requestedBy: "schedule", slot };
 }
 
-/** The minute of an instant, as the name of a slot. */
+/** The minute of an instant, as the name of a cron expression's slot. */
 export function slotOf(instant: Date): string {
   return `${instant.toISOString().slice(0, 16)}Z`;
+}
+
+/** The second of an instant, as the name of a period's slot. */
+export function periodSlotOf(instant: Date): string {
+  return `${instant.toISOString().slice(0, 19)}Z`;
+}
+
+/** A slot as part of a job's id, in which ":" is not allowed. */
+export function jobSlot(slot: string): string {
+  return slot.replaceAll(":", "");
 }

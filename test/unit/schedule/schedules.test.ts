@@ -3,8 +3,8 @@ import { describe, expect, test } from "vitest";
 import { loadConfig } from "../../../src/config.ts";
 import { JOBS } from "../../../src/jobs/index.ts";
 import type { Job } from "../../../src/jobs/job.ts";
-import { nightlyWish, schedules, slotOf } from "../../../src/schedule/schedules.ts";
-import { countDays, dayBounds, FIRST_DAY, isDay } from "../../../src/usage/day.ts";
+import { jobSlot, nightlyWish, periodSlotOf, schedules, slotOf } from "../../../src/schedule/schedules.ts";
+import { addDays, countDays, dayBounds, FIRST_DAY, isDay } from "../../../src/usage/day.ts";
 
 const SLOT = "2026-11-21T02:15Z";
 const TABLE = schedules(loadConfig({}));
@@ -29,6 +29,7 @@ test.each(TABLE)("$name only asks for a run or enqueues a job, the same for the 
         asked.push(id);
         return Promise.resolve();
       },
+      nightlyThrough: () => Promise.resolve("2026-11-19"),
     });
   await tick();
   await tick();
@@ -38,38 +39,66 @@ test.each(TABLE)("$name only asks for a run or enqueues a job, the same for the 
 
 describe("the nightly rebuild", () => {
   test.each([
-    ["2026-11-21T02:15Z", "UTC", 3, "2026-11-18", "2026-11-20"],
-    ["2026-11-21T02:15Z", "America/Los_Angeles", 1, "2026-11-19", "2026-11-19"],
-    ["2026-11-21T12:15Z", "Pacific/Auckland", 1, "2026-11-21", "2026-11-21"],
-    ["2026-03-01T00:00Z", "UTC", 2, "2026-02-27", "2026-02-28"],
-    ["2000-01-03T02:15Z", "UTC", 10, "2000-01-01", "2000-01-02"],
-  ])("of %s in %s over %d days is from %s to %s", (slot, timeZone, nightlyDays, from, to) => {
-    expect(nightlyWish(slot, { timeZone, nightlyDays })).toEqual({
-      kind: "nightly",
-      from,
-      to,
-      requestedBy: "schedule",
-      slot,
-    });
-  });
+    // slot, time zone, watermark, NIGHTLY_DAYS, SETTLE_HOURS
+    ["2026-11-21T02:15Z", "UTC", "2026-11-19", 3, 48, "2026-11-16", "2026-11-20"],
+    ["2026-11-21T02:15Z", "UTC", undefined, 3, 48, "2026-11-17", "2026-11-20"],
+    ["2026-11-21T02:15Z", "UTC", "2026-11-20", 3, 48, "2026-11-17", "2026-11-20"], // the second slot of a day
+    ["2026-11-21T02:15Z", "UTC", "2026-11-16", 3, 48, "2026-11-13", "2026-11-20"], // three nights missed
+    ["2026-11-21T02:15Z", "UTC", "2026-11-19", 1, 0, "2026-11-18", "2026-11-20"],
+    ["2026-11-21T02:15Z", "UTC", "2026-11-19", 1, 49, "2026-11-15", "2026-11-20"], // 49 h reach into a third day
+    ["2026-11-21T02:15Z", "UTC", "2026-11-19", 7, 48, "2026-11-12", "2026-11-20"],
+    ["2026-11-21T02:15Z", "UTC", "2027-01-01", 3, 48, "2026-11-17", "2026-11-20"], // a watermark of another time zone
+    ["2026-11-21T02:15Z", "America/Los_Angeles", "2026-11-18", 1, 0, "2026-11-17", "2026-11-19"], // still the 20th there
+    ["2026-11-21T10:15Z", "Pacific/Kiritimati", "2026-11-20", 1, 0, "2026-11-19", "2026-11-21"], // the 22nd already
+    ["2026-03-29T02:15Z", "Europe/Berlin", "2026-03-27", 1, 0, "2026-03-26", "2026-03-28"], // the night that loses an hour
+    ["2026-03-01T00:00Z", "UTC", "2026-02-27", 1, 24, "2026-02-25", "2026-02-28"],
+    ["2000-01-03T02:15Z", "UTC", undefined, 10, 48, "2000-01-01", "2000-01-02"], // never before the first day there is
+    ["2026-11-21T02:15Z", "UTC", "2001-01-01", 3, 48, "2016-11-14", "2026-11-20"], // never more than 3,660 days
+  ])(
+    "of %s in %s after %s, with %d days and %d hours, is %s to %s",
+    (slot, timeZone, through, days, hours, from, to) => {
+      expect(nightlyWish(slot, through, { timeZone, nightlyDays: days, settleHours: hours })).toEqual({
+        kind: "nightly",
+        from,
+        to,
+        requestedBy: "schedule",
+        slot,
+      });
+    },
+  );
 
-  test("covers whole days that have ended, as many as asked for", () => {
+  test("covers whole days that have ended, back to before the watermark, and reads each day again when it is final", () => {
     const slot = fc.integer({ min: Date.UTC(2011, 0, 1), max: Date.UTC(2040, 0, 1) }).map((at) => slotOf(new Date(at)));
     const zone = fc.constantFrom("UTC", "Europe/Berlin", "America/St_Johns", "Pacific/Kiritimati", "Pacific/Pago_Pago");
+    const settings = fc.record({
+      timeZone: zone,
+      nightlyDays: fc.integer({ min: 1, max: 3_660 }),
+      settleHours: fc.integer({ min: 0, max: 8_760 }),
+    });
     fc.assert(
-      fc.property(slot, zone, fc.integer({ min: 1, max: 3_660 }), (at, timeZone, nightlyDays) => {
-        const { from, to } = nightlyWish(at, { timeZone, nightlyDays });
+      fc.property(slot, fc.nat({ max: 400 }), settings, (at, missed, { timeZone, nightlyDays, settleHours }) => {
+        const yesterday = nightlyWish(at, undefined, { timeZone, nightlyDays, settleHours }).to;
+        const through = addDays(yesterday, -missed);
+        const { from, to } = nightlyWish(at, through, { timeZone, nightlyDays, settleHours });
         const { end } = dayBounds(to, timeZone);
         expect(end).toBeLessThanOrEqual(Date.parse(at));
         expect(Date.parse(at) - end).toBeLessThan(25 * 3_600_000);
-        expect(countDays(from, to) === nightlyDays || from === FIRST_DAY).toBe(true);
-        expect(countDays(from, to)).toBeLessThanOrEqual(nightlyDays);
+        const days = countDays(from, to);
+        expect(days).toBeLessThanOrEqual(3_660);
+        if (days === 3_660 || from === FIRST_DAY) return;
+        expect(countDays(from, through) - 1).toBeGreaterThanOrEqual(nightlyDays);
+        // The night before ended by the watermark's own night; what it read while it was settling is read again now.
+        const before = addDays(from, -1);
+        const readAtTheLatest = dayBounds(through, timeZone).end;
+        expect(dayBounds(before, timeZone).end + settleHours * 3_600_000).toBeLessThanOrEqual(readAtTheLatest);
       }),
     );
   });
 });
 
-test("a slot is named by its minute", () => {
+test("a slot is named by its minute, that of a period by its second, and that in an id of a job without a colon", () => {
   expect(slotOf(new Date("2026-11-21T02:15:59.999Z"))).toBe(SLOT);
   expect(Date.parse(SLOT)).toBe(Date.UTC(2026, 10, 21, 2, 15));
+  expect(periodSlotOf(new Date("2026-11-21T02:15:59.999Z"))).toBe("2026-11-21T02:15:59Z");
+  expect(jobSlot("2026-11-21T02:15:59Z")).toBe("2026-11-21T021559Z");
 });

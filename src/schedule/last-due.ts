@@ -1,0 +1,26 @@
+import { createTask, parse } from "node-cron";
+
+/** A leap year's 29 February comes again within four years (but for 2100). */
+const MAX_DAYS_BACK = 4 * 365 + 1;
+const DAY_MS = 86_400_000;
+
+/**
+ * The last time, at or before `now`, at which a cron expression of five fields was due in UTC; undefined when it was
+ * not within four years. What makes a day due is asked of the library that fires the schedule, so that they agree.
+ */
+export function lastDue(cron: string, now: Date): Date | undefined {
+  const { hour, minute } = parse(cron);
+  const minutesOfDay = hour.flatMap((h) => minute.map((m) => 60 * h + m)).sort((a, b) => b - a);
+  const task = createTask(cron, () => undefined, { timezone: "UTC" });
+  try {
+    const midnight = Math.floor(now.getTime() / DAY_MS) * DAY_MS;
+    for (let back = 0; back <= MAX_DAYS_BACK; back++) {
+      const day = midnight - back * DAY_MS;
+      const last = minutesOfDay.map((minutes) => new Date(day + minutes * 60_000)).find((at) => at <= now);
+      if (last && task.match(last)) return last;
+    }
+    return undefined;
+  } finally {
+    void task.destroy();
+  }
+}
