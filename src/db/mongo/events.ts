@@ -15,12 +15,12 @@ export class TenantDayError extends Error {
 }
 
 /** MaxTimeMSExpired */
-const TIMED_OUT = 50;
+export const TIMED_OUT = 50;
 
 const INT64_MAX = 2n ** 63n - 1n;
 
 /** A tenant without totals or costs has no plain day; one try in thirty costs it 2 % at most. */
-const STRICT_DAYS = 30;
+export const STRICT_DAYS = 30;
 
 /** How one aggregation is run. */
 export interface ReadOptions {
@@ -110,7 +110,8 @@ export class EventReader {
 
 type BsonNumber = Int32 | Long | Double | Decimal128;
 
-interface PackedGroup {
+/** One group as the server sends it. */
+export interface PackedGroup {
   readonly _id: Readonly<Record<string, unknown>>;
   readonly n: BsonNumber;
   readonly prompt: BsonNumber;
@@ -121,7 +122,7 @@ interface PackedGroup {
 }
 
 /** A group of the plain pipeline, or undefined when its proof fails. */
-function decodePlain(group: PackedGroup): Group | undefined {
+export function decodePlain(group: PackedGroup): Group | undefined {
   const requests = toWhole(group.n);
   if (requests === undefined || requests >= ODD_EVENT) return undefined;
   const prompt = toWhole(group.prompt);
@@ -133,7 +134,8 @@ function decodePlain(group: PackedGroup): Group | undefined {
   return { keys, sums, malformed: isMalformed ? requests : 0 };
 }
 
-function decodeStrict(group: PackedGroup): Group {
+/** A group of the strict pipeline. @throws TenantDayError where a sum is past 64 bits */
+export function decodeStrict(group: PackedGroup): Group {
   const { keys, isMalformed } = decodeKeys(group._id);
   const requests = sumOf(group.n, "requests");
   const sums = {

@@ -35,7 +35,7 @@ export function matchRange({ tenant, start, end }: TenantRange, fields: FieldMap
 }
 
 /** The documents around a nested field: an array among them would match as the field itself would. */
-function parents(path: string): string[] {
+export function parents(path: string): string[] {
   const names = path.split(".");
   return names.slice(1).map((_, index) => names.slice(0, index + 1).join("."));
 }

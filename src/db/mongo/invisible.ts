@@ -1,0 +1,117 @@
+import { Binary, Decimal128, type Collection, type Document } from "mongodb";
+import type { DayBounds } from "../../usage/day.ts";
+import { MAX_TENANT_BYTES, type FieldMap } from "../../usage/event.ts";
+import type { ReadOptions } from "./events.ts";
+import { parents, tenantDateIndex } from "./pipeline.ts";
+
+/** Why no rebuild can see an event; one that has several reasons counts under the first. */
+export const INVISIBLE_REASONS = [
+  "tenantMissing",
+  "tenantType",
+  "tenantEmpty",
+  "tenantTooLong",
+  "tenantHoldsNul",
+  "createdAtMissing",
+  "createdAtType",
+  "dayOutOfRange",
+] as const;
+
+export type InvisibleReason = (typeof INVISIBLE_REASONS)[number];
+
+/** Events by the reason that makes them invisible; every reason is there. */
+export type InvisibleCounts = Readonly<Record<InvisibleReason, number>>;
+
+const INT64 = {
+  least: Decimal128.fromString("-9223372036854775808"),
+  most: Decimal128.fromString("9223372036854775807"),
+};
+
+/** The servers order binary values by length, then subtype, then bytes: between these lie the UUIDs, and nothing else. */
+const UUIDS = {
+  first: new Binary(Buffer.alloc(16, 0x00), Binary.SUBTYPE_UUID),
+  last: new Binary(Buffer.alloc(16, 0xff), Binary.SUBTYPE_UUID),
+};
+
+/**
+ * Counts the events of the whole collection that no rebuild can see, by reason: one group a reason, and one for all
+ * that are visible.
+ *
+ * @param visible from the start of the first day that counts to the end of tomorrow
+ */
+export function invisiblePipeline(visible: DayBounds, fields: FieldMap): Document[] {
+  const [tenant, createdAt] = [`$${fields.tenant_id}`, `$${fields.created_at}`];
+  const isText = { $eq: [{ $type: tenant }, "string"] };
+  const branches: readonly (readonly [InvisibleReason, Document])[] = [
+    ["tenantType", holdsArray(fields.tenant_id)],
+    ["tenantMissing", isMissing(tenant)],
+    ["tenantType", { $not: { $or: [isText, isId(tenant)] } }],
+    ["tenantEmpty", { $eq: [tenant, ""] }],
+    ["tenantTooLong", { $cond: [isText, { $gt: [{ $strLenBytes: tenant }, MAX_TENANT_BYTES] }, false] }],
+    ["tenantHoldsNul", { $cond: [isText, { $gte: [{ $indexOfBytes: [tenant, "\0"] }, 0] }, false] }],
+    ["createdAtType", holdsArray(fields.created_at)],
+    ["createdAtMissing", isMissing(createdAt)],
+    ["createdAtType", { $ne: [{ $type: createdAt }, "date"] }],
+    [
+      "dayOutOfRange",
+      { $or: [{ $lt: [createdAt, new Date(visible.start)] }, { $gte: [createdAt, new Date(visible.end)] }] },
+    ],
+  ];
+  // Nested rather than $switch: of one stage, and no branch is looked at after the one that holds.
+  const reason = branches.reduceRight<Document | null>((rest, [name, holds]) => ({ $cond: [holds, name, rest] }), null);
+  return [{ $group: { _id: reason, n: { $sum: 1 } } }];
+}
+
+/** The value itself, or a document around it, as where a rebuild's match keeps arrays out. */
+function holdsArray(path: string): Document {
+  return { $or: [...parents(path), path].map((each) => ({ $isArray: `$${each}` })) };
+}
+
+function isMissing(path: string): Document {
+  return { $in: [{ $type: path }, ["missing", "null", "undefined"]] };
+}
+
+/** An ObjectId, a UUID, or a number that is an integer of 64 bits; `$cond` guards what fails on other types. */
+function isId(path: string): Document {
+  const isInteger = { $eq: [path, { $trunc: path }] };
+  const isInRange = { $and: [{ $gte: [path, INT64.least] }, { $lte: [path, INT64.most] }] };
+  const isUuid = { $and: [{ $gte: [path, UUIDS.first] }, { $lte: [path, UUIDS.last] }] };
+  return {
+    $cond: [
+      { $isNumber: path },
+      { $cond: [isInRange, isInteger, false] },
+      {
+        $or: [
+          { $eq: [{ $type: path }, "objectId"] },
+          { $cond: [{ $eq: [{ $type: path }, "binData"] }, isUuid, false] },
+        ],
+      },
+    ],
+  };
+}
+
+/** Counts what is invisible in one events collection. */
+export class InvisibleReader {
+  readonly #collection: Collection;
+  readonly #fields: FieldMap;
+
+  constructor(collection: Collection, fields: FieldMap) {
+    this.#collection = collection;
+    this.#fields = fields;
+  }
+
+  /** Looks at every event there is. */
+  async count(visible: DayBounds, { maxTimeMs, signal }: ReadOptions): Promise<InvisibleCounts> {
+    const groups = await this.#collection
+      .aggregate<{ _id: InvisibleReason | null; n: number }>(invisiblePipeline(visible, this.#fields), {
+        hint: tenantDateIndex(this.#fields),
+        maxTimeMS: maxTimeMs,
+        readPreference: "primary",
+        readConcern: { level: "majority" },
+        comment: "tallyman audit",
+        signal,
+      })
+      .toArray();
+    const counts = new Map(groups.map(({ _id, n }) => [_id, n]));
+    return Object.fromEntries(INVISIBLE_REASONS.map((reason) => [reason, counts.get(reason) ?? 0])) as InvisibleCounts;
+  }
+}
