@@ -38,13 +38,14 @@ function connection(env: string, doc: string, protocols: readonly string[], exam
   return { env, doc, schema, secret: true } satisfies Setting<typeof schema>;
 }
 
-const integer = (min: number, max: number, fallback: number) =>
+const anyInteger = (min: number, max: number) =>
   z
     .string()
     .regex(/^\d+$/, { error: `must be a whole number from ${min} to ${max}` })
     .transform(Number)
-    .refine((value) => value >= min && value <= max, { error: `must be a whole number from ${min} to ${max}` })
-    .prefault(String(fallback));
+    .refine((value) => value >= min && value <= max, { error: `must be a whole number from ${min} to ${max}` });
+
+const integer = (min: number, max: number, fallback: number) => anyInteger(min, max).prefault(String(fallback));
 
 const text = (pattern: RegExp, what: string) => z.string().regex(pattern, { error: `must be ${what}` });
 
@@ -102,11 +103,32 @@ export const SETTINGS = {
   ),
   nightlyCron: setting("NIGHTLY_CRON", "When the nightly rebuild is due, in UTC.", cron.prefault("15 2 * * *")),
   nightlyDays: setting("NIGHTLY_DAYS", "Days before today that the nightly rebuild covers.", integer(1, 3_660, 3)),
+  refreshSeconds: setting(
+    "REFRESH_SECONDS",
+    "How often new events are looked for, by their arrival, in seconds.",
+    integer(1, 86_400, 300),
+  ),
+  refreshDelaySeconds: setting(
+    "REFRESH_DELAY_SECONDS",
+    "Seconds by which the watermark of arrivals stays behind the clock.",
+    integer(0, 3_600, 10),
+  ),
+  refreshOverlapSeconds: setting(
+    "REFRESH_OVERLAP_SECONDS",
+    "Seconds before the watermark that are looked at again: how late an event may be stored after its `_id` was made.",
+    integer(0, 604_800, 900),
+  ),
   settleHours: setting(
     "SETTLE_HOURS",
     "Hours after its end for which a day may still move before it is final.",
     integer(0, 8_760, 48),
   ),
+  eventsRetentionDays: setting(
+    "EVENTS_RETENTION_DAYS",
+    "Days after which an event may be gone from MongoDB, where no TTL index on its time says so.",
+    anyInteger(1, 36_500).optional(),
+  ),
+  auditCron: setting("AUDIT_CRON", "When a sample of final days is audited, in UTC.", cron.prefault("45 4 * * *")),
   indexesCron: setting("INDEXES_CRON", "When the declared indexes are ensured, in UTC.", cron.prefault("30 3 * * *")),
   workerConcurrency: setting("WORKER_CONCURRENCY", "Chunks that one process works on at a time.", integer(1, 64, 2)),
   mongodbConcurrency: setting(
@@ -194,10 +216,17 @@ export function describeConfig(config: Config): { name: string; value: string; d
   });
 }
 
-/** Runs planned under other settings than these would write other numbers: this tells them apart. */
-export function settingsHash(config: Config): string {
-  const { timeZone, maxKeys, maxRawRows, eventsFields } = config;
-  return createHash("sha256").update(JSON.stringify({ timeZone, maxKeys, maxRawRows, eventsFields })).digest("hex");
+/** The settings that decide what a row holds, by their environment names, and a hash that tells them apart. */
+export interface ComputeSettings {
+  readonly hash: string;
+  readonly values: Readonly<Record<string, unknown>>;
+}
+
+/** Runs planned under other settings than these would write other numbers. */
+export function computeSettings(config: Config): ComputeSettings {
+  const decisive = ["timeZone", "maxKeys", "maxRawRows", "eventsFields"] as const satisfies readonly SettingName[];
+  const values = Object.fromEntries(decisive.map((name) => [SETTINGS[name].env, config[name]]));
+  return { hash: createHash("sha256").update(JSON.stringify(values)).digest("hex"), values };
 }
 
 function readSecret(env: Readonly<Record<string, string | undefined>>, variable: string): string | undefined {

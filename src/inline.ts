@@ -1,10 +1,12 @@
 import { aggregateDays } from "./jobs/aggregate-days.ts";
 import { PAYLOAD_VERSION } from "./jobs/job.ts";
 import { rebuildRange } from "./jobs/rebuild-range.ts";
-import type { Run, RunRequest } from "./db/postgres/runs.ts";
+import { restoreRows } from "./jobs/restore-rows.ts";
+import type { Run, RunRequest } from "./db/postgres/run.ts";
 import { UnreachableError, WorkFailedError } from "./errors.ts";
 import { TimeLimit } from "./queues/time-limit.ts";
 import type { Services } from "./services.ts";
+import type { ChunkPlan } from "./usage/plan.ts";
 
 const POLL_MS = 500;
 
@@ -13,6 +15,7 @@ const POLL_MS = 500;
  * that lives as long as the process. An unfinished run of the same wish, whose process died, is gone on with.
  *
  * @param onProgress called after each chunk
+ * @param planned the run's chunks where its range does not tell them: an undo, a repair
  * @throws LockedError when another process is at the same run
  */
 export async function runInline(
@@ -20,6 +23,7 @@ export async function runInline(
   request: RunRequest,
   interrupted: AbortSignal,
   onProgress: (run: Run) => void,
+  planned?: readonly ChunkPlan[],
 ): Promise<Run> {
   const runs = await services.runs();
   const chunks = await services.chunks();
@@ -30,7 +34,9 @@ export async function runInline(
   const signal = AbortSignal.any([interrupted, session.lost]); // without its locks this process must not go on
   const runId = await lockAndCreate();
   try {
-    await execute((execution) => rebuildRange.run({ v: PAYLOAD_VERSION, runId }, execution), rebuildRange.timeoutMs);
+    if (!planned) {
+      await execute((execution) => rebuildRange.run({ v: PAYLOAD_VERSION, runId }, execution), rebuildRange.timeoutMs);
+    }
     for (;;) {
       const numbers = await chunks.claimable(runId);
       if (numbers.length > 0) {
@@ -58,7 +64,7 @@ export async function runInline(
   /** The lock comes first, so that no worker ever sees the run without it. */
   async function lockAndCreate(): Promise<string> {
     await session.lockRun(request.id);
-    const { id, created } = await runs.create(request);
+    const { id, created } = await (planned ? runs.createRunning(request, planned) : runs.create(request));
     if (created) return id;
     await session.unlockRun(request.id);
     await session.lockRun(id);
@@ -69,7 +75,8 @@ export async function runInline(
     for (let chunk = numbers.shift(); chunk !== undefined; chunk = numbers.shift()) {
       const payload = { v: PAYLOAD_VERSION, runId, chunk } as const;
       try {
-        await execute((execution) => aggregateDays.run(payload, execution), aggregateDays.timeoutMs);
+        const job = request.kind === "undo" ? restoreRows : aggregateDays;
+        await execute((execution) => job.run(payload, execution), job.timeoutMs);
       } catch (err) {
         if (signal.aborted) throw err;
         log.warn({ err, runId, chunk }, "chunk failed"); // it waits for its next try, or has failed for good

@@ -2,17 +2,27 @@ import { hostname } from "node:os";
 import type { Redis } from "ioredis";
 import type { Collection, Db, MongoClient } from "mongodb";
 import { usageManifest } from "../manifests/usage.ts";
-import { requireConnection, settingsHash, type Config } from "./config.ts";
+import { computeSettings, requireConnection, type ComputeSettings, type Config } from "./config.ts";
+import { ArrivalReader } from "./db/mongo/arrivals.ts";
 import { connectMongo, requireTenantDateIndex } from "./db/mongo/client.ts";
 import { EventReader } from "./db/mongo/events.ts";
+import { readRetention } from "./db/mongo/retention.ts";
+import { InvisibleReader } from "./db/mongo/invisible.ts";
 import { TenantReader } from "./db/mongo/tenants.ts";
+import { TotalsReader } from "./db/mongo/totals.ts";
+import { Audits } from "./db/postgres/audit.ts";
 import { Chunks } from "./db/postgres/chunks.ts";
+import { DirtyDays } from "./db/postgres/dirty.ts";
+import { agreeOnSettings } from "./db/postgres/meta.ts";
 import { requireMigrated } from "./db/postgres/migrate.ts";
 import { createPool, pingPostgres, type Pool } from "./db/postgres/pool.ts";
 import { runRequest, type RebuildWish } from "./db/postgres/run-request.ts";
-import { Runs, type RunRequest } from "./db/postgres/runs.ts";
+import type { RunRequest } from "./db/postgres/run.ts";
+import { Runs } from "./db/postgres/runs.ts";
 import { Session } from "./db/postgres/slots.ts";
 import { readStamp } from "./db/postgres/stamp.ts";
+import { knownTenants, widenTenantSpans } from "./db/postgres/tenants.ts";
+import { Watermarks } from "./db/postgres/watermarks.ts";
 import { connectRedis } from "./db/redis.ts";
 import { Tenants } from "./db/tenants.ts";
 import { ensureIndexes, type EnsureOptions, type EnsureReport } from "./indexes/ensure.ts";
@@ -22,6 +32,9 @@ import type { Queues } from "./queues/queues.ts";
 import type { TimeLimit } from "./queues/time-limit.ts";
 import { dayOf, type Day } from "./usage/day.ts";
 import { MAX_DOCUMENT_BYTES } from "./usage/document.ts";
+import type { Retention } from "./usage/horizon.ts";
+
+const RETENTION_KNOWN_MS = 5_000;
 
 /** The source of events, connected. */
 export interface Source {
@@ -30,6 +43,9 @@ export interface Source {
   readonly collection: Collection;
   readonly events: EventReader;
   readonly tenants: Tenants;
+  readonly arrivals: ArrivalReader;
+  readonly totals: TotalsReader;
+  readonly invisible: InvisibleReader;
 }
 
 /**
@@ -39,9 +55,11 @@ export interface Source {
 export class Services {
   readonly config: Config;
   readonly log: Logger;
-  readonly settingsHash: string;
+  readonly settings: ComputeSettings;
   #pool: Pool | undefined;
   #migrated: Promise<void> | undefined;
+  #agreed: Promise<void> | undefined;
+  #retention: { readonly value: Promise<Retention>; readonly until: number } | undefined;
   #source: Promise<Source> | undefined;
   #redis: Promise<Redis> | undefined;
   #queues: Queues | undefined;
@@ -50,7 +68,7 @@ export class Services {
   constructor(config: Config, log: Logger) {
     this.config = config;
     this.log = log;
-    this.settingsHash = settingsHash(config);
+    this.settings = computeSettings(config);
   }
 
   /** Today in the reporting time zone. */
@@ -75,26 +93,38 @@ export class Services {
     return pool;
   }
 
+  /** PostgreSQL, whose rows were computed under the settings of this process; the first process ever settles them. */
+  async agreedPool(): Promise<Pool> {
+    const pool = await this.pool();
+    await (this.#agreed ??= agreeOnSettings(pool, this.settings));
+    return pool;
+  }
+
   async runs(): Promise<Runs> {
-    return new Runs(await this.pool(), this.settingsHash);
+    return new Runs(await this.agreedPool(), this.settings.hash);
   }
 
   async chunks(): Promise<Chunks> {
-    return new Chunks(await this.rawPool(), this.settingsHash, `${hostname()}:${process.pid}`);
+    return new Chunks(await this.agreedPool(), this.settings.hash, `${hostname()}:${process.pid}`);
+  }
+
+  async audits(): Promise<Audits> {
+    return new Audits(await this.pool());
   }
 
   /** MongoDB with the events; the index that every read goes through must be there. */
   source(): Promise<Source> {
     this.#source ??= (async () => {
       const { config } = this;
-      const pool = await this.pool();
+      const pool = await this.agreedPool();
       const { client, db } = await connectMongo(requireConnection(config, "mongodbUri"));
       try {
         const collection = db.collection(config.eventsCollection);
         await requireTenantDateIndex(collection, config.eventsFields);
         const reader = new TenantReader(collection, config.eventsFields, config.timeZone);
         const events = new EventReader(collection, config.eventsFields);
-        return { client, db, collection, events, tenants: new Tenants(reader, pool, this.today) };
+        const arrivals = new ArrivalReader(collection, config.eventsFields, config.timeZone);
+        return { client, db, collection, events, tenants: new Tenants(reader, pool, this.today), arrivals };
       } catch (error) {
         await client.close();
         throw error;
@@ -102,6 +132,18 @@ export class Services {
     })();
     return this.#source;
   }
+
+  /** For how long raw events are kept, known for a few seconds: a DBA may set a TTL at any time. */
+  readonly retention = async (): Promise<Retention> => {
+    const { collection } = await this.source();
+    const { eventsFields, eventsRetentionDays } = this.config;
+    if (!this.#retention || this.#retention.until < Date.now()) {
+      const value = readRetention(collection, eventsFields, eventsRetentionDays);
+      this.#retention = { value, until: Date.now() + RETENTION_KNOWN_MS };
+      value.catch(() => (this.#retention = undefined));
+    }
+    return this.#retention.value;
+  };
 
   /** Redis, for a command: an error at once where it does not answer. */
   redis(): Promise<Redis> {
@@ -124,7 +166,7 @@ export class Services {
   }
 
   request(wish: RebuildWish): RunRequest {
-    return runRequest(wish, this.settingsHash);
+    return runRequest(wish, this.settings.hash);
   }
 
   /** Ensures the declared indexes of both databases, under the roles for index work where those are set. */
@@ -150,12 +192,23 @@ export class Services {
       tenants: source.tenants,
       runs: await this.runs(),
       chunks: await this.chunks(),
+      arrivals: source.arrivals,
+      totals: source.totals,
+      invisible: source.invisible,
+      audits: await this.audits(),
+      dirtyDays: new DirtyDays(pool),
+      watermarks: new Watermarks(pool),
       settings: {
         timeZone: config.timeZone,
         settleHours: config.settleHours,
         limits: { maxKeys: config.maxKeys, maxRawRows: config.maxRawRows, maxBytes: MAX_DOCUMENT_BYTES },
       },
+      refresh: { delaySeconds: config.refreshDelaySeconds, overlapSeconds: config.refreshOverlapSeconds },
+      knownTenants: () => knownTenants(pool),
+      widenTenantSpans: (spans: Parameters<typeof widenTenantSpans>[1]) => widenTenantSpans(pool, spans),
+      request: (wish: RebuildWish) => this.request(wish),
       stamp: () => readStamp(pool),
+      retention: this.retention,
       today: this.today,
       dispatch,
       ensureIndexes: (signal: AbortSignal) => this.ensureIndexes({ signal }),

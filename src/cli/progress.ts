@@ -1,4 +1,4 @@
-import type { Run } from "../db/postgres/runs.ts";
+import type { Run } from "../db/postgres/run.ts";
 
 const WIDTH = 30;
 

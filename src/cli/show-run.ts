@@ -1,4 +1,4 @@
-import type { Run } from "../db/postgres/runs.ts";
+import type { Run } from "../db/postgres/run.ts";
 import { shortTime, table } from "./table.ts";
 
 /** Runs, one a line. */

@@ -1,4 +1,5 @@
-import type { Run, Runs } from "../db/postgres/runs.ts";
+import type { Run } from "../db/postgres/run.ts";
+import type { Runs } from "../db/postgres/runs.ts";
 import { EXIT, UsageError } from "../errors.ts";
 import { Progress } from "./progress.ts";
 

@@ -1,17 +1,15 @@
 import { z } from "zod";
 import { TenantDayError } from "../db/mongo/events.ts";
 import type { CacheRow, TenantDay } from "../db/postgres/cache.ts";
-import { ClaimLostError, keepClaim, type BatchCounts, type Claim } from "../db/postgres/chunks.ts";
-import { laneOf, type FailedDay } from "../db/postgres/runs.ts";
-import { dayState } from "../usage/classify.ts";
-import { dayBounds } from "../usage/day.ts";
-import { toDocuments } from "../usage/document.ts";
+import type { Claim } from "../db/postgres/claim.ts";
+import { laneOf, type FailedDay } from "../db/postgres/run.ts";
+import { readTenantDay } from "../db/tenant-day.ts";
+import type { BatchCounts } from "../db/postgres/write.ts";
 import { listTenantDays } from "../usage/plan.ts";
-import { defineJob, isShutdown, PAYLOAD_VERSION, type JobContext } from "./job.ts";
+import { defineJob, PAYLOAD_VERSION, workOnChunk, type JobContext } from "./job.ts";
 
 /** A batch is written when it holds this much, so that memory stays bounded whatever the size of a day. */
 const BATCH = { rows: 64, bytes: 8 * 1024 * 1024 };
-const READ_LIMIT_MS = 10 * 60_000;
 
 /** Recomputes the tenant-days of one chunk from their events and replaces them in the cache. */
 export const aggregateDays = defineJob({
@@ -19,27 +17,8 @@ export const aggregateDays = defineJob({
   payload: z.strictObject({ v: z.literal(PAYLOAD_VERSION), runId: z.uuid(), chunk: z.int().nonnegative() }),
   timeoutMs: 60 * 60_000,
   id: ({ runId, chunk }) => `aggregate-days|${runId}|${chunk}`,
-  async run({ runId, chunk }, context) {
-    const { chunks, runs, dispatch, log } = context;
-    const claim = await chunks.claim(runId, chunk);
-    if (!claim) return { claimed: false };
-    const keeper = keepClaim(chunks, claim);
-    try {
-      const counts = await aggregate(claim, { ...context, signal: AbortSignal.any([context.signal, keeper.lost]) });
-      await chunks.done(claim);
-      const state = await runs.finish(runId);
-      if (state) log.info({ runId, state }, "run finished");
-      await dispatch();
-      return { claimed: true, ...counts };
-    } catch (error) {
-      if (error instanceof ClaimLostError || keeper.lost.aborted) return { claimed: false };
-      if (isShutdown(context.signal)) await chunks.handBack(claim);
-      else await chunks.retryLater(claim, (error as Error).message);
-      await runs.finish(runId);
-      throw error;
-    } finally {
-      keeper.stop();
-    }
+  run(payload, context) {
+    return workOnChunk(payload, context, "rebuild", aggregate);
   },
 });
 
@@ -49,7 +28,7 @@ export const aggregateDays = defineJob({
  */
 async function aggregate(claim: Claim, context: JobContext): Promise<BatchCounts> {
   const days = listTenantDays(claim.spans);
-  const counts = { written: 0, unchanged: 0, stale: 0, failed: 0 };
+  const counts = { written: 0, unchanged: 0, stale: 0, refused: 0, failed: 0 };
   let writing = Promise.resolve();
   let batch = newBatch();
   let reading = readAhead(days[claim.cursor], claim, context);
@@ -94,26 +73,7 @@ function sizeOf({ documents }: CacheRow): number {
 
 /** Begins a read whose error is thrown where it is awaited. */
 function readAhead(day: TenantDay | undefined, claim: Claim, context: JobContext): Promise<CacheRow | undefined> {
-  const reading = day ? readRow(day, claim, context) : Promise.resolve(undefined);
+  const reading = day ? readTenantDay(day, laneOf(claim.kind), context) : Promise.resolve(undefined);
   reading.catch(() => undefined);
   return reading;
-}
-
-/** The stamp is taken right before the read: whatever the read may miss arrived after it. */
-async function readRow(day: TenantDay, claim: Claim, context: JobContext): Promise<CacheRow> {
-  const { events, settings, signal } = context;
-  const bounds = dayBounds(day.date, settings.timeZone);
-  const { readAt, rollup } = await context.underSlot(laneOf(claim.kind), async () => {
-    const stamp = await context.stamp();
-    const read = await events.readDay(day.tenant, bounds, { maxTimeMs: READ_LIMIT_MS, signal });
-    return { readAt: stamp, rollup: read };
-  });
-  const { totals, malformed } = rollup;
-  const state = dayState(bounds, readAt, settings.settleHours);
-  try {
-    return { ...day, documents: toDocuments(rollup, settings.limits), totals, malformed, readAt, state };
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw new TenantDayError("the keys of the day are longer than a text can be", { cause: error });
-  }
 }

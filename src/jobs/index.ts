@@ -1,7 +1,10 @@
 import { aggregateDays } from "./aggregate-days.ts";
+import { auditSample } from "./audit-sample.ts";
 import { ensureIndexes } from "./ensure-indexes.ts";
+import { followArrivals } from "./follow-arrivals.ts";
 import { rebuildRange } from "./rebuild-range.ts";
+import { restoreRows } from "./restore-rows.ts";
 import type { Job } from "./job.ts";
 
 /** Everything that the system does. */
-export const JOBS: readonly Job[] = [aggregateDays, ensureIndexes, rebuildRange];
+export const JOBS: readonly Job[] = [aggregateDays, auditSample, ensureIndexes, followArrivals, rebuildRange, restoreRows];

@@ -1,38 +1,44 @@
 import type { z } from "zod";
+import type { ArrivalReader } from "../db/mongo/arrivals.ts";
+import type { InvisibleReader } from "../db/mongo/invisible.ts";
+import type { TotalsReader } from "../db/mongo/totals.ts";
+import type { Audits } from "../db/postgres/audit.ts";
 import type { Chunks } from "../db/postgres/chunks.ts";
+import { ClaimLostError, keepClaim, type Claim } from "../db/postgres/claim.ts";
+import type { BatchCounts } from "../db/postgres/write.ts";
 import type { Runs } from "../db/postgres/runs.ts";
-import type { Lane } from "../db/postgres/slots.ts";
-import type { EventReader } from "../db/mongo/events.ts";
+import type { DirtyDays } from "../db/postgres/dirty.ts";
+import type { RunRequest } from "../db/postgres/run.ts";
+import type { RebuildWish } from "../db/postgres/run-request.ts";
+import type { KnownTenant } from "../db/postgres/tenants.ts";
+import type { Watermarks } from "../db/postgres/watermarks.ts";
 import type { EnsureReport } from "../indexes/ensure.ts";
 import type { Logger } from "../log.ts";
-import type { Stamp } from "../usage/classify.ts";
 import type { Day } from "../usage/day.ts";
-import type { DocumentLimits } from "../usage/document.ts";
+import type { ReadContext } from "../db/tenant-day.ts";
 import type { Tenants } from "../db/tenants.ts";
 
 /** The version of the payloads that this process writes and reads. */
 export const PAYLOAD_VERSION = 1;
 
-/** What a run is computed by; rows made under other settings are other numbers. */
-export interface RunSettings {
-  readonly timeZone: string;
-  readonly settleHours: number;
-  readonly limits: DocumentLimits;
-}
-
 /** Everything a job may use. Built in app.ts; `log`, `signal` and `underSlot` belong to the one execution. */
-export interface JobContext {
-  readonly events: EventReader;
+export interface JobContext extends ReadContext {
   readonly tenants: Tenants;
+  readonly totals: TotalsReader;
+  readonly invisible: InvisibleReader;
+  readonly audits: Audits;
   readonly runs: Runs;
   readonly chunks: Chunks;
-  readonly settings: RunSettings;
-  /** the clock of the PostgreSQL primary */
-  readonly stamp: () => Promise<Stamp>;
+  readonly arrivals: ArrivalReader;
+  readonly dirtyDays: DirtyDays;
+  readonly watermarks: Watermarks;
+  readonly refresh: RefreshSettings;
+  readonly knownTenants: () => Promise<KnownTenant[]>;
+  readonly widenTenantSpans: (spans: readonly Pick<KnownTenant, "tenant" | "first" | "last">[]) => Promise<void>;
+  /** a wish as a run under the settings of this process */
+  readonly request: (wish: RebuildWish) => RunRequest;
   /** today in the reporting time zone */
   readonly today: () => Day;
-  /** runs `work` when one of the slots for aggregations is free; the wait does not count against the time limit */
-  readonly underSlot: <T>(lane: Lane, work: () => Promise<T>) => Promise<T>;
   /** brings the queue up to what PostgreSQL says is due; does nothing where there is no queue */
   readonly dispatch: () => Promise<void>;
   readonly ensureIndexes: (signal: AbortSignal) => Promise<EnsureReport>;
@@ -73,4 +79,42 @@ export function isShutdown({ aborted, reason }: { readonly aborted: boolean; rea
 /** An error that no retry can mend, such as a payload that does not parse. */
 export class PermanentError extends Error {
   override readonly name = "PermanentError";
+}
+
+/** Which chunk of which run; what it holds is in PostgreSQL. */
+export interface ChunkPayload {
+  readonly runId: string;
+  readonly chunk: number;
+}
+
+/**
+ * Works on one chunk under a claim that is renewed meanwhile; ends the chunk, and the run with its last one. A shutdown
+ * hands the chunk back, an error sets it aside for a later try.
+ */
+export async function workOnChunk(
+  { runId, chunk }: ChunkPayload,
+  context: JobContext,
+  kind: "rebuild" | "undo",
+  work: (claim: Claim, context: JobContext) => Promise<BatchCounts>,
+): Promise<{ claimed: false } | ({ claimed: true } & BatchCounts)> {
+  const { chunks, runs, dispatch, log } = context;
+  const claim = await chunks.claim(runId, chunk, kind);
+  if (!claim) return { claimed: false };
+  const keeper = keepClaim(() => chunks.renew(claim));
+  try {
+    const counts = await work(claim, { ...context, signal: AbortSignal.any([context.signal, keeper.lost]) });
+    await chunks.done(claim);
+    const state = await runs.finish(runId);
+    if (state) log.info({ runId, state }, "run finished");
+    await dispatch();
+    return { claimed: true, ...counts };
+  } catch (error) {
+    if (error instanceof ClaimLostError || keeper.lost.aborted) return { claimed: false };
+    if (isShutdown(context.signal)) await chunks.handBack(claim);
+    else await chunks.retryLater(claim, (error as Error).message);
+    await runs.finish(runId);
+    throw error;
+  } finally {
+    keeper.stop();
+  }
 }

@@ -6,6 +6,7 @@ import type { Lane } from "../db/postgres/slots.ts";
 import { PAYLOAD_VERSION, type Job } from "../jobs/job.ts";
 import { aggregateDays } from "../jobs/aggregate-days.ts";
 import { rebuildRange } from "../jobs/rebuild-range.ts";
+import { restoreRows } from "../jobs/restore-rows.ts";
 
 /** One queue a lane: `fresh` for the refresh and the nightly rebuild, `bulk` for everything else. */
 export const LANES = ["fresh", "bulk"] as const satisfies readonly Lane[];
@@ -66,7 +67,9 @@ export class Queues {
     const due = await runs.due(lane, QUEUE_FULL);
     const jobs = [
       ...due.runs.map((runId) => entry(rebuildRange, { v: PAYLOAD_VERSION, runId })),
-      ...due.chunks.map(({ runId, number }) => entry(aggregateDays, { v: PAYLOAD_VERSION, runId, chunk: number })),
+      ...due.chunks.map(({ runId, number, isUndo }) =>
+        entry(isUndo ? restoreRows : aggregateDays, { v: PAYLOAD_VERSION, runId, chunk: number }),
+      ),
     ];
     if (jobs.length > 0) await queue.addBulk(jobs);
   }

@@ -1,4 +1,5 @@
 import type { DayBounds } from "./day.ts";
+import type { Whole } from "./decimal.ts";
 
 /**
  * A read stamp: the clock of the PostgreSQL primary, taken immediately before the events of a tenant-day are read.
@@ -14,7 +15,31 @@ export const FUTURE_STAMP_MS = 5 * 60_000;
 export type DayState = "open" | "settling" | "final";
 
 /** What happens to a tenant-day at the write. */
-export type Outcome = "new" | "changed" | "unchanged" | "stale";
+export type Outcome = "new" | "changed" | "unchanged" | "stale" | "refused";
+
+/** What counts of a row that is there. */
+export interface StoredDay {
+  readonly readAt: Stamp;
+  readonly contentHash: Buffer;
+  readonly sourceEvents: Whole;
+}
+
+/** What counts of a tenant-day that was just read. */
+export interface FreshDay extends StoredDay {
+  readonly state: DayState;
+  /** its events may be gone already */
+  readonly isBeforeHorizon: boolean;
+}
+
+/** What a run may do beyond the rules. */
+export interface Allowance {
+  /** replace a final day although fewer events are left of it */
+  readonly shrink: boolean;
+  /** write a row whose stored hash is equal too, since its documents may not be what the hash says */
+  readonly rewrite: boolean;
+}
+
+export const NO_ALLOWANCE: Allowance = { shrink: false, rewrite: false };
 
 /** Milliseconds since the epoch, rounded down. */
 export function stampMillis(stamp: Stamp): number {
@@ -34,15 +59,20 @@ export function isFutureStamp(stored: Stamp, now: Stamp): boolean {
 }
 
 /**
- * Decides what a freshly read tenant-day does to the row it finds. The stamp decides first: a row is never
- * overwritten by an older read, unless its own stamp lies in the future of `now`, the clock at the write.
+ * Decides what a freshly read tenant-day does to the row it finds. A day whose events may be gone is refused, whether
+ * or not there is a row. Then the stamp decides: a row is never overwritten by an older read, unless its own stamp lies
+ * in the future of `now`, the clock at the write. Then the count: a day that is final by its new stamp and has fewer
+ * events than the row was made of is refused, whatever state the row had.
  */
 export function classify(
-  stored: { readonly readAt: Stamp; readonly contentHash: Buffer } | undefined,
-  fresh: { readonly readAt: Stamp; readonly contentHash: Buffer },
+  stored: StoredDay | undefined,
+  fresh: FreshDay,
   now: Stamp,
+  allow: Allowance = NO_ALLOWANCE,
 ): Outcome {
+  if (fresh.isBeforeHorizon) return "refused";
   if (!stored) return "new";
   if (stored.readAt > fresh.readAt && !isFutureStamp(stored.readAt, now)) return "stale";
-  return stored.contentHash.equals(fresh.contentHash) ? "unchanged" : "changed";
+  if (fresh.state === "final" && fresh.sourceEvents < stored.sourceEvents && !allow.shrink) return "refused";
+  return stored.contentHash.equals(fresh.contentHash) && !allow.rewrite ? "unchanged" : "changed";
 }

@@ -12,5 +12,5 @@ export function cacheRow(tenant: string, date: string, tokens: number, readAt: s
   builder.add({ keys: { user: "alice", model: "gpt-4o", provider: "openai" }, sums, malformed: 0 });
   const { totals, malformed, ...rollup } = builder.build();
   const documents = toDocuments({ ...rollup, totals, malformed }, LIMITS);
-  return { tenant, date, documents, totals, malformed, readAt, state: "final" };
+  return { tenant, date, documents, totals, malformed, readAt, state: "final", isBeforeHorizon: false };
 }

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { Claim } from "../../src/db/postgres/chunks.ts";
+import type { Claim } from "../../src/db/postgres/claim.ts";
 import { listTenantDays, planChunks, type TenantDays } from "../../src/usage/plan.ts";
 import { stampAt } from "./backends.ts";
 import { cacheRow } from "./cache-row.ts";

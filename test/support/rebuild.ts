@@ -1,4 +1,4 @@
-import type { Run } from "../../src/db/postgres/runs.ts";
+import type { Run } from "../../src/db/postgres/run.ts";
 import type { RebuildWish } from "../../src/db/postgres/run-request.ts";
 import { runInline } from "../../src/inline.ts";
 import type { World } from "./world.ts";

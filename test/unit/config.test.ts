@@ -3,7 +3,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
-import { describeConfig, loadConfig, requireConnection, SETTINGS, settingsHash } from "../../src/config.ts";
+import {
+  computeSettings,
+  describeConfig,
+  loadConfig,
+  requireConnection,
+  SETTINGS,
+  type Config,
+} from "../../src/config.ts";
 import { UsageError } from "../../src/errors.ts";
 import { redact } from "../../src/redact.ts";
 import { EVENT_FIELDS } from "../../src/usage/event.ts";
@@ -47,8 +54,13 @@ const VALUES: Record<keyof typeof SETTINGS, { good: string; bad: readonly string
     good: "0 4 * * 1-5",
     bad: ["0 15 2 * * *", "15 2 * *", "60 2 * * *", "15 24 * * *", "@daily", "soon"],
   },
+  eventsRetentionDays: { good: "90", bad: ["0", "36501", "-1", "1.5", "90 days", "1e2"] },
   nightlyDays: { good: "7", bad: ["0", "3661", "-1", "1.5", "3 days", "0x3", "1e1", "９"] },
+  refreshSeconds: { good: "60", bad: ["0", "86401", "5 min"] },
+  refreshDelaySeconds: { good: "0", bad: ["3601", "-1"] },
+  refreshOverlapSeconds: { good: "3600", bad: ["604801", "-1", "15m"] },
   settleHours: { good: "0", bad: ["8761", "-1", "Infinity"] },
+  auditCron: { good: "0 5 * * 0", bad: ["45 4 * * * *", "daily"] },
   indexesCron: { good: "*/5 * * * *", bad: ["* * * * * *", "x * * * *"] },
   workerConcurrency: { good: "64", bad: ["0", "65"] },
   mongodbConcurrency: { good: "1", bad: ["0", "65"] },
@@ -90,7 +102,11 @@ describe("every setting", () => {
       timeZone: "UTC",
       nightlyCron: "15 2 * * *",
       nightlyDays: 3,
+      refreshSeconds: 300,
+      refreshDelaySeconds: 10,
+      refreshOverlapSeconds: 900,
       settleHours: 48,
+      auditCron: "45 4 * * *",
       indexesCron: "30 3 * * *",
       workerConcurrency: 2,
       mongodbConcurrency: 4,
@@ -253,18 +269,19 @@ describe("redaction", () => {
 });
 
 describe("the hash of the settings", () => {
-  const base = settingsHash(loadConfig({}));
+  const hashOf = (config: Config) => computeSettings(config).hash;
+  const base = hashOf(loadConfig({}));
 
   test.each(NAMES)("follows %s exactly where that changes numbers", (name) => {
-    const changed = settingsHash(loadConfig({ [SETTINGS[name].env]: VALUES[name].good }));
+    const changed = hashOf(loadConfig({ [SETTINGS[name].env]: VALUES[name].good }));
     expect(changed === base).toBe(!["timeZone", "maxKeys", "maxRawRows", "eventsFields"].includes(name));
   });
 
   test("takes a default that is written out for the default, and fields in any order", () => {
-    const of = (EVENTS_FIELDS: string) => settingsHash(loadConfig({ EVENTS_FIELDS }));
+    const of = (EVENTS_FIELDS: string) => hashOf(loadConfig({ EVENTS_FIELDS }));
     expect(of('{"tenant_id":"tenant_id"}')).toBe(base);
     expect(of('{"model":"m","cost":"c"}')).toBe(of('{"cost":"c","model":"m"}'));
     expect(of('{"model":"m","cost":"c"}')).not.toBe(of('{"model":"c","cost":"m"}'));
-    expect(settingsHash(loadConfig({ USAGE_TIMEZONE: "UTC", MAX_KEYS: "50000" }))).toBe(base);
+    expect(hashOf(loadConfig({ USAGE_TIMEZONE: "UTC", MAX_KEYS: "50000" }))).toBe(base);
   });
 });

@@ -1,12 +1,12 @@
 import { DIMENSIONS } from "../../usage/dimensions.ts";
-import type { DayState, Stamp } from "../../usage/classify.ts";
+import { NO_ALLOWANCE, type DayState, type Stamp } from "../../usage/classify.ts";
 import type { Documents } from "../../usage/document.ts";
 import { formatCost, type Whole } from "../../usage/decimal.ts";
 import { MEASURES, type Measures } from "../../usage/measures.ts";
 import type { Day } from "../../usage/day.ts";
 import { jsonbArray } from "./binary-array.ts";
 import type { Connection } from "./pool.ts";
-import { stampSql } from "./stamp.ts";
+import { readStamp, stampSql } from "./stamp.ts";
 
 /** The key of a row. */
 export interface TenantDay {
@@ -21,23 +21,30 @@ export interface CacheRow extends TenantDay {
   readonly malformed: Whole;
   readonly readAt: Stamp;
   readonly state: DayState;
+  /** events of the day may have been gone when it was read, so it must not be stored */
+  readonly isBeforeHorizon: boolean;
 }
 
 /** What the write needs to know of a row that is there. */
-export interface StoredRow extends TenantDay {
+export interface StoredRow extends TenantDay, Figures {
   readonly readAt: Stamp;
   readonly contentHash: Buffer;
   readonly sourceEvents: bigint;
+  readonly revision: number;
+}
+
+/** A day's requests, tokens and cost as text, which holds every digit. */
+export interface Figures {
   readonly requests: string;
   readonly tokens: string;
   readonly cost: string;
 }
 
-/** A row that was written, with what stood there before (undefined for a first write). */
-export interface Change {
-  readonly row: CacheRow;
+/** A row that was written or removed: undefined before = a first write, undefined after = removed. */
+export interface Change extends TenantDay {
   readonly revision: number;
-  readonly before: StoredRow | undefined;
+  readonly before: Figures | undefined;
+  readonly after: Figures | undefined;
 }
 
 /** One text for a key, to look it up by: NUL occurs in no tenant. */
@@ -45,36 +52,65 @@ export function dayKey({ tenant, date }: TenantDay): string {
   return `${tenant}\0${date}`;
 }
 
-/** The rule that protects a row, as classify() has it, once more inside the statement. */
-const MAY_REPLACE = "(c.read_at <= EXCLUDED.read_at OR c.read_at > clock_timestamp() + interval '5 minutes')";
+/** The rules that protect a row, as classify() has them, once more inside the statements. */
+const IS_NEWER = "(c.read_at <= EXCLUDED.read_at OR c.read_at > clock_timestamp() + interval '5 minutes')";
+const KEEPS_EVENTS = "(EXCLUDED.state <> 'final' OR EXCLUDED.source_events >= c.source_events)";
 
 /** Locks the rows that exist among `days`, in key order, and returns them with the clock of the primary. */
 export async function lockRows(
   connection: Connection,
   days: readonly TenantDay[],
 ): Promise<{ rows: Map<string, StoredRow>; now: Stamp }> {
-  const { rows } = await connection.query<StoredRow & { sourceEvents: string }>(
+  const rows = await selectRows(connection, days, "FOR UPDATE OF c");
+  return { rows, now: await readStamp(connection) };
+}
+
+/** The rows that exist among `days`, by dayKey, as they stand. */
+export async function readRows(connection: Connection, days: readonly TenantDay[]): Promise<Map<string, StoredRow>> {
+  return selectRows(connection, days, "");
+}
+
+async function selectRows(
+  connection: Connection,
+  days: readonly TenantDay[],
+  lock: "FOR UPDATE OF c" | "",
+): Promise<Map<string, StoredRow>> {
+  const { rows } = await connection.query<Omit<StoredRow, "sourceEvents"> & { sourceEvents: string }>(
     `SELECT c.tenant_id AS tenant, c.date, ${stampSql("c.read_at")} AS "readAt", c.content_hash AS "contentHash",
-            c.source_events AS "sourceEvents", c.total_requests AS requests, c.total_tokens AS tokens,
+            c.source_events AS "sourceEvents", c.revision, c.total_requests AS requests, c.total_tokens AS tokens,
             c.total_cost::text AS cost
        FROM daily_usage_cache c
        JOIN unnest($1::text[], $2::date[]) AS k (tenant_id, date) ON c.tenant_id = k.tenant_id AND c.date = k.date
-      ORDER BY c.tenant_id, c.date
-        FOR UPDATE OF c`,
+      ORDER BY c.tenant_id, c.date ${lock}`,
     keyArrays(days),
   );
-  const clock = await connection.query<{ now: Stamp }>(`SELECT ${stampSql("clock_timestamp()")} AS now`);
-  const stored = rows.map((row) => ({ ...row, sourceEvents: BigInt(row.sourceEvents) }));
-  return { rows: new Map(stored.map((row) => [dayKey(row), row])), now: clock.rows[0]?.now as Stamp };
+  return new Map(rows.map((row) => [dayKey(row), { ...row, sourceEvents: BigInt(row.sourceEvents) }]));
 }
 
+/** The columns that a rebuild computes, in no part of the key; `cached_at` and `revision` follow from the write. */
+export const CONTENT_COLUMNS: readonly string[] = [
+  "raw_data",
+  ...DIMENSIONS.map(({ column }) => column),
+  ...MEASURES.map(({ column }) => column),
+  "source_events",
+  "malformed_events",
+  "content_hash",
+  "state",
+  "read_at",
+];
+const UPSERT_COLUMNS = [...CONTENT_COLUMNS, "cached_at"];
+
 /**
- * Inserts or replaces whole rows in one statement. Rows that a newer read has written meanwhile stay as they are and
- * are missing from the answer.
+ * Inserts or replaces whole rows in one statement. Rows that a newer read has written meanwhile, or that would shrink,
+ * stay as they are and are missing from the answer.
  *
  * @returns the new revision of each row written, by dayKey
  */
-export async function upsertRows(connection: Connection, rows: readonly CacheRow[]): Promise<Map<string, number>> {
+export async function upsertRows(
+  connection: Connection,
+  rows: readonly CacheRow[],
+  { shrink } = NO_ALLOWANCE,
+): Promise<Map<string, number>> {
   if (rows.length === 0) return new Map();
   const sets = [...UPSERT_COLUMNS.map((column) => `${column} = EXCLUDED.${column}`), "revision = c.revision + 1"];
   const { rows: written } = await connection.query<TenantDay & { revision: number }>(
@@ -89,7 +125,7 @@ export async function upsertRows(connection: Connection, rows: readonly CacheRow
                ${MEASURES.map(({ column }) => column).join(", ")}, malformed_events, content_hash, state, read_at)
       ORDER BY u.tenant_id COLLATE "C", u.date
      ON CONFLICT (tenant_id, date) DO UPDATE SET ${sets.join(", ")}
-      WHERE ${MAY_REPLACE}
+      WHERE ${IS_NEWER}${shrink ? "" : ` AND ${KEEPS_EVENTS}`}
      RETURNING c.tenant_id AS tenant, c.date, c.revision`,
     [
       ...keyArrays(rows),
@@ -105,18 +141,6 @@ export async function upsertRows(connection: Connection, rows: readonly CacheRow
   return new Map(written.map((row) => [dayKey(row), row.revision]));
 }
 
-const UPSERT_COLUMNS = [
-  "raw_data",
-  ...DIMENSIONS.map(({ column }) => column),
-  ...MEASURES.map(({ column }) => column),
-  "source_events",
-  "malformed_events",
-  "content_hash",
-  "state",
-  "read_at",
-  "cached_at",
-];
-
 /** Moves the read stamp and the state of rows whose content stands. @returns how many rows it moved */
 export async function touchRows(connection: Connection, rows: readonly CacheRow[]): Promise<number> {
   if (rows.length === 0) return 0;
@@ -125,7 +149,7 @@ export async function touchRows(connection: Connection, rows: readonly CacheRow[
        FROM unnest($1::text[], $2::date[], $3::bytea[], $4::text[], $5::timestamptz[])
          AS EXCLUDED (tenant_id, date, content_hash, state, read_at)
       WHERE c.tenant_id = EXCLUDED.tenant_id AND c.date = EXCLUDED.date
-        AND c.content_hash = EXCLUDED.content_hash AND ${MAY_REPLACE}`,
+        AND c.content_hash = EXCLUDED.content_hash AND ${IS_NEWER}`,
     [
       ...keyArrays(rows),
       rows.map(({ documents }) => documents.contentHash),
@@ -153,20 +177,28 @@ export async function recordChanges(connection: Connection, runId: string, chang
                                 $8::bigint[], $9::bigint[], $10::numeric[]) AS u`,
     [
       runId,
-      ...keyArrays(changes.map(({ row }) => row)),
+      ...keyArrays(changes),
       changes.map(({ revision }) => revision),
-      changes.map(({ before }) => before?.requests ?? null),
-      changes.map(({ before }) => before?.tokens ?? null),
-      changes.map(({ before }) => before?.cost ?? null),
-      ...(["requests", "tokens", "cost"] as const).map((name) =>
-        changes.map(({ row }) => measureText(row.totals, name)),
-      ),
+      ...FIGURES.map((name) => changes.map(({ before }) => before?.[name] ?? null)),
+      ...FIGURES.map((name) => changes.map(({ after }) => after?.[name] ?? null)),
     ],
   );
   await connection.query("SELECT pg_notify('daily_usage_cache', '')");
 }
 
-function keyArrays(days: readonly TenantDay[]): [string[], string[]] {
+const FIGURES = ["requests", "tokens", "cost"] as const satisfies readonly (keyof Figures)[];
+
+/** The figures of totals, as they are recorded and shown. */
+export function figuresOf(totals: Measures): Figures {
+  return {
+    requests: measureText(totals, "requests"),
+    tokens: measureText(totals, "tokens"),
+    cost: measureText(totals, "cost"),
+  };
+}
+
+/** Keys of tenant-days as the two arrays that UNNEST takes. */
+export function keyArrays(days: readonly TenantDay[]): [string[], string[]] {
   return [days.map(({ tenant }) => tenant), days.map(({ date }) => date)];
 }
 

@@ -1,6 +1,6 @@
-import { dayKey, type CacheRow } from "./cache.ts";
-import type { Connection } from "./pool.ts";
-import type { FailedDay } from "./runs.ts";
+import { dayKey, type CacheRow, type TenantDay } from "./cache.ts";
+import type { Connection, Pool } from "./pool.ts";
+import type { FailedDay } from "./run.ts";
 
 /** How long a tenant-day that failed is left alone. */
 const RETRY_MINUTES = 15;
@@ -15,9 +15,15 @@ export async function settleDirty(
   failed: readonly FailedDay[],
 ): Promise<void> {
   if (read.length > 0) {
+    // In the order of the key, as everybody locks these rows.
     await connection.query(
-      `DELETE FROM usage_dirty d USING unnest($1::text[], $2::date[], $3::timestamptz[]) AS u (tenant_id, date, read_at)
-        WHERE d.tenant_id = u.tenant_id AND d.date = u.date AND d.found_at < u.read_at`,
+      `WITH settled AS (
+         SELECT d.tenant_id, d.date FROM usage_dirty d
+           JOIN unnest($1::text[], $2::date[], $3::timestamptz[]) AS u (tenant_id, date, read_at)
+             ON d.tenant_id = u.tenant_id AND d.date = u.date
+          WHERE d.found_at < u.read_at
+          ORDER BY d.tenant_id, d.date FOR UPDATE OF d)
+       DELETE FROM usage_dirty d USING settled s WHERE d.tenant_id = s.tenant_id AND d.date = s.date`,
       [read.map(({ tenant }) => tenant), read.map(({ date }) => date), read.map(({ readAt }) => readAt)],
     );
   }
@@ -26,9 +32,69 @@ export async function settleDirty(
     await connection.query(
       `INSERT INTO usage_dirty AS d (tenant_id, date, found_at, not_before)
        SELECT u.*, clock_timestamp(), clock_timestamp() + make_interval(mins => $3)
-         FROM unnest($1::text[], $2::date[]) AS u ORDER BY 1, 2
+         FROM unnest($1::text[], $2::date[]) AS u (tenant_id, date) ORDER BY u.tenant_id COLLATE "C", u.date
        ON CONFLICT (tenant_id, date) DO UPDATE SET not_before = EXCLUDED.not_before`,
       [each.map(({ tenant }) => tenant), each.map(({ date }) => date), RETRY_MINUTES],
     );
+  }
+}
+
+/** How many events a tenant-day has in the source; undefined = that could not be told. */
+export interface CountedDay extends TenantDay {
+  readonly events: bigint | undefined;
+}
+
+/** Tenant-days that have to be rebuilt. One exported method a statement. */
+export class DirtyDays {
+  readonly #pool: Pool;
+
+  constructor(pool: Pool) {
+    this.#pool = pool;
+  }
+
+  /**
+   * Puts on the list what has another number of events than its row was made of; a tenant-day without a row counts as
+   * none. One that is on it stays as long as a failure said, but has to be read after this moment.
+   *
+   * @returns how many of them differ
+   */
+  async markDiffering(counted: readonly CountedDay[]): Promise<number> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#markOnce(counted);
+      } catch (error) {
+        // A batch that settles some and fails others locks them in two turns, each in order.
+        if ((error as { code?: string }).code !== "40P01" || attempt === 10) throw error;
+      }
+    }
+  }
+
+  async #markOnce(counted: readonly CountedDay[]): Promise<number> {
+    const { rowCount } = await this.#pool.query(
+      `INSERT INTO usage_dirty AS d (tenant_id, date, found_at)
+       SELECT u.tenant_id, u.date, clock_timestamp()
+         FROM unnest($1::text[], $2::date[], $3::bigint[]) AS u (tenant_id, date, events)
+         LEFT JOIN daily_usage_cache c ON c.tenant_id = u.tenant_id AND c.date = u.date
+        WHERE u.events IS DISTINCT FROM coalesce(c.source_events, 0)
+        ORDER BY u.tenant_id COLLATE "C", u.date
+       ON CONFLICT (tenant_id, date) DO UPDATE SET found_at = greatest(d.found_at, EXCLUDED.found_at)`,
+      [
+        counted.map(({ tenant }) => tenant),
+        counted.map(({ date }) => date),
+        counted.map(({ events }) => events?.toString() ?? null),
+      ],
+    );
+    return rowCount ?? 0;
+  }
+
+  /** What is due now: the longest known first, in the order of tenant and day. */
+  async due(limit: number): Promise<TenantDay[]> {
+    const { rows } = await this.#pool.query<TenantDay>(
+      `SELECT tenant_id AS tenant, date
+         FROM (SELECT tenant_id, date FROM usage_dirty WHERE not_before <= clock_timestamp() ORDER BY found_at LIMIT $1) d
+        ORDER BY tenant_id, date`,
+      [limit],
+    );
+    return rows;
   }
 }

@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from "node:crypto";
 import type { Day } from "../../usage/day.ts";
 import { compareKeys } from "../../usage/keys.ts";
-import type { RunKind, RunRequest } from "./runs.ts";
+import type { Priority, RunKind, RunRequest } from "./run.ts";
 
 /** What somebody asks to be rebuilt. */
 export interface RebuildWish {
@@ -13,7 +13,12 @@ export interface RebuildWish {
   readonly inline?: boolean;
   readonly reason?: string | undefined;
   readonly requestedBy: string;
-  /** the schedule's slot, for a run that belongs to one */
+  /** final days may be replaced although fewer events are left of them; needs a reason */
+  readonly allowShrink?: boolean | undefined;
+  readonly priority?: Priority | undefined;
+  /** the run to take back, for an undo */
+  readonly undoes?: string;
+  /** what makes it the same wish, where that is not its range: the schedule's slot, the run to undo */
   readonly slot?: string;
 }
 
@@ -21,7 +26,8 @@ export interface RebuildWish {
 export function runRequest(wish: RebuildWish, settingsHash: string): RunRequest {
   const tenants = wish.tenants && [...new Set(wish.tenants)].sort(compareKeys);
   const who = tenants ? createHash("sha256").update(tenants.join("\0")).digest("hex") : "all";
-  const what = wish.slot ?? [wish.from, wish.to, who, settingsHash.slice(0, 16)].join("|");
+  const how = wish.allowShrink ? ["shrink"] : [];
+  const what = wish.slot ?? [wish.from, wish.to, who, settingsHash.slice(0, 16), ...how].join("|");
   return {
     id: randomUUID(),
     kind: wish.kind,
@@ -33,5 +39,8 @@ export function runRequest(wish: RebuildWish, settingsHash: string): RunRequest 
     tenants,
     from: wish.from,
     to: wish.to,
+    allowShrink: wish.allowShrink ?? false,
+    priority: wish.priority ?? 0,
+    undoes: wish.undoes ?? null,
   };
 }

@@ -1,69 +1,23 @@
-import type { Day } from "../../usage/day.ts";
 import type { ChunkPlan } from "../../usage/plan.ts";
-import { inTransaction, type Pool } from "./pool.ts";
-import { RUN_LOCK_KEY, type Lane } from "./slots.ts";
+import { UsageError } from "../../errors.ts";
+import { dueWork, unfinishedButDone, type Due } from "./due.ts";
+import { SETTINGS_AGREED } from "./meta.ts";
+import { inTransaction, type Connection, type Pool } from "./pool.ts";
+import type { ChunkProblem, Run, RunRequest, RunState } from "./run.ts";
+import { cancelRun, resumeRun } from "./run-control.ts";
+import { COUNTS_OF_RUN, END_COUNTS, ENDED_RUN, SUMS } from "./run-counts.ts";
+import { endRun, type EndedRun } from "./run-end.ts";
+import type { Lane } from "./slots.ts";
 import { stampSql } from "./stamp.ts";
 
-export type RunKind = "nightly" | "backfill" | "refresh" | "repair" | "undo";
-export type RunState = "planned" | "running" | "done" | "failed" | "cancelled";
-
-/** What is asked for. */
-export interface RunRequest {
-  readonly id: string;
-  readonly kind: RunKind;
-  /** worked on by the asking process alone, without the queue */
-  readonly inline: boolean;
-  readonly reason: string | null;
-  readonly requestedBy: string;
-  /** two requests with one key are one run: for ever for a nightly slot, while it is unfinished for the others */
-  readonly dedupeKey: string;
-  readonly settingsHash: string;
-  /** undefined = every tenant */
-  readonly tenants: readonly string[] | undefined;
-  readonly from: Day;
-  readonly to: Day;
-}
-
-/** A run as `runs show` prints it; counts are live while it runs. */
-export interface Run {
-  readonly id: string;
-  readonly kind: RunKind;
-  readonly inline: boolean;
-  readonly reason: string | null;
-  readonly requestedBy: string;
-  readonly tenants: readonly string[] | null;
-  readonly from: Day;
-  readonly to: Day;
-  readonly state: RunState;
-  readonly createdAt: string;
-  readonly startedAt: string | null;
-  readonly finishedAt: string | null;
-  readonly chunks: { readonly planned: number; readonly done: number; readonly failed: number };
-  readonly days: {
-    readonly planned: number;
-    readonly written: number;
-    readonly unchanged: number;
-    readonly stale: number;
-    readonly refused: number;
-    readonly failed: number;
-  };
-  readonly sourceEvents: number;
-  readonly malformedEvents: number;
-  readonly error: string | null;
-}
-
 /** Live counts of a run that is unfinished; a finished one carries its own. */
-const CHUNK_SUMS = `
+const LIVE_SUMS = `
   LEFT JOIN LATERAL (
-    SELECT count(*) FILTER (WHERE k.state = 'done')::int AS done, count(*) FILTER (WHERE k.state = 'failed')::int AS failed,
-           sum(k.written)::int AS written, sum(k.unchanged)::int AS unchanged, sum(k.stale)::int AS stale,
-           sum(k.refused)::int AS refused, sum(k.failed)::int AS days_failed,
-           sum(k.source_events)::bigint AS source_events, sum(k.malformed_events)::bigint AS malformed_events
-      FROM usage_chunk k WHERE k.run_id = r.id HAVING r.finished_at IS NULL AND count(*) > 0
+    SELECT ${SUMS} FROM usage_chunk WHERE run_id = r.id HAVING r.finished_at IS NULL AND count(*) > 0
   ) k ON true`;
 
 const RUN_COLUMNS = `r.id, r.kind, r.inline, r.reason, r.requested_by AS "requestedBy", r.tenants, r.from_date AS "from",
-  r.to_date AS "to", r.state, ${stampSql("r.created_at")} AS "createdAt", ${stampSql("r.started_at")} AS "startedAt",
+  r.to_date AS "to", r.allow_shrink AS "allowShrink", r.priority, r.undoes, r.cancelled_by AS "cancelledBy", r.state, ${stampSql("r.created_at")} AS "createdAt", ${stampSql("r.started_at")} AS "startedAt",
   ${stampSql("r.finished_at")} AS "finishedAt", r.error,
   jsonb_build_object('planned', r.chunks_planned, 'done', coalesce(k.done, r.chunks_done),
                      'failed', coalesce(k.failed, r.chunks_failed)) AS chunks,
@@ -87,12 +41,36 @@ export class Runs {
     this.#settingsHash = settingsHash;
   }
 
-  /** Inserts the run as planned, unless one with its key is there. @returns the id of the run that stands */
+  /**
+   * Inserts the run as planned, unless one with its key is there.
+   *
+   * @returns the id of the run that stands
+   * @throws UsageError when the settings were changed since this process began
+   */
   async create(request: RunRequest): Promise<{ id: string; created: boolean }> {
+    return this.#insert(this.#pool, request, "planned");
+  }
+
+  /** Inserts a run whose chunks are known already, with them, in one transaction; else as create(). */
+  async createRunning(request: RunRequest, chunks: readonly ChunkPlan[]): Promise<{ id: string; created: boolean }> {
+    return inTransaction(this.#pool, async (connection) => {
+      const inserted = await this.#insert(connection, request, "running");
+      if (inserted.created) await start(connection, inserted.id, chunks);
+      return inserted;
+    });
+  }
+
+  async #insert(
+    connection: Connection,
+    request: RunRequest,
+    state: "planned" | "running",
+  ): Promise<{ id: string; created: boolean }> {
     for (;;) {
-      const inserted = await this.#pool.query<{ id: string }>(
-        `INSERT INTO usage_run (id, kind, inline, reason, requested_by, dedupe_key, settings_hash, tenants, from_date, to_date)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text[], $9::date, $10::date)
+      const inserted = await connection.query<{ id: string }>(
+        `INSERT INTO usage_run (id, kind, inline, reason, requested_by, dedupe_key, settings_hash, tenants, from_date,
+                                to_date, allow_shrink, priority, undoes, state)
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8::text[], $9::date, $10::date, $11, $12, $13, $14
+          WHERE ${SETTINGS_AGREED("$7")}
          ON CONFLICT DO NOTHING RETURNING id`,
         [
           request.id,
@@ -105,23 +83,29 @@ export class Runs {
           request.tenants ?? null,
           request.from,
           request.to,
+          request.allowShrink,
+          request.priority,
+          request.undoes,
+          state,
         ],
       );
       if (inserted.rows[0]) return { id: inserted.rows[0].id, created: true };
-      const { rows } = await this.#pool.query<{ id: string }>(
-        `SELECT id FROM usage_run
-          WHERE id = $2 OR (dedupe_key = $1 AND (kind = 'nightly' OR state IN ('planned', 'running')))
-          ORDER BY created_at DESC LIMIT 1`,
-        [request.dedupeKey, request.id],
+      const { rows } = await connection.query<{ id: string | null; agreed: boolean }>(
+        `SELECT ${SETTINGS_AGREED("$3")} AS agreed,
+                (SELECT id FROM usage_run
+                  WHERE id = $2 OR (dedupe_key = $1 AND (kind = 'nightly' OR state IN ('planned', 'running')))
+                  ORDER BY created_at DESC LIMIT 1) AS id`,
+        [request.dedupeKey, request.id, request.settingsHash],
       );
-      if (rows[0]) return { id: rows[0].id, created: false };
+      if (rows[0]?.id) return { id: rows[0].id, created: false };
+      if (!rows[0]?.agreed) throw new UsageError("The settings were changed. Start again with those in force now.");
       // It finished between the two statements: ask again.
     }
   }
 
   async get(id: string): Promise<Run | undefined> {
     const { rows } = await this.#pool.query<Run>(
-      `SELECT ${RUN_COLUMNS} FROM usage_run r ${CHUNK_SUMS} WHERE r.id = $1`,
+      `SELECT ${RUN_COLUMNS} FROM usage_run r ${LIVE_SUMS} WHERE r.id = $1`,
       [id],
     );
     return rows[0];
@@ -130,7 +114,7 @@ export class Runs {
   /** The newest runs first. */
   async list(limit: number): Promise<Run[]> {
     const { rows } = await this.#pool.query<Run>(
-      `SELECT ${RUN_COLUMNS} FROM usage_run r ${CHUNK_SUMS} ORDER BY r.created_at DESC LIMIT $1`,
+      `SELECT ${RUN_COLUMNS} FROM usage_run r ${LIVE_SUMS} ORDER BY r.created_at DESC LIMIT $1`,
       [limit],
     );
     return rows;
@@ -149,26 +133,11 @@ export class Runs {
   async plan(id: string, chunks: readonly ChunkPlan[]): Promise<boolean> {
     return inTransaction(this.#pool, async (connection) => {
       const { rows } = await connection.query(
-        "SELECT 1 FROM usage_run WHERE id = $1 AND state = 'planned' AND settings_hash = $2 FOR UPDATE",
+        `SELECT 1 FROM usage_run WHERE id = $1 AND state = 'planned' AND settings_hash = $2 AND ${SETTINGS_AGREED("$2")} FOR UPDATE`,
         [id, this.#settingsHash],
       );
       if (rows.length === 0) return false;
-      await connection.query(
-        `INSERT INTO usage_chunk (run_id, number, payload, planned)
-         SELECT $1, u.number, u.payload::jsonb, u.planned
-           FROM unnest($2::int[], $3::text[], $4::int[]) AS u (number, payload, planned)`,
-        [
-          id,
-          chunks.map((_, number) => number),
-          chunks.map(({ spans }) => JSON.stringify(spans)),
-          chunks.map(({ days }) => days),
-        ],
-      );
-      await connection.query(
-        `UPDATE usage_run SET state = 'running', started_at = clock_timestamp(), chunks_planned = $2, days_planned = $3
-          WHERE id = $1`,
-        [id, chunks.length, chunks.reduce((sum, { days }) => sum + days, 0)],
-      );
+      await start(connection, id, chunks);
       return true;
     });
   }
@@ -192,89 +161,71 @@ export class Runs {
    * @returns the state it ended in, or undefined if it goes on or had ended before
    */
   async finish(id: string): Promise<RunState | undefined> {
-    const { rows } = await this.#pool.query<{ state: RunState }>(
-      `UPDATE usage_run r
-          SET state = CASE WHEN k.failed + k.days_failed > 0 THEN 'failed' ELSE 'done' END, finished_at = clock_timestamp(),
-              chunks_done = k.done, chunks_failed = k.failed, days_written = k.written, days_unchanged = k.unchanged,
-              days_stale = k.stale, days_refused = k.refused, days_failed = k.days_failed,
-              source_events = k.source_events, malformed_events = k.malformed_events,
-              error = CASE WHEN k.failed + k.days_failed > 0
-                           THEN format('%s chunks and %s tenant-days failed', k.failed, k.days_failed) END
-         FROM (SELECT count(*) FILTER (WHERE state = 'done') AS done, count(*) FILTER (WHERE state = 'failed') AS failed,
-                      coalesce(sum(written), 0) AS written, coalesce(sum(unchanged), 0) AS unchanged,
-                      coalesce(sum(stale), 0) AS stale, coalesce(sum(refused), 0) AS refused,
-                      coalesce(sum(failed), 0) AS days_failed, coalesce(sum(source_events), 0) AS source_events,
-                      coalesce(sum(malformed_events), 0) AS malformed_events
-                 FROM usage_chunk WHERE run_id = $1) k
-        WHERE r.id = $1 AND r.state = 'running'
-          AND NOT EXISTS (SELECT 1 FROM usage_chunk u WHERE u.run_id = $1 AND u.state IN ('pending', 'running'))
-       RETURNING r.state`,
-      [id],
-    );
-    return rows[0]?.state;
+    return inTransaction(this.#pool, async (connection) => {
+      const { rows } = await connection.query<EndedRun>(
+        `UPDATE usage_run r
+            SET state = CASE WHEN k.failed + k.days_failed > 0 THEN 'failed' ELSE 'done' END, ${END_COUNTS},
+                error = CASE WHEN k.failed + k.days_failed > 0
+                             THEN format('%s chunks and %s tenant-days failed', k.failed, k.days_failed) END
+           FROM ${COUNTS_OF_RUN}
+          WHERE r.id = $1 AND r.state = 'running'
+            AND NOT EXISTS (SELECT 1 FROM usage_chunk u WHERE u.run_id = $1 AND u.state IN ('pending', 'running'))
+         RETURNING ${ENDED_RUN}`,
+        [id],
+      );
+      if (rows[0]) await endRun(connection, rows[0]);
+      return rows[0]?.state;
+    });
   }
 
-  /** What the queue should carry now, oldest run first: runs to plan, and at most `limit` chunks to work on. */
-  async due(lane: Lane, limit: number): Promise<{ runs: string[]; chunks: { runId: string; number: number }[] }> {
-    const runs = await this.#pool.query<{ id: string }>(
-      `SELECT r.id FROM usage_run r WHERE r.state = 'planned' AND ${IN_LANE} AND ${NOT_INLINE} ORDER BY r.created_at LIMIT $2`,
-      [lane, limit, this.#settingsHash],
-    );
-    const chunks = await this.#pool.query<{ runId: string; number: number }>(
-      `SELECT k.run_id AS "runId", k.number FROM usage_run r JOIN usage_chunk k ON k.run_id = r.id
-        WHERE r.state = 'running' AND ${IN_LANE} AND ${NOT_INLINE} AND k.state IN ('pending', 'running')
-          AND k.not_before <= clock_timestamp() AND (k.state = 'pending' OR k.lease_until < clock_timestamp())
-        ORDER BY r.created_at, k.run_id, k.number LIMIT $2`,
-      [lane, limit, this.#settingsHash],
-    );
-    return { runs: runs.rows.map(({ id }) => id), chunks: chunks.rows };
+  /** What a queue should carry now, at most `limit` runs to plan and as many chunks to work on. */
+  async due(lane: Lane, limit: number): Promise<Due> {
+    return dueWork(this.#pool, this.#settingsHash, lane, limit);
   }
 
   /** Running runs of which no chunk is unfinished: a process died between its last commit and the finish. */
   async unfinishedButDone(): Promise<string[]> {
-    const { rows } = await this.#pool.query<{ id: string }>(
-      `SELECT r.id FROM usage_run r WHERE r.state = 'running' AND NOT EXISTS
-         (SELECT 1 FROM usage_chunk k WHERE k.run_id = r.id AND k.state IN ('pending', 'running'))`,
-    );
-    return rows.map(({ id }) => id);
+    return unfinishedButDone(this.#pool);
   }
 
-  /** What failed in a run, for `runs show`. */
-  async problems(
-    id: string,
-  ): Promise<{ number: number; state: string; error: string | null; failedDays: FailedDay[] }[]> {
-    const { rows } = await this.#pool.query<{
-      number: number;
-      state: string;
-      error: string | null;
-      failedDays: FailedDay[];
-    }>(
-      `SELECT number, state, error, failed_days AS "failedDays" FROM usage_chunk
-        WHERE run_id = $1 AND (state = 'failed' OR error IS NOT NULL OR failed > 0) ORDER BY number LIMIT 1000`,
+  /** Cancels a run, as cancelRun() says. */
+  async cancel(id: string, by: string): Promise<RunState> {
+    return cancelRun(this.#pool, id, by);
+  }
+
+  /** Makes a failed or cancelled run go on, as resumeRun() says. */
+  async resume(id: string): Promise<number | undefined> {
+    return resumeRun(this.#pool, id, this.#settingsHash);
+  }
+
+  /** What failed in a run, and what it refused to write, for `runs show`. */
+  async problems(id: string): Promise<ChunkProblem[]> {
+    const { rows } = await this.#pool.query<ChunkProblem>(
+      `SELECT number, state, error, failed_days AS "failedDays", refused_days AS "refusedDays" FROM usage_chunk
+        WHERE run_id = $1 AND (state = 'failed' OR error IS NOT NULL OR failed > 0 OR refused > 0)
+        ORDER BY number LIMIT 1000`,
       [id],
     );
     return rows;
   }
 }
 
-/** A tenant-day that could not be computed, and why. */
-export interface FailedDay {
-  readonly tenant: string;
-  readonly date: Day;
-  readonly error: string;
+/** Inserts the chunks of a run and starts it. */
+async function start(connection: Connection, id: string, chunks: readonly ChunkPlan[]): Promise<void> {
+  await connection.query(
+    `INSERT INTO usage_chunk (run_id, number, payload, planned)
+     SELECT $1, u.number, u.payload::jsonb, u.planned
+       FROM unnest($2::int[], $3::text[], $4::int[]) AS u (number, payload, planned)`,
+    [
+      id,
+      chunks.map((_, number) => number),
+      chunks.map(({ spans }) => JSON.stringify(spans)),
+      chunks.map(({ days }) => days),
+    ],
+  );
+  await connection.query(
+    `UPDATE usage_run SET state = 'running', started_at = clock_timestamp(), chunks_planned = $2, days_planned = $3
+      WHERE id = $1`,
+    [id, chunks.length, chunks.reduce((sum, { days }) => sum + days, 0)],
+  );
 }
-
-/** The nightly rebuild and the refresh go first, in a queue of their own. */
-export function laneOf(kind: RunKind): Lane {
-  return kind === "nightly" || kind === "refresh" ? "fresh" : "bulk";
-}
-
-/** Of the lane $1, and asked for under the settings $3. */
-const IN_LANE =
-  "(CASE WHEN r.kind IN ('nightly', 'refresh') THEN 'fresh' ELSE 'bulk' END) = $1 AND r.settings_hash = $3";
-
-/** An inline run is left alone while the process that asked for it lives. */
-const NOT_INLINE = `NOT (r.inline AND EXISTS (
-  SELECT 1 FROM pg_locks l WHERE l.locktype = 'advisory' AND l.objsubid = 1
-     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-     AND ((l.classid::bigint << 32) | l.objid::bigint) = ${RUN_LOCK_KEY.replace("$1::text", "r.id::text")}))`;

@@ -43,7 +43,8 @@ describe("claim", () => {
     await expireLeases(world);
     expect(await chunks.claimable(id)).toEqual([0]);
     const heir = await claimChunk(world, id);
-    expect(heir).toEqual({ runId: id, number: 0, id: heir.id, kind: "backfill", spans: SPANS, cursor: 2 });
+    const what = { kind: "backfill", spans: SPANS, cursor: 2, allowShrink: false, undoes: null };
+    expect(heir).toEqual({ runId: id, number: 0, id: heir.id, ...what });
     expect(heir.id).not.toBe(dead.id);
   });
 

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { afterEach, expect, test } from "vitest";
 import { UnreachableError } from "../../../src/errors.ts";
 import { runInline } from "../../../src/inline.ts";
@@ -20,10 +21,13 @@ afterEach(async () => {
 const TO = "2026-03-01";
 
 test("a run is planned, and given to a queue, only under the settings that it was asked for", async () => {
-  const { services } = await world("hash");
+  const { services, pool } = await world("hash");
   const runs = await services.runs();
   const request = services.request({ kind: "backfill", from: TO, to: TO, requestedBy: "test" });
-  const { id } = await runs.create({ ...request, settingsHash: "of another time zone" });
+  const foreign = { ...request, id: randomUUID(), settingsHash: "of another time zone" };
+  await expect(runs.create(foreign)).rejects.toThrow("The settings were changed");
+  const { id } = await runs.create(request);
+  await pool.query("UPDATE usage_run SET settings_hash = 'of another time zone'");
   expect(await runs.due("bulk", 10)).toEqual({ runs: [], chunks: [] });
   expect(await runs.isPlannable(id)).toBe(false);
   expect(await runs.plan(id, planChunks([{ tenant: "acme", from: TO, to: TO }]))).toBe(false);

@@ -170,7 +170,13 @@ test("a day that cannot be summed fails alone: the others of its chunk are store
   expect(dirty.rows).toEqual([{ tenant_id: "past", date: "2026-04-02", waits: true }]);
   const error = "the sum of prompt tokens is past 64 bits";
   expect(await (await world.services.runs()).problems(run.id)).toEqual([
-    { number: 0, state: "done", error: null, failedDays: [{ tenant: "past", date: "2026-04-02", error }] },
+    {
+      number: 0,
+      state: "done",
+      error: null,
+      failedDays: [{ tenant: "past", date: "2026-04-02", error }],
+      refusedDays: [],
+    },
   ]);
 
   // Without the multiplication all three are other numbers than before.

@@ -191,9 +191,11 @@ describe("due", () => {
     expect(await runs.due("bulk", 10)).toEqual({ runs: [other], chunks: [] });
     await runs.plan(one, planChunks(SPANS));
     await runs.plan(other, planChunks(SPANS));
-    expect(await runs.due("bulk", 10)).toEqual({ runs: [], chunks: [{ runId: other, number: 0 }] });
+    expect(await runs.due("bulk", 10)).toEqual({ runs: [], chunks: [{ runId: other, number: 0, isUndo: false }] });
     await session.close();
-    expect((await runs.due("bulk", 10)).chunks).toEqual([one, other].map((runId) => ({ runId, number: 0 })));
+    expect((await runs.due("bulk", 10)).chunks).toEqual(
+      [one, other].map((runId) => ({ runId, number: 0, isUndo: false })),
+    );
   });
 
   test("the lock of an inline run is told from every other, whatever its id", async () => {

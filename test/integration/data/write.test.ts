@@ -1,7 +1,8 @@
 import type pg from "pg";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { touchRows, upsertRows } from "../../../src/db/postgres/cache.ts";
-import { ClaimLostError, type Chunks, type Claim } from "../../../src/db/postgres/chunks.ts";
+import type { Chunks } from "../../../src/db/postgres/chunks.ts";
+import { ClaimLostError, type Claim } from "../../../src/db/postgres/claim.ts";
 import { lockWaiters, stampAt } from "../../support/backends.ts";
 import { cacheRow } from "../../support/cache-row.ts";
 import { claimed } from "../../support/claimed.ts";
@@ -65,7 +66,7 @@ async function inTheWay<T>(work: (client: pg.PoolClient) => Promise<T>): Promise
 }
 
 const lockRow = "SELECT 1 FROM daily_usage_cache WHERE tenant_id = 'acme' AND date = $1 FOR UPDATE";
-const one = { written: 1, unchanged: 0, stale: 0, failed: 0 };
+const one = { written: 1, unchanged: 0, stale: 0, refused: 0, failed: 0 };
 const stale = { ...one, written: 0, stale: 1 };
 const unchanged = { ...one, written: 0, unchanged: 1 };
 

@@ -3,6 +3,8 @@ import { describe, expect, test } from "vitest";
 import {
   classify,
   dayState,
+  type DayState,
+  type FreshDay,
   FUTURE_STAMP_MS,
   isFutureStamp,
   stampMillis,
@@ -10,7 +12,9 @@ import {
 } from "../../../src/usage/classify.ts";
 
 const hash = (content: number) => Buffer.from([content]);
-const at = (readAt: Stamp, content: number) => ({ readAt, contentHash: hash(content) });
+const at = (readAt: Stamp, content: number, sourceEvents = 1, state: DayState = "final"): FreshDay => {
+  return { readAt, contentHash: hash(content), sourceEvents, state, isBeforeHorizon: false };
+};
 /** Microseconds after noon. */
 const stamp = (micros: number): Stamp =>
   `${new Date(Date.UTC(2026, 2, 1, 12) + Math.floor(micros / 1_000)).toISOString().slice(0, 23)}${String(micros % 1_000).padStart(3, "0")}Z`;

@@ -1,0 +1,92 @@
+import type { Day } from "../../usage/day.ts";
+import type { Lane } from "./slots.ts";
+
+export type RunKind = "nightly" | "backfill" | "refresh" | "repair" | "undo";
+export type RunState = "planned" | "running" | "done" | "failed" | "cancelled";
+
+/** What is asked for. */
+export interface RunRequest {
+  readonly id: string;
+  readonly kind: RunKind;
+  /** worked on by the asking process alone, without the queue */
+  readonly inline: boolean;
+  readonly reason: string | null;
+  readonly requestedBy: string;
+  /** two requests with one key are one run: for ever for a nightly slot, while it is unfinished for the others */
+  readonly dedupeKey: string;
+  readonly settingsHash: string;
+  /** undefined = every tenant */
+  readonly tenants: readonly string[] | undefined;
+  readonly from: Day;
+  readonly to: Day;
+  /** final days may be replaced although fewer events are left of them; needs a reason */
+  readonly allowShrink: boolean;
+  /** goes before (1) or after (-1) other runs */
+  readonly priority: Priority;
+  /** the run whose changes it takes back, for an undo */
+  readonly undoes: string | null;
+}
+
+export type Priority = -1 | 0 | 1;
+
+/** A run as `runs show` prints it; counts are live while it runs. */
+export interface Run {
+  readonly id: string;
+  readonly kind: RunKind;
+  readonly inline: boolean;
+  readonly reason: string | null;
+  readonly requestedBy: string;
+  readonly tenants: readonly string[] | null;
+  readonly from: Day;
+  readonly to: Day;
+  readonly allowShrink: boolean;
+  readonly priority: Priority;
+  readonly undoes: string | null;
+  readonly cancelledBy: string | null;
+  readonly state: RunState;
+  readonly createdAt: string;
+  readonly startedAt: string | null;
+  readonly finishedAt: string | null;
+  readonly chunks: { readonly planned: number; readonly done: number; readonly failed: number };
+  readonly days: {
+    readonly planned: number;
+    readonly written: number;
+    readonly unchanged: number;
+    readonly stale: number;
+    readonly refused: number;
+    readonly failed: number;
+  };
+  readonly sourceEvents: number;
+  readonly malformedEvents: number;
+  readonly error: string | null;
+}
+
+/** A chunk in which something went wrong. */
+export interface ChunkProblem {
+  readonly number: number;
+  readonly state: string;
+  readonly error: string | null;
+  readonly failedDays: readonly FailedDay[];
+  readonly refusedDays: readonly RefusedDay[];
+}
+
+/** A tenant-day that could not be computed, and why. */
+export interface FailedDay {
+  readonly tenant: string;
+  readonly date: Day;
+  readonly error: string;
+}
+
+/** A tenant-day whose row was left as it is, and why, with both counts of events (null = no row, or not read). */
+export interface RefusedDay {
+  readonly tenant: string;
+  readonly date: Day;
+  readonly reason: "before the horizon" | "fewer events" | "changed since";
+  readonly storedEvents: number | null;
+  readonly freshEvents: number | null;
+}
+
+/** The nightly rebuild and the refresh go first, in a queue of their own. */
+export function laneOf(kind: RunKind): Lane {
+  return kind === "nightly" || kind === "refresh" ? "fresh" : "bulk";
+}

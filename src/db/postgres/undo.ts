@@ -1,0 +1,160 @@
+import {
+  CONTENT_COLUMNS,
+  dayKey,
+  keyArrays,
+  lockRows,
+  recordChanges,
+  type Change,
+  type Figures,
+  type TenantDay,
+} from "./cache.ts";
+import type { Claim } from "./claim.ts";
+import { inTransaction, type Connection, type Pool } from "./pool.ts";
+import type { RefusedDay } from "./run.ts";
+import { forgetComputed } from "./tenants.ts";
+import { advance, againOnRace, lockOwnChunk, type BatchCounts } from "./write.ts";
+
+/** What a run did to a tenant-day. */
+interface Undoable extends TenantDay {
+  /** the row as the run left it; null = removed */
+  readonly revision: number | null;
+  readonly contentHash: Buffer | null;
+  /** the row as it was before; null = there was none */
+  readonly before: Figures | null;
+  readonly hashBefore: Buffer | null;
+}
+
+/** The tenant-days that a run replaced, created or removed, in key order: what an undo of it has to do. */
+export async function undoableDays(connection: Connection, runId: string): Promise<TenantDay[]> {
+  const { rows } = await connection.query<TenantDay>(
+    "SELECT tenant_id AS tenant, date FROM usage_undo WHERE run_id = $1 ORDER BY tenant_id, date",
+    [runId],
+  );
+  return rows;
+}
+
+/**
+ * Takes back what the run `claim.undoes` did to some tenant-days, in one transaction: rows that it replaced are put
+ * back with their old read stamp and a higher revision, rows that it created are removed. One that changed since, by
+ * its revision or its content hash, is left alone and counted as refused.
+ *
+ * @throws ClaimLostError when the claim is another's or the run was cancelled
+ */
+export async function restoreBatch(
+  pool: Pool,
+  claim: Claim,
+  days: readonly TenantDay[],
+  cursor: number,
+): Promise<BatchCounts> {
+  return againOnRace(() => inTransaction(pool, (connection) => restoreOnce(connection, claim, days, cursor)));
+}
+
+async function restoreOnce(
+  connection: Connection,
+  claim: Claim,
+  days: readonly TenantDay[],
+  cursor: number,
+): Promise<BatchCounts> {
+  await lockOwnChunk(connection, claim);
+  const { rows: stored } = await lockRows(connection, days);
+  const undoable = await readUndoable(connection, claim.undoes, days);
+  const isAsLeft = (day: TenantDay) => {
+    const left = undoable.get(dayKey(day));
+    const now = stored.get(dayKey(day));
+    if (!left) return false; // trimmed meanwhile
+    if (left.revision === null || left.contentHash === null) return now === undefined;
+    return now?.revision === left.revision && now.contentHash.equals(left.contentHash);
+  };
+  const taken = days.filter(isAsLeft).map((day) => undoable.get(dayKey(day)) as Undoable);
+  const refused = days
+    .filter((day) => !isAsLeft(day))
+    .map((day): RefusedDay => {
+      const now = stored.get(dayKey(day));
+      const events = now ? Number(now.sourceEvents) : null;
+      return { ...day, reason: "changed since", storedEvents: events, freshEvents: null };
+    });
+  const restored = taken.filter(({ before }) => before !== null);
+  const removed = taken.filter(({ before }) => before === null);
+
+  await keepForUndo(connection, claim.runId, taken);
+  const revisions = await putBack(connection, claim.undoes, restored);
+  await removeRows(connection, removed);
+  await forgetComputed(connection, removed);
+  const counts = { written: taken.length, unchanged: 0, stale: 0, refused: refused.length, failed: 0 };
+  await advance(connection, claim, { counts, refused, rows: [], failures: [], cursor });
+  const changes = taken.map((day): Change => {
+    const { tenant, date, before } = day;
+    const now = stored.get(dayKey(day));
+    const revision = revisions.get(dayKey(day)) ?? (now?.revision ?? 0) + 1;
+    return { tenant, date, revision, before: now, after: before ?? undefined };
+  });
+  await recordChanges(connection, claim.runId, changes);
+  return counts;
+}
+
+async function readUndoable(
+  connection: Connection,
+  runId: string | null,
+  days: readonly TenantDay[],
+): Promise<Map<string, Undoable>> {
+  const { rows } = await connection.query<Undoable>(
+    `SELECT o.tenant_id AS tenant, o.date, o.revision, o.content_hash AS "contentHash",
+            CASE WHEN o.replaced IS NOT NULL THEN jsonb_build_object('requests', o.replaced->>'total_requests',
+              'tokens', o.replaced->>'total_tokens', 'cost', o.replaced->>'total_cost') END AS before,
+            (o.replaced->>'content_hash')::bytea AS "hashBefore"
+       FROM usage_undo o JOIN unnest($2::text[], $3::date[]) AS u (tenant_id, date)
+         ON o.tenant_id = u.tenant_id AND o.date = u.date
+      WHERE o.run_id = $1`,
+    [runId, ...keyArrays(days)],
+  );
+  return new Map(rows.map((row) => [dayKey(row), row]));
+}
+
+/** Keeps the rows as they stand now, so that the undo can be undone. */
+async function keepForUndo(connection: Connection, runId: string, days: readonly Undoable[]): Promise<void> {
+  if (days.length === 0) return;
+  await connection.query(
+    `INSERT INTO usage_undo (run_id, tenant_id, date, replaced, revision, content_hash)
+     SELECT $1, u.tenant_id, u.date, to_jsonb(c),
+            CASE WHEN u.hash IS NOT NULL THEN coalesce(c.revision, (o.replaced->>'revision')::int) + 1 END, u.hash
+       FROM unnest($2::text[], $3::date[], $4::bytea[]) AS u (tenant_id, date, hash)
+       LEFT JOIN daily_usage_cache c ON c.tenant_id = u.tenant_id AND c.date = u.date
+       LEFT JOIN usage_undo o ON o.tenant_id = u.tenant_id AND o.date = u.date
+        AND o.run_id = (SELECT undoes FROM usage_run WHERE id = $1)`,
+    [runId, ...keyArrays(days), days.map(({ hashBefore }) => hashBefore)],
+  );
+}
+
+/** Puts rows back as usage_undo holds them, within the server. @returns their new revisions, by dayKey */
+async function putBack(
+  connection: Connection,
+  runId: string | null,
+  days: readonly TenantDay[],
+): Promise<Map<string, number>> {
+  if (days.length === 0) return new Map();
+  const columns = CONTENT_COLUMNS.join(", ");
+  const { rows } = await connection.query<TenantDay & { revision: number }>(
+    `INSERT INTO daily_usage_cache AS c (tenant_id, date, ${columns}, cached_at, revision)
+     SELECT r.tenant_id, r.date, ${CONTENT_COLUMNS.map((column) => `r.${column}`).join(", ")}, clock_timestamp(),
+            r.revision + 1
+       FROM unnest($2::text[], $3::date[]) AS u (tenant_id, date)
+       JOIN usage_undo o ON o.run_id = $1 AND o.tenant_id = u.tenant_id AND o.date = u.date
+      CROSS JOIN LATERAL jsonb_populate_record(NULL::daily_usage_cache, o.replaced) AS r
+      ORDER BY r.tenant_id, r.date
+     ON CONFLICT (tenant_id, date) DO UPDATE
+        SET ${CONTENT_COLUMNS.map((column) => `${column} = EXCLUDED.${column}`).join(", ")},
+            cached_at = EXCLUDED.cached_at, revision = c.revision + 1
+     RETURNING c.tenant_id AS tenant, c.date, c.revision`,
+    [runId, ...keyArrays(days)],
+  );
+  return new Map(rows.map((row) => [dayKey(row), row.revision]));
+}
+
+async function removeRows(connection: Connection, days: readonly TenantDay[]): Promise<void> {
+  if (days.length === 0) return;
+  await connection.query(
+    `DELETE FROM daily_usage_cache c USING unnest($1::text[], $2::date[]) AS u (tenant_id, date)
+      WHERE c.tenant_id = u.tenant_id AND c.date = u.date`,
+    keyArrays(days),
+  );
+}

@@ -1,0 +1,186 @@
+import { classify, type Allowance, type Outcome, type Stamp } from "../../usage/classify.ts";
+import {
+  dayKey,
+  figuresOf,
+  keyArrays,
+  lockRows,
+  recordChanges,
+  touchRows,
+  upsertRows,
+  type CacheRow,
+  type Change,
+  type StoredRow,
+} from "./cache.ts";
+import { ClaimLostError, LEASE_SECONDS, type Claim } from "./claim.ts";
+import { settleDirty } from "./dirty.ts";
+import { inTransaction, type Connection, type Pool } from "./pool.ts";
+import type { FailedDay, RefusedDay, RunKind } from "./run.ts";
+
+/** What became of the tenant-days of one batch. */
+export interface BatchCounts {
+  readonly written: number;
+  readonly unchanged: number;
+  readonly stale: number;
+  readonly refused: number;
+  readonly failed: number;
+}
+
+/** Some tenant-days of a chunk, in its order, as they were read. */
+export interface Batch {
+  readonly rows: readonly CacheRow[];
+  /** those that could not be read; they go to `usage_dirty` */
+  readonly failures: readonly FailedDay[];
+  /** how many of the chunk's tenant-days are done with this batch */
+  readonly cursor: number;
+}
+
+/** A newer read took a row between its lock and the upsert: the batch has to be classified again. */
+class RaceError extends Error {
+  constructor() {
+    super("rows kept changing between their lock and the upsert");
+  }
+}
+
+/** What these kinds of run do to a row can be undone. The nightly rebuild and the refresh only follow the events. */
+const UNDOABLE: ReadonlySet<RunKind> = new Set(["backfill", "repair", "undo"]);
+
+/**
+ * Stores one batch in one transaction: locks the chunk under this claim and the rows in key order, classifies, upserts
+ * what is new or changed, moves the stamp of what is not, records the changes, and moves the cursor.
+ *
+ * @throws ClaimLostError when the claim is another's or the run was cancelled
+ */
+export async function writeBatch(pool: Pool, claim: Claim, batch: Batch): Promise<BatchCounts> {
+  return againOnRace(() => inTransaction(pool, (connection) => writeOnce(connection, claim, batch)));
+}
+
+/** Tries again what lost a race against another writer, as a deadlock's victim or with a row taken. */
+export async function againOnRace<T>(write: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await write();
+    } catch (error) {
+      const isRace = error instanceof RaceError || (error as { code?: string }).code === "40P01";
+      if (!isRace || attempt === 10) throw error;
+    }
+  }
+}
+
+async function writeOnce(connection: Connection, claim: Claim, batch: Batch): Promise<BatchCounts> {
+  await lockOwnChunk(connection, claim);
+  const { rows: stored, now } = await lockRows(connection, batch.rows);
+  const allow: Allowance = { shrink: claim.allowShrink, rewrite: claim.kind === "repair" };
+  const { written, unchanged, stale, refused } = sortOut(batch.rows, stored, now, allow);
+
+  if (UNDOABLE.has(claim.kind)) await keepForUndo(connection, claim.runId, written);
+  const revisions = await upsertRows(connection, written, allow);
+  const touched = await touchRows(connection, unchanged);
+  const raced = written.some((row) => {
+    const revision = revisions.get(dayKey(row));
+    return revision === undefined || (revision > 1 && !stored.has(dayKey(row)));
+  });
+  if (raced || touched !== unchanged.length) throw new RaceError();
+
+  await settleDirty(connection, batch.rows, batch.failures);
+  const counts = {
+    written: written.length,
+    unchanged: unchanged.length,
+    stale: stale.length,
+    refused: refused.length,
+    failed: batch.failures.length,
+  };
+  const kept = refused.map((row): RefusedDay => {
+    const before = stored.get(dayKey(row));
+    return {
+      tenant: row.tenant,
+      date: row.date,
+      reason: row.isBeforeHorizon ? "before the horizon" : "fewer events",
+      storedEvents: before ? Number(before.sourceEvents) : null,
+      freshEvents: Number(row.totals.requests),
+    };
+  });
+  await advance(connection, claim, { counts, refused: kept, ...batch });
+  const changes = written.map((row): Change => {
+    const { tenant, date, totals } = row;
+    const revision = revisions.get(dayKey(row)) as number;
+    return { tenant, date, revision, before: stored.get(dayKey(row)), after: figuresOf(totals) };
+  });
+  await recordChanges(connection, claim.runId, changes);
+  return counts;
+}
+
+/** Locks the chunk: a cancel, or another claim, waits for this transaction, or it for them. */
+export async function lockOwnChunk(connection: Connection, { runId, number, id }: Claim): Promise<void> {
+  const own = await connection.query(
+    "SELECT 1 FROM usage_chunk WHERE run_id = $1 AND number = $2 AND claim = $3 AND state = 'running' FOR NO KEY UPDATE",
+    [runId, number, id],
+  );
+  if (own.rows.length === 0) throw new ClaimLostError(`chunk ${number} of run ${runId} is not ours any more`);
+}
+
+type Sorted = Record<"written" | Exclude<Outcome, "new" | "changed">, CacheRow[]>;
+
+function sortOut(
+  rows: readonly CacheRow[],
+  stored: ReadonlyMap<string, StoredRow>,
+  now: Stamp,
+  allow: Allowance,
+): Sorted {
+  const sorted: Sorted = { written: [], unchanged: [], stale: [], refused: [] };
+  for (const row of rows) {
+    const { readAt, state, isBeforeHorizon, totals, documents } = row;
+    const { contentHash } = documents;
+    const fresh = { readAt, state, isBeforeHorizon, contentHash, sourceEvents: totals.requests };
+    const outcome = classify(stored.get(dayKey(row)), fresh, now, allow);
+    sorted[outcome === "new" || outcome === "changed" ? "written" : outcome].push(row);
+  }
+  return sorted;
+}
+
+/** Keeps rows as they stand before they are replaced, with what an undo must find in their place. */
+async function keepForUndo(connection: Connection, runId: string, rows: readonly CacheRow[]): Promise<void> {
+  if (rows.length === 0) return;
+  await connection.query(
+    `INSERT INTO usage_undo AS o (run_id, tenant_id, date, replaced, revision, content_hash)
+     SELECT $1, u.tenant_id, u.date, to_jsonb(c), coalesce(c.revision, 0) + 1, u.content_hash
+       FROM unnest($2::text[], $3::date[], $4::bytea[]) AS u (tenant_id, date, content_hash)
+       LEFT JOIN daily_usage_cache c ON c.tenant_id = u.tenant_id AND c.date = u.date
+     ON CONFLICT (run_id, tenant_id, date) DO UPDATE
+        SET revision = EXCLUDED.revision, content_hash = EXCLUDED.content_hash`,
+    [runId, ...keyArrays(rows), rows.map(({ documents }) => documents.contentHash)],
+  );
+}
+
+/** Adds what a batch came to to its chunk, and moves the cursor behind it. */
+export async function advance(
+  connection: Connection,
+  claim: Claim,
+  done: Batch & { readonly counts: BatchCounts; readonly refused: readonly RefusedDay[] },
+): Promise<void> {
+  const { counts, rows, refused, failures, cursor } = done;
+  const total = (pick: (row: CacheRow) => number | bigint) =>
+    rows.reduce((sum, row) => sum + BigInt(pick(row)), 0n).toString();
+  await connection.query(
+    `UPDATE usage_chunk
+        SET cursor = $3, written = written + $4, unchanged = unchanged + $5, stale = stale + $6, refused = refused + $7,
+            failed = failed + $8, refused_days = refused_days || $9::jsonb, failed_days = failed_days || $10::jsonb,
+            source_events = source_events + $11, malformed_events = malformed_events + $12, claims = 0,
+            lease_until = clock_timestamp() + make_interval(secs => $13)
+      WHERE run_id = $1 AND number = $2`,
+    [
+      claim.runId,
+      claim.number,
+      cursor,
+      counts.written,
+      counts.unchanged,
+      counts.stale,
+      counts.refused,
+      counts.failed,
+      JSON.stringify(refused),
+      JSON.stringify(failures),
+      total(({ totals }) => totals.requests),
+      total(({ malformed }) => malformed),
+      LEASE_SECONDS,
+    ],
+  );
+}

@@ -1,0 +1,57 @@
+import { TenantDayError, type EventReader } from "./mongo/events.ts";
+import type { CacheRow, TenantDay } from "./postgres/cache.ts";
+import type { Lane } from "./postgres/slots.ts";
+import { dayState, type Stamp } from "../usage/classify.ts";
+import { dayBounds } from "../usage/day.ts";
+import { toDocuments, type DocumentLimits } from "../usage/document.ts";
+import { isBeforeHorizon, type Retention } from "../usage/horizon.ts";
+
+const READ_LIMIT_MS = 10 * 60_000;
+
+/** What a tenant-day is computed by; rows made under other settings are other numbers. */
+export interface RunSettings {
+  readonly timeZone: string;
+  readonly settleHours: number;
+  readonly limits: DocumentLimits;
+}
+
+/** What a tenant-day is computed with. */
+export interface ReadContext {
+  readonly events: EventReader;
+  readonly settings: RunSettings;
+  /** the clock of the PostgreSQL primary */
+  readonly stamp: () => Promise<Stamp>;
+  /** for how long raw events are kept, as the collection and the settings say now */
+  readonly retention: () => Promise<Retention>;
+  /** runs `work` when one of the slots for aggregations is free; the wait does not count against the time limit */
+  readonly underSlot: <T>(lane: Lane, work: () => Promise<T>) => Promise<T>;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Computes one tenant-day from its events. The stamp is taken right before the read: whatever the read may miss arrived
+ * after it. The same stamp decides what state the day is in, and whether all its events still exist.
+ *
+ * @throws TenantDayError where no retry can read it
+ */
+export async function readTenantDay(day: TenantDay, lane: Lane, context: ReadContext): Promise<CacheRow> {
+  const { events, settings, signal } = context;
+  const bounds = dayBounds(day.date, settings.timeZone);
+  const { readAt, retention, rollup } = await context.underSlot(lane, async () => {
+    const kept = await context.retention();
+    const stamp = await context.stamp();
+    const read = await events.readDay(day.tenant, bounds, { maxTimeMs: READ_LIMIT_MS, signal });
+    return { readAt: stamp, retention: kept, rollup: read };
+  });
+  const { totals, malformed } = rollup;
+  const judged = {
+    state: dayState(bounds, readAt, settings.settleHours),
+    isBeforeHorizon: isBeforeHorizon(bounds, readAt, retention),
+  };
+  try {
+    return { ...day, documents: toDocuments(rollup, settings.limits), totals, malformed, readAt, ...judged };
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new TenantDayError("the keys of the day are longer than a text can be", { cause: error });
+  }
+}
