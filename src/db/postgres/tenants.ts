@@ -1,4 +1,5 @@
 import type { Day } from "../../usage/day.ts";
+import type { TenantDay } from "./cache.ts";
 import type { Connection } from "./pool.ts";
 import { stampSql } from "./stamp.ts";
 
@@ -56,18 +57,87 @@ export async function tenantFreshness(connection: Connection, limit: number): Pr
   return rows;
 }
 
-/** Remembers where tenants' events begin and end; a span never shrinks here. */
-export async function widenTenantSpans(
-  connection: Connection,
-  spans: readonly { tenant: string; first: Day; last: Day }[],
-): Promise<void> {
+/** Where events of a tenant were found. */
+export interface FoundSpan {
+  readonly tenant: string;
+  readonly first: Day;
+  readonly last: Day;
+  /** a day that had ended when events later than `last` were looked for up to it, and none was found */
+  readonly searchedThrough?: Day | undefined;
+}
+
+/** Days between an old last day and a new one that one statement makes dirty for a tenant. */
+const MAX_GAP_DAYS = 3_660;
+
+/**
+ * Remembers where tenants' events begin and end; a span never shrinks here. A computed range that went on after the
+ * old last day, because nothing was there, ends at it when the last day moves, and the days between the two that have
+ * no row become dirty, so that a rebuild makes them zero rows.
+ */
+export async function widenTenantSpans(connection: Connection, spans: readonly FoundSpan[]): Promise<void> {
   await connection.query(
-    `INSERT INTO usage_tenant AS t (tenant_id, first_day, last_day)
-     SELECT * FROM unnest($1::text[], $2::date[], $3::date[]) AS u (tenant_id, first_day, last_day) ORDER BY 1
-     ON CONFLICT (tenant_id) DO UPDATE
-        SET first_day = least(t.first_day, EXCLUDED.first_day), last_day = greatest(t.last_day, EXCLUDED.last_day)
-      WHERE (t.first_day, t.last_day) IS DISTINCT FROM
-            (least(t.first_day, EXCLUDED.first_day), greatest(t.last_day, EXCLUDED.last_day))`,
-    [spans.map(({ tenant }) => tenant), spans.map(({ first }) => first), spans.map(({ last }) => last)],
+    `WITH given AS (
+       SELECT u.tenant_id, min(u.first_day) AS first_day, max(u.last_day) AS last_day, max(u.searched) AS searched
+         FROM unnest($1::text[], $2::date[], $3::date[], $4::date[]) AS u (tenant_id, first_day, last_day, searched)
+        GROUP BY 1
+     ), before AS (
+       SELECT t.tenant_id, t.last_day, t.computed_from FROM usage_tenant t JOIN given g ON g.tenant_id = t.tenant_id
+     ), widened AS (
+       INSERT INTO usage_tenant AS t (tenant_id, first_day, last_day, searched_through)
+       SELECT * FROM given ORDER BY tenant_id COLLATE "C"
+       ON CONFLICT (tenant_id) DO UPDATE
+          SET first_day = least(t.first_day, EXCLUDED.first_day), last_day = greatest(t.last_day, EXCLUDED.last_day),
+              searched_through = greatest(t.searched_through, EXCLUDED.searched_through),
+              computed_from = CASE WHEN EXCLUDED.last_day <= t.last_day OR t.computed_from <= t.last_day
+                                   THEN t.computed_from END,
+              computed_through = CASE WHEN EXCLUDED.last_day <= t.last_day THEN t.computed_through
+                                      WHEN t.computed_from <= t.last_day THEN least(t.computed_through, t.last_day) END
+        WHERE (t.first_day, t.last_day, t.searched_through) IS DISTINCT FROM
+              (least(t.first_day, EXCLUDED.first_day), greatest(t.last_day, EXCLUDED.last_day),
+               greatest(t.searched_through, EXCLUDED.searched_through))
+       RETURNING t.tenant_id, t.last_day, t.computed_from
+     )
+     INSERT INTO usage_dirty (tenant_id, date, found_at)
+     SELECT w.tenant_id, b.last_day + n, clock_timestamp()
+       FROM widened w JOIN before b ON b.tenant_id = w.tenant_id
+      CROSS JOIN LATERAL generate_series(greatest(1, w.last_day - b.last_day - $5), w.last_day - b.last_day - 1) AS n
+      WHERE (w.computed_from IS NOT NULL OR b.computed_from IS NOT NULL)
+        AND NOT EXISTS (SELECT FROM daily_usage_cache c WHERE c.tenant_id = w.tenant_id AND c.date = b.last_day + n)
+      ORDER BY 1, 2
+     ON CONFLICT (tenant_id, date) DO NOTHING`,
+    [
+      spans.map(({ tenant }) => tenant),
+      spans.map(({ first }) => first),
+      spans.map(({ last }) => last),
+      spans.map(({ searchedThrough }) => searchedThrough ?? null),
+      MAX_GAP_DAYS,
+    ],
+  );
+}
+
+/**
+ * Takes days whose rows were removed, or put back as read before their day's end, out of the computed ranges, in the
+ * transaction that removed them: what lies after the last of them is kept, else what lies before the first, else nothing.
+ */
+export async function forgetComputed(connection: Connection, removed: readonly TenantDay[]): Promise<void> {
+  await connection.query(
+    `WITH removed AS (
+       SELECT tenant_id, array_agg(date) AS dates FROM unnest($1::text[], $2::date[]) AS u (tenant_id, date) GROUP BY 1
+     ), locked AS (
+       SELECT t.tenant_id, t.computed_from, t.computed_through, r.dates
+         FROM usage_tenant t JOIN removed r ON r.tenant_id = t.tenant_id ORDER BY t.tenant_id FOR NO KEY UPDATE OF t
+     )
+     UPDATE usage_tenant t SET computed_from = n.lo, computed_through = n.hi
+       FROM (SELECT l.tenant_id,
+                    CASE WHEN d.last < l.computed_through THEN d.last + 1
+                         WHEN d.first > l.computed_from THEN l.computed_from END AS lo,
+                    CASE WHEN d.last < l.computed_through THEN l.computed_through
+                         WHEN d.first > l.computed_from THEN d.first - 1 END AS hi
+               FROM locked l
+              CROSS JOIN LATERAL (SELECT min(date) AS first, max(date) AS last FROM unnest(l.dates) AS date
+                                   WHERE date BETWEEN l.computed_from AND l.computed_through) d
+              WHERE d.first IS NOT NULL) n
+      WHERE t.tenant_id = n.tenant_id`,
+    [removed.map(({ tenant }) => tenant), removed.map(({ date }) => date)],
   );
 }
