@@ -6,6 +6,7 @@ import { HttpServer } from "./http/server.ts";
 import { JOBS } from "./jobs/index.ts";
 import type { JobContext } from "./jobs/job.ts";
 import { startParts, type Part, type Running } from "./lifecycle.ts";
+import { Metrics } from "./metrics.ts";
 import { LANES, Queues } from "./queues/queues.ts";
 import { QueueWorker } from "./queues/worker.ts";
 import { Scheduler } from "./schedule/scheduler.ts";
@@ -65,12 +66,15 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
     nightlyThrough: async () => nightlyThrough(await services.pool()),
   };
   const scheduler = new Scheduler(schedules(config), actions, log);
-  const http = new HttpServer(config.httpHost, config.httpPort, async () => {
+  const consumption = async () => {
     const counts = await queues?.counts().catch(() => undefined);
     return Array.from(workers, ([queue, worker]) => {
       return { queue, idleMs: worker.idleMs, waiting: counts?.find((count) => count.queue === queue)?.waiting };
     });
-  });
+  };
+  const audits = await services.audits();
+  const metrics = new Metrics({ newestAudit: () => audits.newest() });
+  const http = new HttpServer(config.httpHost, config.httpPort, consumption, metrics);
 
   const parts: Part[] = [
     {

@@ -20,6 +20,7 @@ import { runRequest, type RebuildWish } from "./db/postgres/run-request.ts";
 import type { RunRequest } from "./db/postgres/run.ts";
 import { Runs } from "./db/postgres/runs.ts";
 import { Session } from "./db/postgres/slots.ts";
+import { History } from "./db/postgres/history.ts";
 import { readStamp } from "./db/postgres/stamp.ts";
 import { knownTenants, widenTenantSpans } from "./db/postgres/tenants.ts";
 import { Watermarks } from "./db/postgres/watermarks.ts";
@@ -124,7 +125,10 @@ export class Services {
         const reader = new TenantReader(collection, config.eventsFields, config.timeZone);
         const events = new EventReader(collection, config.eventsFields);
         const arrivals = new ArrivalReader(collection, config.eventsFields, config.timeZone);
-        return { client, db, collection, events, tenants: new Tenants(reader, pool, this.today), arrivals };
+        const totals = new TotalsReader(collection, config.eventsFields);
+        const invisible = new InvisibleReader(collection, config.eventsFields);
+        const tenants = new Tenants(reader, pool, this.today);
+        return { client, db, collection, events, tenants, arrivals, totals, invisible };
       } catch (error) {
         await client.close();
         throw error;
@@ -204,6 +208,7 @@ export class Services {
         limits: { maxKeys: config.maxKeys, maxRawRows: config.maxRawRows, maxBytes: MAX_DOCUMENT_BYTES },
       },
       refresh: { delaySeconds: config.refreshDelaySeconds, overlapSeconds: config.refreshOverlapSeconds },
+      history: new History(pool, { historyDays: config.historyRetentionDays, undoDays: config.undoRetentionDays }),
       knownTenants: () => knownTenants(pool),
       widenTenantSpans: (spans: Parameters<typeof widenTenantSpans>[1]) => widenTenantSpans(pool, spans),
       request: (wish: RebuildWish) => this.request(wish),

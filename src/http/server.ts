@@ -3,19 +3,35 @@ import { fastify, type FastifyInstance } from "fastify";
 import { UsageError } from "../errors.ts";
 import { liveness, type Consumption } from "./health.ts";
 
+/** What a scrape is answered with. */
+export interface Scrape {
+  readonly contentType: string;
+  readonly text: () => Promise<string>;
+}
+
 /** The worker's HTTP server. */
 export class HttpServer {
   readonly #fastify: FastifyInstance;
   readonly #host: string;
   readonly #port: number;
 
-  constructor(host: string, port: number, consumption: () => Promise<readonly Consumption[]>) {
+  constructor(host: string, port: number, consumption: () => Promise<readonly Consumption[]>, metrics: Scrape) {
     this.#host = host;
     this.#port = port;
     this.#fastify = fastify({ logger: false });
     this.#fastify.get("/livez", async (_request, reply) => {
       const state = liveness(await consumption());
       return reply.code(state.alive ? 200 : 503).send(state);
+    });
+    this.#fastify.get("/metrics", async (_request, reply) => {
+      try {
+        return await reply.type(metrics.contentType).send(await metrics.text());
+      } catch (error) {
+        return reply
+          .code(503)
+          .type("text/plain")
+          .send(`${(error as Error).message}\n`); // no figure rather than an old one
+      }
     });
   }
 

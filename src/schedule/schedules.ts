@@ -1,5 +1,6 @@
 import type { Config } from "../config.ts";
 import type { RebuildWish } from "../db/postgres/run-request.ts";
+import { auditSample } from "../jobs/audit-sample.ts";
 import { ensureIndexes } from "../jobs/ensure-indexes.ts";
 import { PAYLOAD_VERSION, type Job } from "../jobs/job.ts";
 import { addDays, dayOf, earlierDay, FIRST_DAY, laterDay, type Day } from "../usage/day.ts";
@@ -49,6 +50,11 @@ export function schedules(config: Config): readonly Schedule[] {
       name: "indexes",
       cron: config.indexesCron,
       tick: (slot, { enqueue }) => enqueue(ensureIndexes, { v: PAYLOAD_VERSION, slot: jobSlot(slot) }),
+    },
+    {
+      name: "audit",
+      cron: config.auditCron,
+      tick: (slot, { enqueue }) => enqueue(auditSample, { v: PAYLOAD_VERSION, slot: jobSlot(slot) }),
     },
   ];
 }

@@ -4,7 +4,7 @@ import { MEASURES, type Measures } from "./measures.ts";
 
 /**
  * What an audit says of a tenant-day: `equal`; `pending`, the row lacks only what arrived after it was read, or is to
- * be rebuilt anyway; `drifted`, the row says something else than its events; `missing`, there are events but no row.
+ * be rebuilt anyway; `drifted`, the row says something else than its events; `missing`, there is no row where one must be.
  */
 export type Verdict = "equal" | "pending" | "drifted" | "missing";
 
@@ -20,16 +20,17 @@ export interface Evidence {
   readonly arrived: Measures;
   /** is it on the list of what is to be rebuilt? */
   readonly isDirty: boolean;
-  /** must there be a row? So where the day is final, or within what its tenant's rows are said to cover */
-  readonly isPromised: boolean;
+  /** within the days that the tenant's rows are said to cover, a day without events is a row too */
+  readonly isCovered: boolean;
+  readonly isFinal: boolean;
 }
 
 /** Judges a tenant-day. What is pending is explained: by arrivals alone, in every measure. */
 export function judge(evidence: Evidence): Verdict {
-  const { stored, fresh, columns, isDirty, isPromised } = evidence;
+  const { stored, fresh, columns, isDirty, isCovered, isFinal } = evidence;
   if (stored === undefined) {
-    if (fresh.requests === 0) return "equal"; // no event, no row
-    return isDirty || !isPromised ? "pending" : "missing";
+    if (!isCovered && fresh.requests === 0) return "equal"; // no event, no row
+    return !isDirty && (isCovered || isFinal) ? "missing" : "pending";
   }
   if (columns.length === 0) return "equal";
   return isDirty || (stored !== null && isExplained(stored, evidence)) ? "pending" : "drifted";

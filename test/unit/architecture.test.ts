@@ -85,6 +85,8 @@ const ORDER = [
   "indexes",
   "manifests",
   "db",
+  "audit",
+  "metrics",
   "jobs",
   "queues",
   "schedule",

@@ -18,24 +18,28 @@ ALTER TABLE usage_undo
   ADD COLUMN revision integer,
   ADD COLUMN content_hash bytea;
 
+-- days_checked are the judged ones; skipped are those before the horizon, failed those that could not be read.
 CREATE TABLE usage_audit (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   slot text UNIQUE,
   requested_by text NOT NULL,
-  from_date date,
-  to_date date,
-  deep boolean NOT NULL,
+  from_date date NOT NULL,
+  to_date date NOT NULL,
   started_at timestamptz NOT NULL,
   finished_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   days_checked integer NOT NULL,
+  days_deep integer NOT NULL,
   days_equal integer NOT NULL,
   days_pending integer NOT NULL,
   days_drifted integer NOT NULL,
+  days_missing integer NOT NULL,
   days_skipped integer NOT NULL,
+  days_failed integer NOT NULL,
   invisible_events jsonb,
-  drift jsonb NOT NULL DEFAULT '[]',
+  drift jsonb NOT NULL,
   repair_run uuid,
-  CHECK (days_checked = days_equal + days_pending + days_drifted + days_skipped)
+  CHECK (days_checked = days_equal + days_pending + days_drifted + days_missing),
+  CHECK (days_deep <= days_checked)
 );
 
 -- Down Migration

@@ -1,0 +1,224 @@
+import type { Stamp } from "../../usage/classify.ts";
+import type { Day } from "../../usage/day.ts";
+import { DIMENSIONS } from "../../usage/dimensions.ts";
+import type { Documents } from "../../usage/document.ts";
+import { formatCost, parseCost, whole, type Whole } from "../../usage/decimal.ts";
+import { MEASURES, type Measures } from "../../usage/measures.ts";
+import { jsonbArray } from "./binary-array.ts";
+import type { TenantDay } from "./cache.ts";
+import type { Pool } from "./pool.ts";
+import { stampSql } from "./stamp.ts";
+
+/** A tenant-day as its events say it should be stored; without `content`, its sums alone. */
+export interface FreshDay extends TenantDay {
+  readonly totals: Measures;
+  readonly content?: { readonly documents: Documents; readonly malformed: Whole };
+}
+
+/** Every measure as decimal text. */
+export type Figures = Readonly<Record<keyof Measures, string>>;
+
+/** What PostgreSQL says of a tenant-day beside its fresh figures. */
+export interface Comparison extends TenantDay {
+  readonly row:
+    | {
+        readonly readAt: Stamp;
+        readonly figures: Figures;
+        /** the figures as sums, or null where no events could have them */
+        readonly sums: Measures | null;
+      }
+    | undefined;
+  /** columns of the row that differ */
+  readonly columns: readonly string[];
+  readonly isDirty: boolean;
+  /** within the days that the tenant's rows are said to cover, up to its last day with events */
+  readonly isCovered: boolean;
+}
+
+/** Tenant-days of an audit by what became of them; `deep` are those of the checked whose documents were compared. */
+export interface AuditDays {
+  readonly checked: number;
+  readonly deep: number;
+  readonly equal: number;
+  readonly pending: number;
+  readonly drifted: number;
+  readonly missing: number;
+  readonly skipped: number;
+  readonly failed: number;
+}
+
+/** The row that an audit leaves. */
+export interface AuditRecord {
+  /** the schedule's slot, of which there is one audit; null for a command */
+  readonly slot: string | null;
+  readonly requestedBy: string;
+  readonly from: Day;
+  readonly to: Day;
+  readonly startedAt: Stamp;
+  readonly days: AuditDays;
+  readonly invisible: object | null;
+  readonly drift: readonly object[];
+}
+
+/** The newest audit, as metrics show it. */
+export interface AuditSummary {
+  readonly checked: number;
+  /** drifted or missing */
+  readonly drifted: number;
+  /** seconds since the epoch */
+  readonly finishedAt: number;
+}
+
+/** So many tenant-days of drift are kept in a row; the counts have them all. */
+export const RECORDED_DRIFT = 1_000;
+
+const SUM_COLUMNS = MEASURES.map(({ name, column }) => ({ column, type: name === "cost" ? "numeric" : "bigint" }));
+const CONTENT_COLUMNS = [
+  { column: "raw_data", type: "jsonb" },
+  ...DIMENSIONS.map(({ column }) => ({ column, type: "jsonb" })),
+  { column: "source_events", type: "bigint" },
+  { column: "malformed_events", type: "bigint" },
+  { column: "content_hash", type: "bytea" },
+];
+
+const SHALLOW_SQL = comparisonSql(SUM_COLUMNS);
+const DEEP_SQL = comparisonSql([...SUM_COLUMNS, ...CONTENT_COLUMNS]);
+
+/** Compares stored rows with fresh figures inside PostgreSQL, so that what is judged is what is stored, as it is stored. */
+function comparisonSql(columns: readonly { column: string; type: string }[]): string {
+  const differs = columns.map(
+    ({ column }) => `CASE WHEN c.${column} IS DISTINCT FROM u.${column} THEN '${column}' END`,
+  );
+  return `
+    SELECT u.tenant_id AS tenant, u.date, ${stampSql("c.read_at")} AS "readAt",
+           ${MEASURES.map(({ name, column }) => `c.${column}::text AS ${name}`).join(", ")},
+           CASE WHEN c.tenant_id IS NULL THEN '{}'::text[] ELSE array_remove(ARRAY[${differs.join(", ")}], NULL) END AS columns,
+           EXISTS (SELECT 1 FROM usage_dirty d WHERE d.tenant_id = u.tenant_id AND d.date = u.date) AS "isDirty",
+           EXISTS (SELECT 1 FROM usage_tenant t WHERE t.tenant_id = u.tenant_id
+                      AND u.date BETWEEN t.computed_from AND least(t.computed_through, t.last_day)) AS "isCovered"
+      FROM unnest($1::text[], $2::date[], ${columns.map(({ type }, index) => `$${index + 3}::${type}[]`).join(", ")})
+        AS u (tenant_id, date, ${columns.map(({ column }) => column).join(", ")})
+      LEFT JOIN daily_usage_cache c ON c.tenant_id = u.tenant_id AND c.date = u.date`;
+}
+
+/** What audits ask of PostgreSQL, and what they leave there. One exported method a statement. */
+export class Audits {
+  readonly #pool: Pool;
+
+  constructor(pool: Pool) {
+    this.#pool = pool;
+  }
+
+  /** Compares tenant-days with their rows, in no order: all of them with content, or all by their sums alone. */
+  async compare(days: readonly FreshDay[]): Promise<Comparison[]> {
+    if (days.length === 0) return [];
+    const contents = days.flatMap(({ content }) => content ?? []);
+    const values: unknown[] = [
+      days.map(({ tenant }) => tenant),
+      days.map(({ date }) => date),
+      ...MEASURES.map(({ name }) => days.map(({ totals }) => figuresOf(totals)[name])),
+    ];
+    if (contents.length > 0) {
+      values.push(
+        jsonbArray(contents.map(({ documents }) => documents.raw)),
+        ...DIMENSIONS.map(({ name }) => jsonbArray(contents.map(({ documents }) => documents.folded[name]))),
+        days.map(({ totals }) => `${totals.requests}`),
+        contents.map(({ malformed }) => `${malformed}`),
+        contents.map(({ documents }) => documents.contentHash),
+      );
+    }
+    const { rows } = await this.#pool.query<
+      Omit<Comparison, "row"> & { readonly readAt: Stamp | null } & Readonly<Record<keyof Measures, string>>
+    >(contents.length > 0 ? DEEP_SQL : SHALLOW_SQL, values);
+    return rows.map(({ tenant, date, readAt, columns, isDirty, isCovered, ...figures }) => {
+      const row = readAt === null ? undefined : { readAt, figures, sums: parseFigures(figures) };
+      return { tenant, date, row, columns, isDirty, isCovered };
+    });
+  }
+
+  /** Random tenant-days among all that tenants have within the range: `count` of them, or all where there are no more. */
+  async sample(count: number, from: Day, to: Day): Promise<TenantDay[]> {
+    const { rows } = await this.#pool.query<TenantDay>(
+      `WITH spans AS (
+         SELECT tenant_id, greatest(first_day, $2::date) AS first,
+                least(last_day, $3::date) - greatest(first_day, $2::date) + 1 AS days
+           FROM usage_tenant WHERE first_day <= $3::date AND last_day >= $2::date AND $2::date <= $3::date),
+       laid AS (SELECT *, sum(days) OVER (ORDER BY tenant_id) AS upto FROM spans),
+       total AS (SELECT coalesce(max(upto), 0) AS days FROM laid),
+       picks AS MATERIALIZED (
+         SELECT DISTINCT CASE WHEN total.days <= $1 THEN g - 1 ELSE floor(random() * total.days) END AS n
+           FROM total, generate_series(1, $1::int) AS g)
+       SELECT tenant_id AS tenant, first + (n - (upto - days))::int AS date
+         FROM picks JOIN laid ON n >= upto - days AND n < upto ORDER BY random()`,
+      [count, from, to],
+    );
+    return rows;
+  }
+
+  async isRecorded(slot: string): Promise<boolean> {
+    const { rowCount } = await this.#pool.query("SELECT 1 FROM usage_audit WHERE slot = $1", [slot]);
+    return rowCount === 1;
+  }
+
+  /** Leaves the row. @returns its id, or undefined where the slot has one */
+  async record({ days, ...audit }: AuditRecord): Promise<string | undefined> {
+    const { rows } = await this.#pool.query<{ id: string }>(
+      `INSERT INTO usage_audit (slot, requested_by, from_date, to_date, started_at, invisible_events, drift, days_checked,
+                                days_deep, days_equal, days_pending, days_drifted, days_missing, days_skipped, days_failed)
+       VALUES ($1, $2, $3::date, $4::date, $5::timestamptz, $6::jsonb, $7::jsonb, $8, $9, $10, $11, $12, $13, $14, $15)
+       ON CONFLICT (slot) DO NOTHING RETURNING id`,
+      [
+        audit.slot,
+        audit.requestedBy,
+        audit.from,
+        audit.to,
+        audit.startedAt,
+        audit.invisible && JSON.stringify(audit.invisible),
+        JSON.stringify(audit.drift.slice(0, RECORDED_DRIFT)),
+        days.checked,
+        days.deep,
+        days.equal,
+        days.pending,
+        days.drifted,
+        days.missing,
+        days.skipped,
+        days.failed,
+      ],
+    );
+    return rows[0]?.id;
+  }
+
+  /** Notes which run repairs what an audit found. */
+  async recordRepair(id: string, runId: string): Promise<void> {
+    await this.#pool.query("UPDATE usage_audit SET repair_run = $2 WHERE id = $1", [id, runId]);
+  }
+
+  /** The audit that was recorded last. */
+  async newest(): Promise<AuditSummary | undefined> {
+    const { rows } = await this.#pool.query<AuditSummary>(
+      `SELECT days_checked AS checked, days_drifted + days_missing AS drifted,
+              extract(epoch FROM finished_at)::float8 AS "finishedAt"
+         FROM usage_audit ORDER BY id DESC LIMIT 1`,
+    );
+    return rows[0];
+  }
+}
+
+/** Sums as decimal text. */
+export function figuresOf(sums: Measures): Figures {
+  const figures = MEASURES.map(({ name }) => [name, name === "cost" ? formatCost(sums.cost) : `${sums[name]}`]);
+  return Object.fromEntries(figures) as Figures;
+}
+
+/** A row that somebody wrote by hand may hold a cost of more than 18 decimals, or NaN. */
+function parseFigures({ cost, ...counts }: Figures): Measures | null {
+  const [requests, tokens, prompt, completion] = [counts.requests, counts.tokens, counts.prompt, counts.completion].map(
+    (count) => whole(BigInt(count)),
+  ) as [Whole, Whole, Whole, Whole];
+  try {
+    return { requests, tokens, prompt, completion, cost: parseCost(cost) };
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return null;
+  }
+}

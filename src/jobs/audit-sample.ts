@@ -1,0 +1,24 @@
+import { z } from "zod";
+import { auditSample as audit } from "../audit.ts";
+import { defineJob, PAYLOAD_VERSION } from "./job.ts";
+
+/** Tenant-days of drift that are logged; the row of the audit has more. */
+const LOGGED = 100;
+
+/** Compares a random sample of final tenant-days with their events, once a slot. It reports, and changes no row. */
+export const auditSample = defineJob({
+  name: "audit-sample",
+  payload: z.strictObject({ v: z.literal(PAYLOAD_VERSION), slot: z.string().min(1) }),
+  timeoutMs: 60 * 60_000,
+  id: ({ slot }) => `audit-sample|${slot}`,
+  async run({ slot }, context) {
+    const report = await audit(slot, context);
+    if (!report) return { audited: false };
+    const { id, days, drift, failed } = report;
+    const found = drift.slice(0, LOGGED);
+    if (found.length > 0) context.log.error({ audit: id, days, drift: found }, "rows are not what their events say");
+    if (failed.length > 0)
+      context.log.error({ audit: id, failed: failed.slice(0, LOGGED) }, "tenant-days could not be audited");
+    return { audited: true, ...days };
+  },
+});
