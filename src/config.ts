@@ -128,6 +128,16 @@ export const SETTINGS = {
     "Days after which an event may be gone from MongoDB, where no TTL index on its time says so.",
     anyInteger(1, 36_500).optional(),
   ),
+  undoRetentionDays: setting(
+    "UNDO_RETENTION_DAYS",
+    "Days after its end for which a backfill can be undone; at most as long as the history.",
+    integer(1, 36_500, 14),
+  ),
+  historyRetentionDays: setting(
+    "HISTORY_RETENTION_DAYS",
+    "Days for which changes, runs that ended and audits are kept.",
+    integer(1, 36_500, 400),
+  ),
   auditCron: setting("AUDIT_CRON", "When a sample of final days is audited, in UTC.", cron.prefault("45 4 * * *")),
   indexesCron: setting("INDEXES_CRON", "When the declared indexes are ensured, in UTC.", cron.prefault("30 3 * * *")),
   workerConcurrency: setting("WORKER_CONCURRENCY", "Chunks that one process works on at a time.", integer(1, 64, 2)),

@@ -4,7 +4,16 @@ import { ensureIndexes } from "./ensure-indexes.ts";
 import { followArrivals } from "./follow-arrivals.ts";
 import { rebuildRange } from "./rebuild-range.ts";
 import { restoreRows } from "./restore-rows.ts";
+import { trimHistory } from "./trim-history.ts";
 import type { Job } from "./job.ts";
 
 /** Everything that the system does. */
-export const JOBS: readonly Job[] = [aggregateDays, auditSample, ensureIndexes, followArrivals, rebuildRange, restoreRows];
+export const JOBS: readonly Job[] = [
+  aggregateDays,
+  auditSample,
+  ensureIndexes,
+  followArrivals,
+  rebuildRange,
+  restoreRows,
+  trimHistory,
+];

@@ -6,6 +6,7 @@ import type { Audits } from "../db/postgres/audit.ts";
 import type { Chunks } from "../db/postgres/chunks.ts";
 import { ClaimLostError, keepClaim, type Claim } from "../db/postgres/claim.ts";
 import type { BatchCounts } from "../db/postgres/write.ts";
+import type { History } from "../db/postgres/history.ts";
 import type { Runs } from "../db/postgres/runs.ts";
 import type { DirtyDays } from "../db/postgres/dirty.ts";
 import type { RunRequest } from "../db/postgres/run.ts";
@@ -32,6 +33,7 @@ export interface JobContext extends ReadContext {
   readonly arrivals: ArrivalReader;
   readonly dirtyDays: DirtyDays;
   readonly watermarks: Watermarks;
+  readonly history: History;
   readonly refresh: RefreshSettings;
   readonly knownTenants: () => Promise<KnownTenant[]>;
   readonly widenTenantSpans: (spans: readonly Pick<KnownTenant, "tenant" | "first" | "last">[]) => Promise<void>;

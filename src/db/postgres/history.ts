@@ -1,0 +1,88 @@
+import type { Pool } from "./pool.ts";
+
+/** For how long what happened is kept, in days. */
+export interface HistoryRetention {
+  /** changes, runs that ended, and audits */
+  readonly historyDays: number;
+  /** the rows that a run replaced, by the run's end */
+  readonly undoDays: number;
+}
+
+/** Rows that go in one statement: some tens of milliseconds, so that nobody waits for it. */
+const BATCH = 10_000;
+/** A run takes all its chunks with it. */
+const RUN_BATCH = 100;
+
+/** A run `r` that ended so many days ago ($1) and that nothing which goes on refers to. */
+const LONG_ENDED = `r.state NOT IN ('planned', 'running') AND r.finished_at < clock_timestamp() - make_interval(days => $1)
+  AND NOT EXISTS (SELECT FROM usage_run u WHERE u.undoes = r.id AND u.state IN ('planned', 'running'))`;
+
+/** What is kept of the past, and how it goes. Each method removes one batch and answers how many rows went; 0 = no more. */
+export class History {
+  readonly #pool: Pool;
+  readonly #retention: HistoryRetention;
+
+  constructor(pool: Pool, retention: HistoryRetention) {
+    this.#pool = pool;
+    this.#retention = retention;
+  }
+
+  /**
+   * Removes the oldest changes, and remembers the highest id that went in the same statement. Only ever a prefix of the
+   * ids, whatever the clock said at each: a reader whose cursor is not below it has missed nothing.
+   */
+  async trimChanges(): Promise<number> {
+    const { rows } = await this.#pool.query<{ count: number }>(
+      `WITH oldest AS MATERIALIZED (
+         SELECT id, changed_at < clock_timestamp() - make_interval(days => $1) AS is_old
+           FROM usage_change ORDER BY id LIMIT $2
+       ), removed AS (
+         DELETE FROM usage_change c USING oldest o
+          WHERE c.id = o.id AND NOT EXISTS (SELECT FROM oldest kept WHERE NOT kept.is_old AND kept.id <= o.id)
+         RETURNING c.id
+       ), marked AS (
+         INSERT INTO usage_meta AS m (name, value)
+         SELECT 'changes_trimmed', jsonb_build_object('through', max(id)) FROM removed HAVING count(*) > 0
+         ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value
+          WHERE (m.value ->> 'through')::bigint < (EXCLUDED.value ->> 'through')::bigint
+       )
+       SELECT count(*)::int FROM removed`,
+      [this.#retention.historyDays, BATCH],
+    );
+    return rows[0]?.count ?? 0;
+  }
+
+  /** Removes runs that ended, with their chunks. The newest nightly run stays: it holds the slot that a start makes up. */
+  async trimRuns(): Promise<number> {
+    const { rowCount } = await this.#pool.query(
+      `DELETE FROM usage_run WHERE id IN (
+         SELECT r.id FROM usage_run r
+          WHERE ${LONG_ENDED}
+            AND r.id NOT IN (SELECT id FROM usage_run WHERE kind = 'nightly' ORDER BY created_at DESC LIMIT 1)
+          ORDER BY r.finished_at LIMIT $2)`,
+      [this.#retention.historyDays, RUN_BATCH],
+    );
+    return rowCount ?? 0;
+  }
+
+  /** Removes the rows that runs replaced; in batches, where the end of a run would take all of its at once. */
+  async trimUndo(): Promise<number> {
+    const { rowCount } = await this.#pool.query(
+      `DELETE FROM usage_undo WHERE (run_id, tenant_id, date) IN (
+         SELECT o.run_id, o.tenant_id, o.date FROM usage_run r JOIN usage_undo o ON o.run_id = r.id
+          WHERE ${LONG_ENDED} LIMIT $2)`,
+      [Math.min(this.#retention.undoDays, this.#retention.historyDays), BATCH],
+    );
+    return rowCount ?? 0;
+  }
+
+  /** Removes the outcome of audits. */
+  async trimAudits(): Promise<number> {
+    const { rowCount } = await this.#pool.query(
+      `DELETE FROM usage_audit WHERE id IN (
+         SELECT id FROM usage_audit WHERE finished_at < clock_timestamp() - make_interval(days => $1) LIMIT $2)`,
+      [this.#retention.historyDays, BATCH],
+    );
+    return rowCount ?? 0;
+  }
+}

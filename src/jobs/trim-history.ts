@@ -1,0 +1,29 @@
+import { z } from "zod";
+import { defineJob, PAYLOAD_VERSION } from "./job.ts";
+
+/** Removes what is older than it is to be kept: changes, runs that ended, rows kept for an undo, audits. */
+export const trimHistory = defineJob({
+  name: "trim-history",
+  payload: z.strictObject({ v: z.literal(PAYLOAD_VERSION), slot: z.string().min(1) }),
+  timeoutMs: 60 * 60_000,
+  id: ({ slot }) => `trim-history|${slot}`,
+  async run(_payload, { history, log, signal }) {
+    const trimmed = { changes: 0, runs: 0, undo: 0, audits: 0 };
+    const work = {
+      changes: () => history.trimChanges(),
+      undo: () => history.trimUndo(),
+      runs: () => history.trimRuns(),
+      audits: () => history.trimAudits(),
+    };
+    for (const part of Object.keys(work) as (keyof typeof work)[]) {
+      let removed: number;
+      do {
+        signal.throwIfAborted();
+        removed = await work[part]();
+        trimmed[part] += removed;
+      } while (removed > 0);
+    }
+    if (Object.values(trimmed).some((count) => count > 0)) log.info(trimmed, "history trimmed");
+    return trimmed;
+  },
+});
