@@ -14,7 +14,7 @@ const POLL_MS = 500;
  * Does a run's work in this process, with the jobs' own code and tables and without Redis, under a lock on the run
  * that lives as long as the process. An unfinished run of the same wish, whose process died, is gone on with.
  *
- * @param onProgress called after each chunk
+ * @param onProgress called when the run is planned, and after each chunk
  * @param planned the run's chunks where its range does not tell them: an undo, a repair
  * @throws LockedError when another process is at the same run
  */
@@ -37,6 +37,7 @@ export async function runInline(
     if (!planned) {
       await execute((execution) => rebuildRange.run({ v: PAYLOAD_VERSION, runId }, execution), rebuildRange.timeoutMs);
     }
+    onProgress(await currentRun());
     for (;;) {
       const numbers = await chunks.claimable(runId);
       if (numbers.length > 0) {

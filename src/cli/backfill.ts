@@ -1,6 +1,8 @@
 import type { Command } from "commander";
 import { action, createCommand } from "./command.ts";
-import { checkedWish, withRebuildOptions, type RebuildOptions } from "./rebuild-options.ts";
+import { printDryRun } from "./dry-run.ts";
+import { enqueueDue } from "./enqueue.ts";
+import { checkedWish, priorityOption, withRebuildOptions, type RebuildOptions } from "./rebuild-options.ts";
 import { runText } from "./show-run.ts";
 import { exitCodeOf, findRun, watchRun } from "./watch.ts";
 
@@ -10,19 +12,18 @@ const EXAMPLE = `tallyman backfill --from 2026-10-01 --to 2026-10-31 --tenant ac
 export function backfillCommand(): Command {
   const command = createCommand("backfill", "Ask the workers to rebuild a range of days.", EXAMPLE);
   return withRebuildOptions(command)
+    .addOption(priorityOption())
+    .option("--dry-run", "compute everything here, write nothing, and print what would change")
     .option("--watch", "follow the run to its end (Ctrl-C leaves it running); with --json, one document a line")
     .action(
-      action<RebuildOptions & { watch?: true }>(async (options, context) => {
+      action<RebuildOptions & { watch?: true; dryRun?: true }>(async (options, context) => {
+        if (options.dryRun) return printDryRun(options, context);
         const { services, signal, json, answer } = context;
         const wish = await checkedWish(options, context);
         const queues = await services.queues(); // before the run: what nobody could carry is not asked for
         const runs = await services.runs();
         const { id, created } = await runs.create(services.request(wish));
-        try {
-          await queues.dispatch(runs);
-        } catch (error) {
-          services.log.warn({ err: error }, "Redis was lost after the run was stored; a worker will find it");
-        }
+        await enqueueDue(services, queues, runs);
         if (!created) process.stderr.write(`A run of the same range is not finished yet; this is it.\n`);
         if (!options.watch) {
           const run = await findRun(runs, id);

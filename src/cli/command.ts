@@ -1,5 +1,6 @@
 import { userInfo, hostname } from "node:os";
 import { Command, InvalidArgumentError } from "commander";
+import { z } from "zod";
 import { loadConfig, type Config } from "../config.ts";
 import { EXIT, isConnectionLoss, OperatorError, UsageError } from "../errors.ts";
 import { createLogger, type Logger } from "../log.ts";
@@ -102,11 +103,23 @@ export function parseDay(text: string): Day {
   return text;
 }
 
+/** Parses a tenant's id of a flag. */
+export function parseTenant(text: string, where = ""): string {
+  const fault = tenantFault(text);
+  if (fault) throw new InvalidArgumentError(`A tenant's id ${where}${fault}.`);
+  return text;
+}
+
 /** Collects a repeatable --tenant. */
 export function collectTenant(text: string, before: readonly string[] = []): string[] {
-  const fault = tenantFault(text);
-  if (fault) throw new InvalidArgumentError(`A tenant's id ${fault}.`);
-  return [...before, text];
+  return [...before, parseTenant(text)];
+}
+
+/** Parses the id of a run. */
+export function parseRunId(text: string): string {
+  if (!z.uuid().safeParse(text).success)
+    throw new InvalidArgumentError("It must be a run's id, as tallyman runs list prints it.");
+  return text;
 }
 
 /** Parses a whole number of a flag, from 1. */

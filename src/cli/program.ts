@@ -1,9 +1,11 @@
 import { Command } from "commander";
+import { auditCommand } from "./audit.ts";
 import { backfillCommand } from "./backfill.ts";
 import { exampleText } from "./command.ts";
 import { configCommand } from "./config.ts";
 import { indexesCommand } from "./indexes.ts";
 import { migrateCommand } from "./migrate.ts";
+import { queuesCommand } from "./queues.ts";
 import { rebuildCommand } from "./rebuild.ts";
 import { runsCommand } from "./runs.ts";
 import { statusCommand } from "./status.ts";
@@ -26,6 +28,8 @@ export function createProgram(): Command {
     backfillCommand,
     rebuildCommand,
     runsCommand,
+    auditCommand,
+    queuesCommand,
     statusCommand,
     indexesCommand,
     migrateCommand,

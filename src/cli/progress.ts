@@ -1,30 +1,65 @@
 import type { Run } from "../db/postgres/run.ts";
 
 const WIDTH = 30;
+/** Where there is no terminal, a line now and then shows that the work goes on. */
+const LINE_EVERY_MS = 15_000;
 
-/** A run's progress bar on a terminal's standard error; prints nothing where that is no terminal. */
-export class Progress {
-  readonly #startedAt = Date.now();
+/** A bar on a terminal's standard error; where that is none, a line from time to time. */
+export class Bar {
   readonly #stream = process.stderr;
+  #lastLine = Date.now();
+
+  /** @param share how much is done, from 0 to 1 */
+  show(share: number, what: string): void {
+    if (this.#stream.isTTY) {
+      const bar = "█".repeat(Math.round(share * WIDTH)).padEnd(WIDTH, "░");
+      this.#stream.write(`\r${bar} ${Math.floor(share * 100)}% ${what}\x1b[K`);
+    } else if (Date.now() - this.#lastLine >= LINE_EVERY_MS) {
+      this.#lastLine = Date.now();
+      this.#stream.write(`${Math.floor(share * 100)}% ${what}\n`);
+    }
+  }
+
+  /** Clears the bar. */
+  end(): void {
+    if (this.#stream.isTTY) this.#stream.write("\r\x1b[K");
+  }
+}
+
+/** The progress of a run, with its pace and the time left since it is watched. */
+export class Progress {
+  readonly #bar = new Bar();
+  #first: { readonly at: number; readonly ended: number; readonly events: number } | undefined;
 
   show(run: Run): void {
-    if (!this.#stream.isTTY) return;
+    const { chunks, days } = run;
+    if (run.state === "planned") return this.#bar.show(0, "planning");
     const ended = daysEnded(run);
-    const share = run.days.planned === 0 ? (run.state === "planned" ? 0 : 1) : ended / run.days.planned;
-    const bar = "█".repeat(Math.round(share * WIDTH)).padEnd(WIDTH, "░");
-    const seconds = (Date.now() - this.#startedAt) / 1_000;
-    const rate = Math.round(run.sourceEvents / Math.max(seconds, 0.001)).toLocaleString("en");
-    const what = run.state === "planned" ? "planning" : `${ended}/${run.days.planned} tenant-days, ${rate} events/s`;
-    this.#stream.write(`\r${bar} ${Math.floor(share * 100)}% ${what}\x1b[K`);
+    const now = Date.now();
+    this.#first ??= { at: now, ended, events: run.sourceEvents };
+    const seconds = (now - this.#first.at) / 1_000;
+    const parts = [`${chunks.done + chunks.failed}/${chunks.planned} chunks`, `${ended}/${days.planned} tenant-days`];
+    if (seconds > 0 && ended > this.#first.ended) {
+      const eventPace = Math.round((run.sourceEvents - this.#first.events) / seconds);
+      const left = ((days.planned - ended) * seconds) / (ended - this.#first.ended);
+      parts.push(`${eventPace.toLocaleString("en")} events/s`, `${duration(left)} left`);
+    }
+    this.#bar.show(days.planned === 0 ? 1 : ended / days.planned, parts.join(", "));
   }
 
   /** Clears the line. */
   end(): void {
-    if (this.#stream.isTTY) this.#stream.write("\r\x1b[K");
+    this.#bar.end();
   }
 }
 
 /** Tenant-days of which the outcome is known. */
 export function daysEnded({ days }: Run): number {
   return days.written + days.unchanged + days.stale + days.refused + days.failed;
+}
+
+function duration(seconds: number): string {
+  if (seconds < 100) return `${Math.ceil(seconds)} s`;
+  if (seconds < 6_000) return `${Math.ceil(seconds / 60)} min`;
+  return `${(seconds / 3_600).toFixed(1)} h`;
 }

@@ -1,14 +1,19 @@
-import type { Command } from "commander";
+import { readFileSync } from "node:fs";
+import { InvalidArgumentError, Option, type Command } from "commander";
 import type { RebuildWish } from "../db/postgres/run-request.ts";
+import type { Priority } from "../db/postgres/run.ts";
 import { UsageError } from "../errors.ts";
 import type { Day } from "../usage/day.ts";
-import { checkRange, collectTenant, defaultRequester, parseDay, type CommandContext } from "./command.ts";
+import { checkRange, collectTenant, defaultRequester, parseDay, parseTenant, type CommandContext } from "./command.ts";
 
 /** The flags of every command that rebuilds a range. */
 export interface RebuildOptions {
   readonly from: Day;
   readonly to: Day;
   readonly tenant?: readonly string[];
+  readonly tenantsFrom?: readonly string[];
+  readonly allowShrink?: true;
+  readonly priority?: Priority;
   readonly reason?: string;
   readonly by?: string;
 }
@@ -19,23 +24,65 @@ export function withRebuildOptions(command: Command): Command {
     .requiredOption("--from <day>", "first day, YYYY-MM-DD", parseDay)
     .requiredOption("--to <day>", "last day, included; today at the latest", parseDay)
     .option("--tenant <id>", "only this tenant; may be given more than once", collectTenant)
+    .option("--tenants-from <file>", "only the tenants of this file, one a line; - reads standard input", readTenants)
+    .option("--allow-shrink", "replace final days although fewer events are left of them; needs --reason")
     .option("--reason <text>", "why, for the run's record")
     .option("--by <name>", "who asks, for the run's record (default: user@host)");
 }
 
+/** The flag for runs that wait beside others. */
+export function priorityOption(): Option {
+  return new Option("--priority <which>", "go before or after other backfills: high, normal or low").argParser(
+    (text): Priority => {
+      const priority = { high: 1, normal: 0, low: -1 }[text];
+      if (priority === undefined) throw new InvalidArgumentError("It must be high, normal or low.");
+      return priority as Priority;
+    },
+  );
+}
+
+/** The wish of the flags, its range checked. @throws UsageError for flags that do not fit each other */
+export function wishOf(options: RebuildOptions, today: Day): RebuildWish {
+  checkRange(options.from, options.to, today);
+  const { from, to, tenant, tenantsFrom, allowShrink, priority, reason, by } = options;
+  if (allowShrink && !reason?.trim()) {
+    throw new UsageError("--allow-shrink may make final totals smaller: say why with --reason, for the run's record.");
+  }
+  if (tenantsFrom?.length === 0) throw new UsageError("--tenants-from names no tenant: the file is empty.");
+  const tenants = tenant || tenantsFrom ? [...(tenant ?? []), ...(tenantsFrom ?? [])] : undefined;
+  const requestedBy = by ?? defaultRequester();
+  return { kind: "backfill", from, to, tenants, allowShrink, priority, reason, requestedBy };
+}
+
 /** Checks the flags against the servers: a range that can be rebuilt, tenants that somebody knows. */
 export async function checkedWish(options: RebuildOptions, { services, signal }: CommandContext): Promise<RebuildWish> {
-  checkRange(options.from, options.to, services.today());
+  const wish = wishOf(options, services.today());
   const { tenants } = await services.source();
-  if (options.tenant) {
-    const known = new Set((await tenants.learnSpans(options.tenant, options, signal)).map(({ tenant }) => tenant));
-    const unknown = options.tenant.filter((tenant) => !known.has(tenant)).map((tenant) => JSON.stringify(tenant));
-    if (unknown.length > 0) {
-      throw new UsageError(
-        `--tenant ${unknown.join(", ")}: no event and no row is known of it. Check the spelling, and that EVENTS_COLLECTION is right.`,
-      );
-    }
+  if (wish.tenants) requireKnown(wish.tenants, await tenants.learnSpans(wish.tenants, wish, signal));
+  return wish;
+}
+
+/** @throws UsageError that names the tenants without any event or row */
+export function requireKnown(wanted: readonly string[], known: readonly { readonly tenant: string }[]): void {
+  const names = new Set(known.map(({ tenant }) => tenant));
+  const unknown = wanted.filter((tenant) => !names.has(tenant)).map((tenant) => JSON.stringify(tenant));
+  if (unknown.length === 0) return;
+  const more = unknown.length > SHOWN ? ` and ${unknown.length - SHOWN} more` : "";
+  throw new UsageError(
+    `--tenant ${unknown.slice(0, SHOWN).join(", ")}${more}: no event and no row is known of it. Check the spelling, and that EVENTS_COLLECTION is right.`,
+  );
+}
+
+const SHOWN = 10;
+
+/** Reads one tenant a line; empty lines are left out. */
+function readTenants(file: string): string[] {
+  let text: string;
+  try {
+    text = readFileSync(file === "-" ? 0 : file, "utf8");
+  } catch (error) {
+    throw new InvalidArgumentError(`It cannot be read: ${(error as Error).message}.`);
   }
-  const { from, to, tenant, reason, by } = options;
-  return { kind: "backfill", from, to, tenants: tenant, reason, requestedBy: by ?? defaultRequester() };
+  const lines = text.split(/\r?\n/).map((line, index) => ({ line, number: index + 1 }));
+  return lines.filter(({ line }) => line !== "").map(({ line, number }) => parseTenant(line, `in line ${number} `));
 }

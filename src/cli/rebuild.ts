@@ -3,7 +3,7 @@ import { EXIT, UsageError } from "../errors.ts";
 import { action, createCommand } from "./command.ts";
 import { Progress } from "./progress.ts";
 import { checkedWish, withRebuildOptions, type RebuildOptions } from "./rebuild-options.ts";
-import { runText } from "./show-run.ts";
+import { problemsText, runText } from "./show-run.ts";
 import { exitCodeOf } from "./watch.ts";
 
 const EXAMPLE = "tallyman rebuild --inline --from 2026-11-01 --to 2026-11-20";
@@ -27,7 +27,8 @@ export function rebuildCommand(): Command {
         try {
           const run = await runInline(services, request, signal, (now) => progress.show(now));
           progress.end();
-          answer({ run }, runText(run));
+          const problems = await (await services.runs()).problems(run.id);
+          answer({ run, problems }, [runText(run), ...problemsText(problems)].join("\n\n"));
           return exitCodeOf(run);
         } catch (error) {
           progress.end();

@@ -1,11 +1,14 @@
-import { InvalidArgumentError, type Command } from "commander";
-import { z } from "zod";
-import { action, createCommand, createGroup, parseCount } from "./command.ts";
-import { runsTable, runText } from "./show-run.ts";
-import { table } from "./table.ts";
-import { findRun } from "./watch.ts";
+import type { Command } from "commander";
+import { UsageError } from "../errors.ts";
+import { action, createCommand, createGroup, defaultRequester, parseCount, parseRunId } from "./command.ts";
+import { enqueueDue } from "./enqueue.ts";
+import { problemsText, runsTable, runText } from "./show-run.ts";
+import { undoCommand } from "./undo.ts";
+import { exitCodeOf, findRun, watchRun } from "./watch.ts";
 
-/** `runs list | show`: what was asked for and what came of it. */
+const ID = "5f0c4e1a-7c1e-4def-8123-456789abcdef";
+
+/** `runs list | show | cancel | resume | undo`: what was asked for, what came of it, and what to do about it. */
 export function runsCommand(): Command {
   const list = createCommand("list", "List the newest runs.", "tallyman runs list --limit 50")
     .option("--limit <count>", "how many", parseCount, 20)
@@ -16,43 +19,73 @@ export function runsCommand(): Command {
         return undefined;
       }),
     );
+
   const show = createCommand(
     "show",
-    "Show one run, and what failed in it.",
-    "tallyman runs show 5f0c4e1a-7c1e-4def-8123-456789abcdef",
+    "Show one run, what failed in it, and what it refused to write.",
+    `tallyman runs show ${ID}`,
   )
-    .argument("<id>", "the run's id", parseId)
-    .action(async (id: string, options: { json?: true }) => {
-      await action(async (_options, { services, answer }) => {
+    .argument("<id>", "the run's id", parseRunId)
+    .option("--watch", "follow it to its end; with --json, one document a line")
+    .action((id: string, given: { json?: true; watch?: true }) =>
+      action<typeof given>(async ({ watch }, { services, signal, json, answer }) => {
         const runs = await services.runs();
+        if (watch) {
+          await watchRun(runs, id, signal, (run) => {
+            if (json) answer({ run }, "");
+          });
+        }
         const run = await findRun(runs, id);
         const problems = await runs.problems(id);
-        const days = problems.flatMap(({ failedDays }) => failedDays);
-        const chunks = problems.filter(({ error }) => error !== null);
-        const parts = [runText(run)];
-        if (chunks.length > 0)
-          parts.push(
-            table(
-              ["chunk", "state", "error"],
-              chunks.map(({ number, state, error }) => [String(number), state, error]),
-            ),
-          );
-        if (days.length > 0)
-          parts.push(
-            table(
-              ["tenant", "day", "error"],
-              days.map(({ tenant, date, error }) => [tenant, date, error]),
-            ),
-          );
-        answer({ run, problems }, parts.join("\n\n"));
-        return undefined;
-      })(options);
-    });
-  return createGroup("runs", "List runs, or show one.", "tallyman runs list", [list, show]);
-}
+        if (!watch || !json) answer({ run, problems }, [runText(run), ...problemsText(problems)].join("\n\n"));
+        return watch ? exitCodeOf(run) : undefined;
+      })(given),
+    );
 
-function parseId(text: string): string {
-  if (!z.uuid().safeParse(text).success)
-    throw new InvalidArgumentError("It must be a run's id, as tallyman runs list prints it.");
-  return text;
+  const cancel = createCommand(
+    "cancel",
+    "Cancel a run: no further row of it is written. What was written stays.",
+    `tallyman runs cancel ${ID}`,
+  )
+    .argument("<id>", "the run's id", parseRunId)
+    .option("--by <name>", "who cancels it, for the run's record (default: user@host)")
+    .action((id: string, given: { json?: true; by?: string }) =>
+      action<typeof given>(async ({ by }, { services, answer }) => {
+        const runs = await services.runs();
+        const before = await runs.cancel(id, by ?? defaultRequester());
+        const run = await findRun(runs, id);
+        if (before !== "planned" && before !== "running") throw new UsageError(`Run ${id} is ${before} already.`);
+        answer({ run }, `${runText(run)}\nGo on with it: tallyman runs resume ${id}`);
+        return undefined;
+      })(given),
+    );
+
+  const resume = createCommand(
+    "resume",
+    "Go on with a failed or cancelled run: what failed in it, and what it did not come to.",
+    `tallyman runs resume ${ID}`,
+  )
+    .argument("<id>", "the run's id", parseRunId)
+    .option("--watch", "follow it to its end")
+    .action((id: string, given: { json?: true; watch?: true }) =>
+      action<typeof given>(async ({ watch }, { services, signal, json, answer }) => {
+        const queues = await services.queues();
+        const runs = await services.runs();
+        const missing = await runs.resume(id);
+        await enqueueDue(services, queues, runs);
+        if (!watch) {
+          const text = missing === undefined ? "It is planned anew." : `${missing} tenant-days are to be done.`;
+          answer({ missing, run: await findRun(runs, id) }, `${text} Follow it with: tallyman runs show ${id} --watch`);
+          return undefined;
+        }
+        const run = await watchRun(runs, id, signal, (now) => {
+          if (json) answer({ missing, run: now }, "");
+        });
+        if (!json) answer(undefined, runText(run));
+        return exitCodeOf(run);
+      })(given),
+    );
+
+  const description = "List runs, show one, cancel, resume or undo it.";
+  return createGroup("runs", description, "tallyman runs list", [list, show, cancel, resume, undoCommand()]);
 }

@@ -1,11 +1,11 @@
-import type { Run } from "../db/postgres/run.ts";
+import type { ChunkProblem, Run } from "../db/postgres/run.ts";
 import { shortTime, table } from "./table.ts";
 
 /** Runs, one a line. */
 export function runsTable(runs: readonly Run[]): string {
   if (runs.length === 0) return "No runs yet. Ask for one with: tallyman backfill --from DAY --to DAY";
   return table(
-    ["run", "kind", "state", "range", "tenants", "planned", "written", "unchanged", "failed", "asked at"],
+    ["run", "kind", "state", "range", "tenants", "planned", "written", "unchanged", "refused", "failed", "asked at"],
     runs.map((run) => [
       run.id,
       run.inline ? `${run.kind} (inline)` : run.kind,
@@ -15,6 +15,7 @@ export function runsTable(runs: readonly Run[]): string {
       run.days.planned,
       run.days.written,
       run.days.unchanged,
+      run.days.refused,
       run.days.failed,
       shortTime(run.createdAt),
     ]),
@@ -26,7 +27,7 @@ export function runText(run: Run): string {
   const { days, chunks } = run;
   const lines = [
     `run        ${run.id}`,
-    `what       ${run.kind}${run.inline ? " (inline)" : ""}, ${run.from} to ${run.to}, ${run.tenants ? run.tenants.join(", ") : "all tenants"}`,
+    `what       ${whatOf(run)}`,
     `asked      ${shortTime(run.createdAt)} by ${run.requestedBy}${run.reason ? `: ${run.reason}` : ""}`,
     `state      ${run.state}${durationOf(run)}`,
     `chunks     ${chunks.done} of ${chunks.planned} done, ${chunks.failed} failed`,
@@ -35,6 +36,46 @@ export function runText(run: Run): string {
   ];
   if (run.error) lines.push(`error      ${run.error}`);
   return lines.join("\n");
+}
+
+function whatOf(run: Run): string {
+  const { tenants } = run;
+  const who = !tenants ? "all tenants" : tenants.length <= 5 ? tenants.join(", ") : `${tenants.length} tenants`;
+  const parts = [`${run.kind}${run.inline ? " (inline)" : ""}`, `${run.from} to ${run.to}`, who];
+  if (run.undoes) parts.push(`takes back ${run.undoes}`);
+  if (run.allowShrink) parts.push("may shrink final days");
+  if (run.priority !== 0) parts.push(run.priority > 0 ? "high priority" : "low priority");
+  return parts.join(", ");
+}
+
+/** Tables of what went wrong in a run; none where nothing did. */
+export function problemsText(problems: readonly ChunkProblem[]): string[] {
+  const failedChunks = problems.filter(({ error }) => error !== null);
+  const failed = problems.flatMap(({ failedDays }) => failedDays);
+  const refused = problems.flatMap(({ refusedDays }) => refusedDays);
+  return [
+    failedChunks.length > 0 &&
+      table(
+        ["chunk", "state", "error"],
+        failedChunks.map(({ number, state, error }) => [String(number), state, error]),
+      ),
+    failed.length > 0 &&
+      table(
+        ["tenant", "day", "error"],
+        failed.map(({ tenant, date, error }) => [tenant, date, error]),
+      ),
+    refused.length > 0 &&
+      table(
+        ["tenant", "day", "refused", "events of the row", "events now"],
+        refused.map(({ tenant, date, reason, storedEvents, freshEvents }) => [
+          tenant,
+          date,
+          reason,
+          storedEvents,
+          freshEvents,
+        ]),
+      ),
+  ].filter((text) => text !== false);
 }
 
 function durationOf({ startedAt, finishedAt }: Run): string {

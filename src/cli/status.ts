@@ -19,13 +19,14 @@ export function statusCommand(): Command {
         const runs = await (await services.runs()).list(5);
         const tenants = await tenantFreshness(pool, options.tenants);
         let code: number = EXIT.done;
+        const paused = await services.runs().then((all) => all.pausedLanes());
         let queues: Awaited<ReturnType<Awaited<ReturnType<typeof services.queues>>["counts"]>> | null = null;
         let queueText: string;
         try {
           queues = await (await services.queues()).counts();
           queueText = table(
-            ["queue", "waiting", "active", "delayed"],
-            queues.map((q) => [q.queue, q.waiting, q.active, q.delayed]),
+            ["queue", "is", "waiting", "active", "delayed"],
+            queues.map((q) => [q.queue, paused.has(q.queue) ? "paused" : "open", q.waiting, q.active, q.delayed]),
           );
         } catch (error) {
           if (!(error instanceof OperatorError)) throw error;
@@ -40,7 +41,7 @@ export function statusCommand(): Command {
                 ["tenant", "events from", "to", "last row", "state", "read at"],
                 tenants.map((t) => [t.tenant, t.firstDay, t.lastDay, t.lastRow, t.state, shortTime(t.readAt)]),
               );
-        answer({ queues, runs, tenants }, `${queueText}\n\n${runsTable(runs)}\n\n${tenantText}`);
+        answer({ queues, paused: [...paused], runs, tenants }, `${queueText}\n\n${runsTable(runs)}\n\n${tenantText}`);
         return code;
       }),
     );

@@ -1,6 +1,7 @@
 import { Queue, type JobsOptions } from "bullmq";
 import type { Redis } from "ioredis";
 import type { z } from "zod";
+import type { DueChunk } from "../db/postgres/due.ts";
 import type { Runs } from "../db/postgres/runs.ts";
 import type { Lane } from "../db/postgres/slots.ts";
 import { PAYLOAD_VERSION, type Job } from "../jobs/job.ts";
@@ -14,6 +15,11 @@ export const LANES = ["fresh", "bulk"] as const satisfies readonly Lane[];
 /** A queue holds about this many jobs at most; PostgreSQL holds the rest. */
 const QUEUE_FULL = 1_000;
 const QUEUE_LOW = 500;
+/** So many of the most urgent chunks are brought in even where it is full: those of a new run are among them. */
+const QUEUE_FRONT = 50;
+
+/** Room for the chunks of the runs of one urgency in BullMQ's priorities: there are 2^21, and the lowest goes first. */
+const URGENCY_STEP = 500_000;
 
 /**
  * Nothing finished is kept, since an id that is kept would swallow the next job of that id; attempts are counted in
@@ -42,8 +48,9 @@ export class Queues {
   }
 
   /**
-   * Brings the queues up to what PostgreSQL says is due: runs to plan, and chunks, until a queue is full. To enqueue
-   * and to reconcile is this one function. Calls that come while it runs share one further run.
+   * Brings the queues up to what PostgreSQL says is due: runs to plan, and chunks, until a queue is full; its front
+   * also then, so that the chunks of a new run do not wait for a long one. To enqueue and to reconcile is this one
+   * function. Calls that come while it runs share one further run.
    */
   async dispatch(runs: Runs): Promise<void> {
     if (this.#dispatching) {
@@ -53,7 +60,11 @@ export class Queues {
     this.#dispatching = (async () => {
       do {
         this.#again = false;
-        for (const lane of LANES) await this.#fill(lane, runs);
+        const paused = await runs.pausedLanes();
+        for (const lane of LANES) {
+          if (await this.#hold(lane, paused.has(lane))) continue;
+          await this.#fill(lane, runs);
+        }
       } while (this.#again);
     })().finally(() => {
       this.#dispatching = undefined;
@@ -61,15 +72,23 @@ export class Queues {
     return this.#dispatching;
   }
 
+  /** Pauses the queue in Redis, or lets it go on, as PostgreSQL says. @returns whether it is paused */
+  async #hold(lane: Lane, paused: boolean): Promise<boolean> {
+    const queue = this.#queues[lane];
+    if ((await queue.isPaused()) !== paused) await (paused ? queue.pause() : queue.resume());
+    return paused;
+  }
+
   async #fill(lane: Lane, runs: Runs): Promise<void> {
     const queue = this.#queues[lane];
-    if ((await queue.getJobCountByTypes("waiting", "prioritized", "delayed")) >= QUEUE_LOW) return;
-    const due = await runs.due(lane, QUEUE_FULL);
+    const isLow = (await queue.getJobCountByTypes("waiting", "prioritized", "delayed")) < QUEUE_LOW;
+    const due = await runs.due(lane, isLow ? QUEUE_FULL : QUEUE_FRONT);
     const jobs = [
-      ...due.runs.map((runId) => entry(rebuildRange, { v: PAYLOAD_VERSION, runId })),
-      ...due.chunks.map(({ runId, number, isUndo }) =>
-        entry(isUndo ? restoreRows : aggregateDays, { v: PAYLOAD_VERSION, runId, chunk: number }),
-      ),
+      ...due.runs.map((runId) => entry(rebuildRange, { v: PAYLOAD_VERSION, runId })), // none is a priority above all
+      ...due.chunks.map((chunk) => {
+        const payload = { v: PAYLOAD_VERSION, runId: chunk.runId, chunk: chunk.number } as const;
+        return entry(chunk.isUndo ? restoreRows : aggregateDays, payload, priorityOf(chunk));
+      }),
     ];
     if (jobs.length > 0) await queue.addBulk(jobs);
   }
@@ -90,6 +109,11 @@ export class Queues {
   }
 }
 
-function entry<P extends z.ZodType>(job: Job<string, P>, payload: z.output<P>) {
-  return { name: job.name, data: payload as unknown, opts: { jobId: job.id(payload) } };
+function priorityOf({ urgency, number }: DueChunk): number {
+  return 1 + urgency * URGENCY_STEP + Math.min(number, URGENCY_STEP - 1);
+}
+
+function entry<P extends z.ZodType>(job: Job<string, P>, payload: z.output<P>, priority?: number) {
+  const opts = { jobId: job.id(payload), ...(priority === undefined ? {} : { priority }) };
+  return { name: job.name, data: payload as unknown, opts };
 }

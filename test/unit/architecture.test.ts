@@ -93,6 +93,7 @@ const ORDER = [
   "http",
   "services",
   "inline",
+  "dry-run",
   "app",
   "cli",
 ];

@@ -1,7 +1,7 @@
 import type { ChunkPlan } from "../../usage/plan.ts";
 import { UsageError } from "../../errors.ts";
 import { dueWork, unfinishedButDone, type Due } from "./due.ts";
-import { SETTINGS_AGREED } from "./meta.ts";
+import { pausedLanes, SETTINGS_AGREED, setPaused } from "./meta.ts";
 import { inTransaction, type Connection, type Pool } from "./pool.ts";
 import type { ChunkProblem, Run, RunRequest, RunState } from "./run.ts";
 import { cancelRun, resumeRun } from "./run-control.ts";
@@ -186,6 +186,16 @@ export class Runs {
   /** Running runs of which no chunk is unfinished: a process died between its last commit and the finish. */
   async unfinishedButDone(): Promise<string[]> {
     return unfinishedButDone(this.#pool);
+  }
+
+  /** The lanes in which nothing is to be begun. */
+  async pausedLanes(): Promise<Set<Lane>> {
+    return pausedLanes(this.#pool);
+  }
+
+  /** Pauses lanes, or lets them go on. @returns the lanes that are paused now */
+  async setPaused(lanes: readonly Lane[], paused: boolean): Promise<Set<Lane>> {
+    return setPaused(this.#pool, lanes, paused);
   }
 
   /** Cancels a run, as cancelRun() says. */

@@ -1,0 +1,71 @@
+import type { DryRun, Forecast } from "../dry-run.ts";
+import type { Figures } from "../db/postgres/cache.ts";
+import { EXIT } from "../errors.ts";
+import { formatCost, parseCost } from "../usage/decimal.ts";
+import { clipSpans } from "../usage/spans.ts";
+import type { CommandContext } from "./command.ts";
+import { Bar } from "./progress.ts";
+import { requireKnown, wishOf, type RebuildOptions } from "./rebuild-options.ts";
+import { table } from "./table.ts";
+
+/** Prints what a backfill would change, having computed all of it here and written nothing. @returns the exit code */
+export async function printDryRun(options: RebuildOptions, context: CommandContext): Promise<number> {
+  const { services, signal, answer } = context;
+  const wish = wishOf(options, services.today());
+  const { tenants } = await services.source();
+  const known = await tenants.findSpans(wish.tenants ?? (await tenants.listAll(signal)), wish, signal);
+  if (wish.tenants) requireKnown(wish.tenants, known);
+  const { dryRun } = await import("../dry-run.ts");
+  const bar = new Bar();
+  let result: DryRun;
+  try {
+    result = await dryRun(services, wish, clipSpans(known, wish), signal, (done, planned) =>
+      bar.show(done / planned, `${done}/${planned} tenant-days`),
+    );
+  } finally {
+    bar.end();
+  }
+  const totals = totalsOf(result.forecasts);
+  answer({ ...result, totals }, dryRunText(result, totals));
+  if (result.forecasts.some(({ outcome }) => outcome === "failed")) return EXIT.failed;
+  return result.forecasts.length > 0 ? EXIT.found : EXIT.done;
+}
+
+interface Totals {
+  readonly before: Figures;
+  readonly after: Figures;
+}
+
+/** The sums over the tenant-days that would be written. */
+function totalsOf(forecasts: readonly Forecast[]): Totals {
+  const written = forecasts.filter(({ outcome }) => outcome === "new" || outcome === "changed");
+  const sum = (side: "before" | "after"): Figures => {
+    const texts = (name: keyof Figures) => written.map((forecast) => forecast[side]?.[name] ?? "0");
+    const whole = (name: keyof Figures) => `${texts(name).reduce((total, text) => total + BigInt(text), 0n)}`;
+    const cost = texts("cost").reduce((total, text) => total + parseCost(text), 0n);
+    return { requests: whole("requests"), tokens: whole("tokens"), cost: formatCost(cost) };
+  };
+  return { before: sum("before"), after: sum("after") };
+}
+
+function dryRunText({ planned, forecasts }: DryRun, totals: Totals): string {
+  if (forecasts.length === 0) return `Nothing would change: ${planned} tenant-days are as their events say.`;
+  const count = (outcome: Forecast["outcome"]) => forecasts.filter((forecast) => forecast.outcome === outcome).length;
+  const head = ["tenant", "day", "would be", "requests", "tokens", "cost"];
+  const rows = forecasts.map(({ tenant, date, outcome, before, after, error }) => {
+    if (error !== undefined) return [tenant, date, `failed: ${error}`, null, null, null];
+    return [tenant, date, outcome, ...NAMES.map((name) => arrow(before?.[name], after?.[name]))];
+  });
+  const sums = ["total", "", "", ...NAMES.map((name) => arrow(totals.before[name], totals.after[name]))];
+  const written = count("new") + count("changed");
+  const summary =
+    `Of ${planned} tenant-days ${written} would be written (${count("new")} new, ${count("changed")} changed), ` +
+    `${count("refused")} refused, ${planned - forecasts.length} stay as they are, ${count("failed")} failed. Nothing was written.`;
+  return `${table(head, [...rows, sums])}\n\n${summary}`;
+}
+
+const NAMES = ["requests", "tokens", "cost"] as const satisfies readonly (keyof Figures)[];
+
+function arrow(before: string | undefined, after: string | undefined): string {
+  return before === after ? (after ?? "-") : `${before ?? "-"} -> ${after ?? "-"}`;
+}

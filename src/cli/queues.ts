@@ -1,0 +1,46 @@
+import { InvalidArgumentError, type Command } from "commander";
+import type { Lane } from "../db/postgres/slots.ts";
+import { action, createCommand, createGroup, type CommandContext } from "./command.ts";
+import { table } from "./table.ts";
+
+/** `queues list | pause | resume`: what waits, and whether any of it is begun. PostgreSQL remembers a pause. */
+export function queuesCommand(): Command {
+  const list = createCommand("list", "Show the queues and what they hold.", "tallyman queues list").action(
+    action((_options, context) => show(context)),
+  );
+  const pause = createCommand(
+    "pause",
+    "Begin nothing more of a queue, or of both; what is being worked on ends its chunk.",
+    "tallyman queues pause bulk",
+  );
+  const resume = createCommand("resume", "Let a paused queue, or both, go on.", "tallyman queues resume bulk");
+  for (const command of [pause, resume]) {
+    command
+      .argument("[queue]", "fresh (refresh and nightly) or bulk (all else); both unless given", parseLane)
+      .action((lane: Lane | undefined, given: { json?: true }) =>
+        action<typeof given>(async (_options, context) => {
+          const runs = await context.services.runs();
+          await runs.setPaused(lane ? [lane] : ["fresh", "bulk"], command === pause);
+          return show(context);
+        })(given),
+      );
+  }
+  const description = "Show the queues, pause them or let them go on.";
+  return createGroup("queues", description, "tallyman queues list", [list, pause, resume]);
+}
+
+/** Prints the queues after Redis was told what PostgreSQL knows. */
+async function show({ services, answer }: CommandContext): Promise<undefined> {
+  const runs = await services.runs();
+  const paused = await runs.pausedLanes();
+  const queues = await services.queues();
+  await queues.dispatch(runs);
+  const counts = (await queues.counts()).map((count) => ({ ...count, paused: paused.has(count.queue) }));
+  const rows = counts.map((q) => [q.queue, q.paused ? "paused" : "open", q.waiting, q.active, q.delayed]);
+  answer({ queues: counts }, table(["queue", "is", "waiting", "active", "delayed"], rows));
+}
+
+function parseLane(text: string): Lane {
+  if (text === "fresh" || text === "bulk") return text;
+  throw new InvalidArgumentError("It must be fresh or bulk.");
+}
