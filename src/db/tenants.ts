@@ -1,12 +1,15 @@
 import { setMaxListeners } from "node:events";
+import { searchSpans } from "./mongo/tenant-spans.ts";
 import type { DayRange, TenantReader } from "./mongo/tenants.ts";
+import { averageEvents, countedEvents, knownTenantDays } from "./postgres/expected.ts";
 import type { Pool } from "./postgres/pool.ts";
 import { cachedSpans, knownTenants, widenTenantSpans, type KnownTenant } from "./postgres/tenants.ts";
 import { addDays, earlierDay, laterDay, type Day } from "../usage/day.ts";
 import { compareKeys } from "../usage/keys.ts";
+import { countTenantDays, type ExpectedEvents, type TenantDays } from "../usage/plan.ts";
 
-/** Questions about one tenant each that are asked side by side. */
-const ASKED_AT_ONCE = 8;
+/** Tenant-days that are looked up one by one for a plan; where there are more, an average a tenant has to do. */
+const LOOKED_UP_DAYS = 200_000;
 
 /** What the two databases together know of tenants. */
 export class Tenants {
@@ -27,31 +30,74 @@ export class Tenants {
   }
 
   /**
-   * Finds and remembers the days from the first to the last on which each tenant has an event or a row. One that has
-   * neither is left out: nobody knows it. The search begins at the ends of `near`, the days in question.
+   * Finds the days from the first to the last on which each tenant has an event or a row. One that has neither is left
+   * out: nobody knows it. A tenant that is known already has its first day searched for only where `near`, the days in
+   * question, begins before the one that is known.
    */
+  async findSpans(tenants: readonly string[], near: DayRange, signal: AbortSignal): Promise<KnownTenant[]> {
+    return (await this.#search(tenants, near, signal)).spans;
+  }
+
+  /** As findSpans(), and remembers where the events begin and end, and how far was searched. */
   async learnSpans(tenants: readonly string[], near: DayRange, signal: AbortSignal): Promise<KnownTenant[]> {
-    const known = byTenant(await knownTenants(this.#pool, tenants));
-    const latest = addDays(this.#today(), 1); // later events are clock faults of a producer
-    const found: KnownTenant[] = [];
-    const queue = [...tenants];
-    setMaxListeners(0, signal); // the driver adds two a question, and Node takes eleven for a leak
-    const askNext = async () => {
-      for (let tenant = queue.pop(); tenant !== undefined; tenant = queue.pop()) {
-        const span = await this.#reader.span(tenant, { near, latest, known: known.get(tenant) }, signal);
-        if (span) found.push({ tenant, ...span });
+    const { spans, found, searchedThrough } = await this.#search(tenants, near, signal);
+    if (found.length > 0) {
+      await widenTenantSpans(
+        this.#pool,
+        found.map((span) => ({ ...span, searchedThrough })),
+      );
+    }
+    return spans;
+  }
+
+  /**
+   * How many events to expect, by tenant: its rows' own counts; where there is no row its average; where it has no row
+   * at all, the events of the collection spread over all days of all tenants.
+   */
+  async expectedEvents(spans: readonly TenantDays[]): Promise<(tenant: string) => ExpectedEvents> {
+    const days = new Map<string, Map<Day, number>>();
+    if (countTenantDays(spans) <= LOOKED_UP_DAYS) {
+      for (const { tenant, date, events } of await countedEvents(this.#pool, spans)) {
+        const own = days.get(tenant);
+        if (own) own.set(date, events);
+        else days.set(tenant, new Map([[date, events]]));
       }
+    }
+    const names = [...new Set(spans.map(({ tenant }) => tenant))];
+    const averages = new Map(
+      (await averageEvents(this.#pool, names)).map(({ tenant, events }) => [tenant, events] as const),
+    );
+    const spread = names.some((tenant) => !averages.has(tenant)) ? await this.#spreadEvents(spans) : 0;
+    return (tenant) => {
+      const own = days.get(tenant);
+      return { average: averages.get(tenant) ?? spread, ...(own ? { days: own } : {}) };
     };
-    await Promise.all(Array.from({ length: ASKED_AT_ONCE }, askNext));
-    if (found.length > 0) await widenTenantSpans(this.#pool, found);
+  }
+
+  async #spreadEvents(spans: readonly TenantDays[]): Promise<number> {
+    const [events, known] = await Promise.all([this.#reader.estimatedEvents(), knownTenantDays(this.#pool)]);
+    return events / Math.max(known, countTenantDays(spans), 1);
+  }
+
+  async #search(tenants: readonly string[], near: DayRange, signal: AbortSignal) {
+    const today = this.#today(); // before the search, so that a day had ended when it was looked at
+    const latest = addDays(today, 1); // later events are clock faults of a producer
+    const known = byTenant(await knownTenants(this.#pool, tenants));
+    setMaxListeners(0, signal); // the driver adds two a question, and Node takes eleven for a leak
+    const events = await searchSpans(this.#reader, { tenants, known, near, latest }, signal);
+    const found = [...events].map(([tenant, { first, last }]): KnownTenant => ({ tenant, first, last }));
 
     const spans = byTenant(found);
-    for (const other of [...known.values(), ...(await cachedSpans(this.#pool, tenants))]) {
+    for (const other of await cachedSpans(this.#pool, tenants)) {
       const span = spans.get(other.tenant) ?? other;
       const first = earlierDay(span.first, other.first);
       spans.set(other.tenant, { tenant: other.tenant, first, last: laterDay(span.last, other.last) });
     }
-    return [...spans.values()].sort((a, b) => compareKeys(a.tenant, b.tenant));
+    return {
+      spans: [...spans.values()].sort((a, b) => compareKeys(a.tenant, b.tenant)),
+      found,
+      searchedThrough: addDays(today, -1),
+    };
   }
 }
 

@@ -1,7 +1,8 @@
 import { z } from "zod";
-import { earlierDay, laterDay } from "../usage/day.ts";
-import { planChunks, type TenantDays } from "../usage/plan.ts";
-import type { Run } from "../db/postgres/runs.ts";
+import { laterDay, type Day } from "../usage/day.ts";
+import { horizonDay } from "../usage/horizon.ts";
+import { clipSpans, planChunks } from "../usage/plan.ts";
+import type { Run } from "../db/postgres/run.ts";
 import { defineJob, isShutdown, PAYLOAD_VERSION, type JobContext } from "./job.ts";
 
 /**
@@ -29,14 +30,20 @@ export const rebuildRange = defineJob({
   },
 });
 
-async function plan(run: Run, { runs, tenants, log, signal }: JobContext) {
-  const names = run.tenants ?? (await tenants.listAll(signal));
-  const known = await tenants.learnSpans(names, run, signal);
-  const spans: TenantDays[] = known
-    .map(({ tenant, first, last }) => ({ tenant, from: laterDay(run.from, first), to: earlierDay(run.to, last) }))
-    .filter(({ from, to }) => from <= to);
-  const chunks = planChunks(spans);
+async function plan(run: Run, context: JobContext) {
+  const { runs, tenants, log, signal } = context;
+  const range = { from: await firstDayToPlan(run, context), to: run.to };
+  const names = range.from > range.to ? [] : (run.tenants ?? (await tenants.listAll(signal)));
+  const spans = clipSpans(await tenants.learnSpans(names, range, signal), range);
+  const chunks = planChunks(spans, await tenants.expectedEvents(spans));
   const planned = await runs.plan(run.id, chunks);
   if (planned) log.info({ runId: run.id, tenants: spans.length, chunks: chunks.length }, "run planned");
   return { planned, tenants: spans.length, chunks: chunks.length };
+}
+
+/** Nobody asked for the single days of a nightly run: those that may have lost events are left out, not refused. */
+async function firstDayToPlan(run: Run, { stamp, retention, settings }: JobContext): Promise<Day> {
+  if (run.kind !== "nightly") return run.from;
+  const kept = await retention();
+  return laterDay(run.from, horizonDay(await stamp(), kept, settings.timeZone) ?? run.from);
 }

@@ -1,10 +1,12 @@
-import { countDays, earlierDay, addDays, listDays, type Day } from "./day.ts";
+import { addDays, countDays, earlierDay, laterDay, listDays, type Day } from "./day.ts";
 
 /** Some days of one tenant, both ends included. */
 export interface TenantDays {
   readonly tenant: string;
   readonly from: Day;
   readonly to: Day;
+  /** events expected on its one day, where that day fills a chunk by itself */
+  readonly expected?: number;
 }
 
 /** The work of one queue job: its tenant-days in order, and how many they are. */
@@ -13,33 +15,135 @@ export interface ChunkPlan {
   readonly days: number;
 }
 
-/** Tenant-days in one chunk: small enough that a killed process costs little, large enough that claims cost nothing. */
-export const CHUNK_DAYS = 32;
+/** How many events a tenant's days are expected to have. */
+export interface ExpectedEvents {
+  /** on a day of which nothing better is known */
+  readonly average: number;
+  /** on days of which it is known */
+  readonly days?: ReadonlyMap<Day, number>;
+}
+
+/** The most that a chunk holds; only a day that is larger by itself exceeds it. */
+export interface ChunkSize {
+  /** expected events, DAY_COST for each tenant-day included */
+  readonly events: number;
+  readonly days: number;
+}
+
+/** About a second of work: small enough that a killed process costs little, large enough that claims cost nothing. */
+export const CHUNK_SIZE: ChunkSize = { events: 100_000, days: 128 };
+
+/** What a tenant-day costs beside its events, in events: a stamp, a query and a row. */
+export const DAY_COST = 300;
+
+const UNKNOWN: ExpectedEvents = { average: 0 };
 
 /** Every tenant-day of the spans, in their order. */
 export function listTenantDays(spans: readonly TenantDays[]): { tenant: string; date: Day }[] {
   return spans.flatMap(({ tenant, from, to }) => listDays(from, to).map((date) => ({ tenant, date })));
 }
 
+/** The days of a range on which each tenant is known, by its first and last day. */
+export function clipSpans(
+  known: readonly { readonly tenant: string; readonly first: Day; readonly last: Day }[],
+  range: { readonly from: Day; readonly to: Day },
+): TenantDays[] {
+  return known
+    .map(({ tenant, first, last }) => ({ tenant, from: laterDay(range.from, first), to: earlierDay(range.to, last) }))
+    .filter(({ from, to }) => from <= to);
+}
+
+/** Tenant-days in the spans. */
+export function countTenantDays(spans: readonly TenantDays[]): number {
+  return spans.reduce((sum, { from, to }) => sum + Math.max(0, countDays(from, to)), 0);
+}
+
+/** The events that the plan expected on a day large enough to fill a chunk by itself; undefined for any other. */
+export function expectedOn(spans: readonly TenantDays[], tenant: string, date: Day): number | undefined {
+  return spans.find((span) => span.tenant === tenant && span.from === date && span.expected !== undefined)?.expected;
+}
+
 /**
- * Cuts spans into chunks of at most `size` tenant-days: a long span is split by day, short ones share a chunk. Every
- * tenant-day is in exactly one chunk.
+ * Cuts spans into chunks of like expected work: small tenants share a chunk, large ones are split by day. Every
+ * tenant-day is in exactly one chunk, a tenant's in their order. Chunks go round the tenants, the first of each before
+ * the second of any, so that a huge tenant does not hold up the others.
  */
-export function planChunks(spans: readonly TenantDays[], size = CHUNK_DAYS): ChunkPlan[] {
-  const chunks: { spans: TenantDays[]; days: number }[] = [];
-  let open = { spans: [] as TenantDays[], days: 0 };
-  for (const { tenant, from, to } of spans) {
-    for (let start = from; start <= to;) {
-      const end = earlierDay(to, addDays(start, size - open.days - 1));
-      open.spans.push({ tenant, from: start, to: end });
-      open.days += countDays(start, end);
-      start = addDays(end, 1);
-      if (open.days === size) {
+export function planChunks(
+  spans: readonly TenantDays[],
+  expected: (tenant: string) => ExpectedEvents = () => UNKNOWN,
+  size: ChunkSize = CHUNK_SIZE,
+): ChunkPlan[] {
+  const byTenant = new Map<string, TenantDays[]>();
+  for (const span of spans) {
+    const own = byTenant.get(span.tenant);
+    if (own) own.push(span);
+    else byTenant.set(span.tenant, [span]);
+  }
+  const chunks: Piece[] = [];
+  let open = newPiece();
+  let waiting = [...byTenant].map(([tenant, own]) => cutSpans(own, expected(tenant), size));
+  for (let round = 0; waiting.length > 0; round++) {
+    waiting = waiting.filter((pieces) => pieces.length > round);
+    for (const pieces of waiting) {
+      const { spans: own, days, cost } = pieces[round] as Piece;
+      if (open.days > 0 && (open.days + days > size.days || open.cost + cost > size.events)) {
         chunks.push(open);
-        open = { spans: [], days: 0 };
+        open = newPiece();
       }
+      open.spans.push(...own);
+      open.days += days;
+      open.cost += cost;
     }
   }
   if (open.days > 0) chunks.push(open);
-  return chunks;
+  return chunks.map(({ spans: own, days }) => ({ spans: own, days }));
+}
+
+interface Piece {
+  readonly spans: TenantDays[];
+  days: number;
+  cost: number;
+}
+
+const newPiece = (): Piece => ({ spans: [], days: 0, cost: 0 });
+
+/** One tenant's spans in pieces that are as large as a chunk may be. */
+function cutSpans(spans: readonly TenantDays[], expected: ExpectedEvents, size: ChunkSize): Piece[] {
+  const pieces: Piece[] = [];
+  let open = newPiece();
+  for (const { tenant, from, to } of spans) {
+    let last: { tenant: string; from: Day; to: Day; expected?: number } | undefined;
+    for (const alike of likeDays(from, to, expected)) {
+      const cost = DAY_COST + alike.events;
+      let { from: start, days: left } = alike;
+      while (left > 0) {
+        const fits = Math.min(left, size.days - open.days, Math.floor((size.events - open.cost) / cost));
+        if (fits < 1 && open.days > 0) {
+          pieces.push(open);
+          open = newPiece();
+          last = undefined;
+          continue;
+        }
+        const count = Math.max(fits, 1);
+        const end = count === 1 ? start : addDays(start, count - 1);
+        if (last) last.to = end;
+        else open.spans.push((last = { tenant, from: start, to: end }));
+        if (cost > size.events) last.expected = alike.events;
+        open.days += count;
+        open.cost += count * cost;
+        left -= count;
+        if (left > 0) start = addDays(end, 1);
+      }
+    }
+  }
+  if (open.days > 0) pieces.push(open);
+  return pieces;
+}
+
+/** The days of a span in their order, those in a row together of which the same is expected. */
+function likeDays(from: Day, to: Day, expected: ExpectedEvents): { from: Day; days: number; events: number }[] {
+  const average = Math.ceil(expected.average);
+  const known = expected.days;
+  if (!known) return [{ from, days: countDays(from, to), events: average }];
+  return listDays(from, to).map((day) => ({ from: day, days: 1, events: known.get(day) ?? average }));
 }

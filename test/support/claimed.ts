@@ -1,9 +1,14 @@
 import { randomUUID } from "node:crypto";
 import type { Claim } from "../../src/db/postgres/claim.ts";
-import { listTenantDays, planChunks, type TenantDays } from "../../src/usage/plan.ts";
+import { listTenantDays, planChunks, type ChunkPlan, type TenantDays } from "../../src/usage/plan.ts";
 import { stampAt } from "./backends.ts";
 import { cacheRow } from "./cache-row.ts";
 import type { World } from "./world.ts";
+
+/** Chunks of at most `size` tenant-days; without it, as large as a plan makes them. */
+export function chunksOf(spans: readonly TenantDays[], size?: number): ChunkPlan[] {
+  return size === undefined ? planChunks(spans) : planChunks(spans, undefined, { events: Infinity, days: size });
+}
 
 /** Plans a run of its own with these tenant-days, in chunks of at most `size`, and answers its id. */
 export async function plannedRun({ services }: World, spans: readonly TenantDays[], size?: number): Promise<string> {
@@ -12,7 +17,7 @@ export async function plannedRun({ services }: World, spans: readonly TenantDays
   // A slot of its own: no other wish is the same.
   const wish = { kind: "backfill", from, to, requestedBy: "test", slot: randomUUID() } as const;
   const { id } = await runs.create(services.request(wish));
-  await runs.plan(id, planChunks(spans, size));
+  await runs.plan(id, chunksOf(spans, size));
   return id;
 }
 

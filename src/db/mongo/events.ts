@@ -27,7 +27,15 @@ export interface ReadOptions {
   /** the server gives up after this long; an abort of `signal` kills the operation at once */
   readonly maxTimeMs: number;
   readonly signal: AbortSignal;
+  /** about how many events the day has, where that is known to be many */
+  readonly expected?: number | undefined;
 }
+
+/** Events in one aggregation: some seconds of work, so that the time limit is far away. */
+const SLICE_EVENTS = 2_000_000;
+
+/** A slice of this length that takes too long is no matter of its size. */
+const SHORTEST_SLICE_MS = 10 * 60_000;
 
 /** BSONObjectTooLarge, and ExceededMemoryLimit, which MongoDB raises when `$push` holds more than 100 MB. */
 const TOO_LARGE = new Set([10_334, 146]);
@@ -38,6 +46,8 @@ export class EventReader {
   readonly #fields: FieldMap;
   /** Tenants whose last day was not plain -> how many more days go to the strict pipeline without a first try. */
   readonly #strict = new Map<string, number>();
+  /** Tenants whose last day had to be halved -> in how many slices it was read, which is where the next one begins. */
+  readonly #slices = new Map<string, number>();
 
   constructor(collection: Collection, fields: FieldMap) {
     this.#collection = collection;
@@ -45,13 +55,22 @@ export class EventReader {
   }
 
   /**
-   * Sums one tenant's day. A day whose groups do not fit into one answer is halved in time until they do.
+   * Sums one tenant's day. A day that is expected to be large is read in slices of time; a slice that takes too long,
+   * or whose groups do not fit into one answer, is halved until it does. The whole is one read: the stamp of the day
+   * has to be taken before it.
    *
-   * @throws TenantDayError where a sum is past 64 bits, or one millisecond's groups are too large for an answer
+   * @throws TenantDayError where a sum is past 64 bits, one millisecond's groups are too large for an answer, or even
+   *   a short slice takes too long
    */
-  async readDay(tenant: string, bounds: DayBounds, options: ReadOptions): Promise<Rollup> {
+  async readDay(tenant: string, { start, end }: DayBounds, options: ReadOptions): Promise<Rollup> {
     const builder = new RollupBuilder();
-    await this.#readRange({ tenant, ...bounds }, builder, options);
+    const slices = Math.max(this.#slices.get(tenant) ?? 1, Math.ceil((options.expected ?? 0) / SLICE_EVENTS));
+    const edge = (n: number) => start + Math.floor(((end - start) * n) / slices);
+    let read = 0;
+    for (let n = 0; n < slices; n++) {
+      read += await this.#readRange({ tenant, start: edge(n), end: edge(n + 1) }, builder, options);
+    }
+    if (read > slices) this.#slices.set(tenant, read);
     const rollup = builder.build();
     const { requests, tokens, prompt, completion } = rollup.totals;
     for (const total of [requests, tokens, prompt, completion]) {
@@ -60,23 +79,24 @@ export class EventReader {
     return rollup;
   }
 
-  async #readRange(range: TenantRange, builder: RollupBuilder, options: ReadOptions): Promise<void> {
+  /** @returns in how many slices the range was read */
+  async #readRange(range: TenantRange, builder: RollupBuilder, options: ReadOptions): Promise<number> {
     let groups: readonly Group[];
     try {
       groups = await this.#readGroups(range, options);
     } catch (error) {
       const code = error instanceof MongoServerError ? Number(error.code) : undefined;
-      if (code === TIMED_OUT)
+      if (code === undefined || !(code === TIMED_OUT || TOO_LARGE.has(code))) throw error;
+      if (code === TIMED_OUT && range.end - range.start <= SHORTEST_SLICE_MS)
         throw new TenantDayError(`the read took longer than ${options.maxTimeMs} ms`, { cause: error });
-      if (code === undefined || !TOO_LARGE.has(code)) throw error;
       const middle = Math.floor((range.start + range.end) / 2);
       if (middle === range.start)
         throw new TenantDayError("the groups of one millisecond are too large", { cause: error });
-      await this.#readRange({ ...range, end: middle }, builder, options);
-      await this.#readRange({ ...range, start: middle }, builder, options);
-      return;
+      const first = await this.#readRange({ ...range, end: middle }, builder, options);
+      return first + (await this.#readRange({ ...range, start: middle }, builder, options));
     }
     for (const group of groups) builder.add(group);
+    return 1;
   }
 
   async #readGroups(range: TenantRange, options: ReadOptions): Promise<readonly Group[]> {

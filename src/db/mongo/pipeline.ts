@@ -23,7 +23,16 @@ export function tenantDateIndex(fields: FieldMap): Record<string, 1 | -1> {
  * which compares equal to a string.
  */
 export function matchRange({ tenant, start, end }: TenantRange, fields: FieldMap): Document {
-  const [only, ...others] = idCandidates(tenant);
+  return matchTenants([tenant], { start, end }, fields);
+}
+
+/** The same for several tenants, of which there must be one. */
+export function matchTenants(
+  tenants: readonly string[],
+  { start, end }: Omit<TenantRange, "tenant">,
+  fields: FieldMap,
+): Document {
+  const [only, ...others] = tenants.flatMap(idCandidates);
   const noArray = { $not: { $type: "array" } };
   const noLookalike = { $not: { $type: ["array", "symbol"] } };
   return {

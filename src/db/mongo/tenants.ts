@@ -1,8 +1,8 @@
 import type { Collection, Document } from "mongodb";
-import { addDays, countDays, dayBounds, earlierDay, FIRST_DAY, laterDay, type Day } from "../../usage/day.ts";
+import { addDays, countDays, dayBounds, dayOf, earlierDay, FIRST_DAY, laterDay, type Day } from "../../usage/day.ts";
 import { tenantFault, type FieldMap } from "../../usage/event.ts";
 import { idText } from "./ids.ts";
-import { matchRange, tenantDateIndex } from "./pipeline.ts";
+import { matchTenants, tenantDateIndex } from "./pipeline.ts";
 
 /** The first and the last day on which a tenant has events. */
 export interface TenantSpan {
@@ -69,7 +69,7 @@ export class TenantReader {
   async span(tenant: string, search: SpanSearch, signal: AbortSignal): Promise<TenantSpan | undefined> {
     const { latest, known } = search;
     const has = (from: Day, to: Day) =>
-      from > to ? Promise.resolve(false) : this.#hasEvents(tenant, from, to, signal);
+      from > to ? Promise.resolve(false) : this.hasEvents([tenant], from, to, signal);
     const from = laterDay(earlierDay(known?.first ?? search.near.from, latest), FIRST_DAY);
     const to = laterDay(earlierDay(known?.last ?? search.near.to, latest), FIRST_DAY);
     const before = addDays(from, -1);
@@ -82,15 +82,69 @@ export class TenantReader {
     return { first, last: last ?? first };
   }
 
-  async #hasEvents(tenant: string, from: Day, to: Day, signal: AbortSignal): Promise<boolean> {
-    const range = { tenant, start: dayBounds(from, this.#timeZone).start, end: dayBounds(to, this.#timeZone).end };
-    const event = await this.#collection.findOne(matchRange(range, this.#fields), {
+  /** The first day with an event before `day`, which some event is. */
+  async firstBefore(tenant: string, day: Day, signal: AbortSignal): Promise<Day> {
+    const has = (from: Day, to: Day) => this.hasEvents([tenant], from, to, signal);
+    return halveToFirst(has, FIRST_DAY, addDays(day, -1));
+  }
+
+  /** Has any of the tenants an event on these days? One event is looked for, not counted. */
+  async hasEvents(tenants: readonly string[], from: Day, to: Day, signal: AbortSignal): Promise<boolean> {
+    const event = await this.#collection.findOne(matchTenants(tenants, this.#instants(from, to), this.#fields), {
       hint: tenantDateIndex(this.#fields),
       projection: { _id: 1 },
       comment: "tallyman",
       signal,
     });
     return event !== null;
+  }
+
+  /**
+   * The first and the last of these days on which each tenant has an event, for those that have any. One aggregation
+   * for all, which looks at every event of theirs there: cheaper than single questions where events are few a tenant.
+   */
+  async spansWithin(
+    tenants: readonly string[],
+    from: Day,
+    to: Day,
+    signal: AbortSignal,
+  ): Promise<Map<string, TenantSpan>> {
+    const at = `$${this.#fields.created_at}`;
+    const group = { _id: `$${this.#fields.tenant_id}`, first: { $min: at }, last: { $max: at } };
+    const match = matchTenants(tenants, this.#instants(from, to), this.#fields);
+    const cursor = this.#collection.aggregate<{ _id: unknown; first: Date; last: Date }>(
+      [{ $match: match }, { $group: group }],
+      {
+        hint: tenantDateIndex(this.#fields),
+        allowDiskUse: true,
+        promoteValues: false,
+        batchSize: 10_000,
+        comment: "tallyman",
+        signal,
+      },
+    );
+    const spans = new Map<string, TenantSpan>();
+    for (const { _id, ...found } of await cursor.toArray()) {
+      const text = idText(_id);
+      if (text === undefined) continue;
+      const first = dayOf(found.first.getTime(), this.#timeZone);
+      const last = dayOf(found.last.getTime(), this.#timeZone);
+      const other = spans.get(text); // the same text in another type
+      spans.set(
+        text,
+        other ? { first: earlierDay(first, other.first), last: laterDay(last, other.last) } : { first, last },
+      );
+    }
+    return spans;
+  }
+
+  /** About how many events there are, from the collection's own figures. */
+  async estimatedEvents(): Promise<number> {
+    return this.#collection.estimatedDocumentCount({ comment: "tallyman" });
+  }
+
+  #instants(from: Day, to: Day): { start: number; end: number } {
+    return { start: dayBounds(from, this.#timeZone).start, end: dayBounds(to, this.#timeZone).end };
   }
 }
 

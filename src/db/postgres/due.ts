@@ -11,7 +11,13 @@ export interface DueChunk {
   readonly runId: string;
   readonly number: number;
   readonly isUndo: boolean;
+  /** what goes first, from 0: a refresh; then runs of high, of normal and of low priority */
+  readonly urgency: Urgency;
 }
+
+export type Urgency = 0 | 1 | 2 | 3;
+
+const URGENCY = "CASE WHEN r.kind = 'refresh' THEN 0 ELSE 2 - r.priority END";
 
 /** Of the lane $1, and asked for under the settings $3. */
 const IN_LANE =
@@ -23,18 +29,26 @@ const NOT_INLINE = `NOT (r.inline AND EXISTS (
      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
      AND ((l.classid::bigint << 32) | l.objid::bigint) = ${RUN_LOCK_KEY.replace("$1::text", "r.id::text")}))`;
 
-/** What a queue should carry now, oldest run first: runs to plan, and at most `limit` chunks to work on. */
+/**
+ * What a queue should carry now, the most urgent first: at most `limit` runs to plan, and as many chunks. Among runs of
+ * one urgency those come first that have come least far, so that a new run does not wait for the end of a long one.
+ */
 export async function dueWork(pool: Pool, settingsHash: string, lane: Lane, limit: number): Promise<Due> {
   const runs = await pool.query<{ id: string }>(
-    `SELECT r.id FROM usage_run r WHERE r.state = 'planned' AND ${IN_LANE} AND ${NOT_INLINE} ORDER BY r.created_at LIMIT $2`,
+    `SELECT r.id FROM usage_run r WHERE r.state = 'planned' AND ${IN_LANE} AND ${NOT_INLINE}
+      ORDER BY ${URGENCY}, r.created_at LIMIT $2`,
     [lane, limit, settingsHash],
   );
   const chunks = await pool.query<DueChunk>(
-    `SELECT k.run_id AS "runId", k.number, r.kind = 'undo' AS "isUndo"
-       FROM usage_run r JOIN usage_chunk k ON k.run_id = r.id
-      WHERE r.state = 'running' AND ${IN_LANE} AND ${NOT_INLINE} AND k.state IN ('pending', 'running')
-        AND k.not_before <= clock_timestamp() AND (k.state = 'pending' OR k.lease_until < clock_timestamp())
-      ORDER BY r.created_at, k.run_id, k.number LIMIT $2`,
+    `SELECT r.id AS "runId", k.number, r.kind = 'undo' AS "isUndo", ${URGENCY} AS urgency
+       FROM usage_run r
+       CROSS JOIN LATERAL (
+         SELECT number FROM usage_chunk
+          WHERE run_id = r.id AND state IN ('pending', 'running') AND not_before <= clock_timestamp()
+            AND (state = 'pending' OR lease_until < clock_timestamp())
+          ORDER BY number LIMIT $2) k
+      WHERE r.state = 'running' AND ${IN_LANE} AND ${NOT_INLINE}
+      ORDER BY urgency, k.number, r.created_at, r.id LIMIT $2`,
     [lane, limit, settingsHash],
   );
   return { runs: runs.rows.map(({ id }) => id), chunks: chunks.rows };

@@ -4,7 +4,7 @@ import type { RebuildWish } from "../../../src/db/postgres/run-request.ts";
 import type { Runs } from "../../../src/db/postgres/runs.ts";
 import { Session } from "../../../src/db/postgres/slots.ts";
 import { planChunks, type TenantDays } from "../../../src/usage/plan.ts";
-import { claimChunk, expireLeases, plannedRun, workOff } from "../../support/claimed.ts";
+import { chunksOf, claimChunk, expireLeases, plannedRun, workOff } from "../../support/claimed.ts";
 import { createWorld, type World } from "../../support/world.ts";
 
 let world: World;
@@ -81,7 +81,7 @@ describe("create", () => {
 describe("plan", () => {
   test("of five planners at once one inserts the chunks, and none does so later", async () => {
     const { id } = await create();
-    const parts = planChunks(SPANS, 4);
+    const parts = chunksOf(SPANS, 4);
     const planned = await Promise.all(Array.from({ length: 5 }, () => runs.plan(id, parts)));
     expect(planned.filter(Boolean)).toHaveLength(1);
     expect(await runs.plan(id, parts)).toBe(false);
@@ -191,10 +191,13 @@ describe("due", () => {
     expect(await runs.due("bulk", 10)).toEqual({ runs: [other], chunks: [] });
     await runs.plan(one, planChunks(SPANS));
     await runs.plan(other, planChunks(SPANS));
-    expect(await runs.due("bulk", 10)).toEqual({ runs: [], chunks: [{ runId: other, number: 0, isUndo: false }] });
+    expect(await runs.due("bulk", 10)).toEqual({
+      runs: [],
+      chunks: [{ runId: other, number: 0, isUndo: false, urgency: 2 }],
+    });
     await session.close();
     expect((await runs.due("bulk", 10)).chunks).toEqual(
-      [one, other].map((runId) => ({ runId, number: 0, isUndo: false })),
+      [one, other].map((runId) => ({ runId, number: 0, isUndo: false, urgency: 2 })),
     );
   });
 
