@@ -1,0 +1,125 @@
+import { addDays, earlierDay, FIRST_DAY, laterDay, type Day } from "../../usage/day.ts";
+import type { DayRange, TenantReader, TenantSpan } from "./tenants.ts";
+
+/** Questions that are asked side by side. */
+const ASKED_AT_ONCE = 8;
+
+/** Tenants in one question: on DocumentDB the cost of a long list grows faster than its length. */
+const TENANTS_AT_ONCE = 100;
+
+/**
+ * Up to so many events a tenant, reading them all in one aggregation for many is cheaper than about fifteen questions
+ * for each (1 ms a question, 6 µs an event, on FerretDB).
+ */
+const FEW_EVENTS = 2_000;
+
+/** What is looked for. */
+export interface SpansSearch {
+  readonly tenants: readonly string[];
+  /** the spans found before, whose tenants are not searched again but for what lies outside */
+  readonly known: ReadonlyMap<string, TenantSpan>;
+  /** the days in question */
+  readonly near: DayRange;
+  /** nothing after it is looked at */
+  readonly latest: Day;
+}
+
+/**
+ * The spans of the tenants' events; one that has no event and is not known is left out. A known tenant is asked about
+ * after its last day, and before its first one where the days in question begin before it; an unknown one everywhere.
+ */
+export async function searchSpans(
+  reader: TenantReader,
+  { tenants, known, near, latest }: SpansSearch,
+  signal: AbortSignal,
+): Promise<Map<string, TenantSpan>> {
+  const found = new Map<string, TenantSpan>();
+  const unknown = tenants.filter((tenant) => !known.has(tenant));
+  for (const tenant of tenants) {
+    const span = known.get(tenant);
+    if (span) found.set(tenant, span);
+  }
+  const olderFirst = [...found].filter(([, { first }]) => near.from < first && first > FIRST_DAY);
+  const isSmall = unknown.length > 1 && (await reader.estimatedEvents()) <= FEW_EVENTS * unknown.length;
+  await sideBySide([
+    ...alike([...found].filter(([, { last }]) => last < latest).map(([tenant, { last }]) => [tenant, last])).map(
+      ([last, batch]) =>
+        () =>
+          searchAfter(batch, last),
+    ),
+    ...alike(olderFirst.map(([tenant, { first }]) => [tenant, first])).map(
+      ([first, batch]) =>
+        () =>
+          searchBefore(batch, first),
+    ),
+    ...(isSmall
+      ? slices(unknown).map((batch) => async () => remember(await reader.spansWithin(batch, FIRST_DAY, latest, signal)))
+      : unknown.map((tenant) => async () => {
+          const span = await reader.span(tenant, { near, latest, known: undefined }, signal);
+          if (span) found.set(tenant, span);
+        })),
+  ]);
+  return found;
+
+  /** From the latest day back, in windows of doubled length, each for those whose last day was not found yet. */
+  async function searchAfter(batch: readonly string[], day: Day): Promise<void> {
+    const from = addDays(day, 1);
+    if (!(await reader.hasEvents(batch, from, latest, signal))) return;
+    let left = batch;
+    for (let to = latest, length = 1; to >= from && left.length > 0; length *= 2) {
+      const start = laterDay(addDays(to, 1 - length), from);
+      const spans = await reader.spansWithin(left, start, to, signal);
+      remember(spans);
+      left = left.filter((tenant) => !spans.has(tenant));
+      to = addDays(start, -1);
+    }
+  }
+
+  /** Those that have events before that day, which are few, are told from the others by halving. */
+  async function searchBefore(batch: readonly string[], day: Day): Promise<void> {
+    if (!(await reader.hasEvents(batch, FIRST_DAY, addDays(day, -1), signal))) return;
+    const [tenant] = batch;
+    if (batch.length === 1 && tenant !== undefined) {
+      const first = await reader.firstBefore(tenant, day, signal);
+      remember(new Map([[tenant, { first, last: first }]]));
+      return;
+    }
+    const half = Math.ceil(batch.length / 2);
+    await searchBefore(batch.slice(0, half), day);
+    await searchBefore(batch.slice(half), day);
+  }
+
+  function remember(spans: ReadonlyMap<string, TenantSpan>): void {
+    for (const [tenant, { first, last }] of spans) {
+      const before = found.get(tenant);
+      found.set(tenant, {
+        first: before ? earlierDay(before.first, first) : first,
+        last: before ? laterDay(before.last, last) : last,
+      });
+    }
+  }
+}
+
+/** Tenants of one day together, in slices. */
+function alike(days: readonly (readonly [tenant: string, day: Day])[]): [Day, string[]][] {
+  const byDay = new Map<Day, string[]>();
+  for (const [tenant, day] of days) {
+    const others = byDay.get(day);
+    if (others) others.push(tenant);
+    else byDay.set(day, [tenant]);
+  }
+  return [...byDay].flatMap(([day, tenants]) => slices(tenants).map((batch): [Day, string[]] => [day, batch]));
+}
+
+function slices(tenants: readonly string[]): string[][] {
+  const count = Math.ceil(tenants.length / TENANTS_AT_ONCE);
+  return Array.from({ length: count }, (_, n) => tenants.slice(n * TENANTS_AT_ONCE, (n + 1) * TENANTS_AT_ONCE));
+}
+
+async function sideBySide(questions: readonly (() => Promise<void>)[]): Promise<void> {
+  const queue = questions.values();
+  const askNext = async () => {
+    for (const ask of queue) await ask();
+  };
+  await Promise.all(Array.from({ length: ASKED_AT_ONCE }, askNext));
+}

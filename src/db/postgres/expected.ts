@@ -1,0 +1,46 @@
+import type { Day } from "../../usage/day.ts";
+import type { TenantDays } from "../../usage/plan.ts";
+import type { Connection } from "./pool.ts";
+
+/** Rows that tell a tenant's average: two weeks hold every day of the week alike. */
+const LATEST_ROWS = 14;
+
+/** Source events of the tenant-days that have a row. One read while its day went on holds a part of the day: left out. */
+export async function countedEvents(
+  connection: Connection,
+  spans: readonly TenantDays[],
+): Promise<{ tenant: string; date: Day; events: number }[]> {
+  const { rows } = await connection.query<{ tenant: string; date: Day; events: number }>(
+    `SELECT u.tenant, c.date, c.source_events::float8 AS events
+       FROM unnest($1::text[], $2::date[], $3::date[]) AS u (tenant, from_date, to_date)
+       CROSS JOIN LATERAL (SELECT date, source_events, state FROM daily_usage_cache
+                            WHERE tenant_id = u.tenant AND date BETWEEN u.from_date AND u.to_date OFFSET 0) c
+      WHERE c.state <> 'open'`,
+    [spans.map(({ tenant }) => tenant), spans.map(({ from }) => from), spans.map(({ to }) => to)],
+  );
+  return rows;
+}
+
+/** Source events of an average day, by the latest rows of each tenant that has any. */
+export async function averageEvents(
+  connection: Connection,
+  tenants: readonly string[],
+): Promise<{ tenant: string; events: number }[]> {
+  const { rows } = await connection.query<{ tenant: string; events: number }>(
+    `SELECT u.tenant, avg(c.source_events)::float8 AS events
+       FROM unnest($1::text[]) AS u (tenant)
+       CROSS JOIN LATERAL (SELECT source_events FROM daily_usage_cache WHERE tenant_id = u.tenant AND state <> 'open'
+                            ORDER BY date DESC LIMIT ${LATEST_ROWS}) c
+      GROUP BY u.tenant`,
+    [tenants],
+  );
+  return rows;
+}
+
+/** Days from the first to the last event, over all known tenants. */
+export async function knownTenantDays(connection: Connection): Promise<number> {
+  const { rows } = await connection.query<{ days: number }>(
+    "SELECT coalesce(sum(last_day - first_day + 1), 0)::float8 AS days FROM usage_tenant",
+  );
+  return rows[0]?.days ?? 0;
+}
