@@ -6,7 +6,8 @@ import { dayBounds } from "../usage/day.ts";
 import { toDocuments, type DocumentLimits } from "../usage/document.ts";
 import { isBeforeHorizon, type Retention } from "../usage/horizon.ts";
 
-const READ_LIMIT_MS = 10 * 60_000;
+/** For one aggregation. A slice that takes longer is halved, so a long limit would only be waited for in vain. */
+const READ_LIMIT_MS = 2 * 60_000;
 
 /** What a tenant-day is computed by; rows made under other settings are other numbers. */
 export interface RunSettings {
@@ -21,8 +22,8 @@ export interface ReadContext {
   readonly settings: RunSettings;
   /** the clock of the PostgreSQL primary */
   readonly stamp: () => Promise<Stamp>;
-  /** for how long raw events are kept, as the collection and the settings say now */
-  readonly retention: () => Promise<Retention>;
+  /** for how long raw events are kept, as the collection and the settings say, or said a few seconds ago unless `anew` */
+  readonly retention: (anew?: "anew") => Promise<Retention>;
   /** runs `work` when one of the slots for aggregations is free; the wait does not count against the time limit */
   readonly underSlot: <T>(lane: Lane, work: () => Promise<T>) => Promise<T>;
   readonly signal: AbortSignal;
@@ -32,15 +33,21 @@ export interface ReadContext {
  * Computes one tenant-day from its events. The stamp is taken right before the read: whatever the read may miss arrived
  * after it. The same stamp decides what state the day is in, and whether all its events still exist.
  *
+ * @param expected events of the day, where they are known to be many
  * @throws TenantDayError where no retry can read it
  */
-export async function readTenantDay(day: TenantDay, lane: Lane, context: ReadContext): Promise<CacheRow> {
+export async function readTenantDay(
+  day: TenantDay,
+  lane: Lane,
+  context: ReadContext,
+  expected?: number,
+): Promise<CacheRow> {
   const { events, settings, signal } = context;
   const bounds = dayBounds(day.date, settings.timeZone);
   const { readAt, retention, rollup } = await context.underSlot(lane, async () => {
     const kept = await context.retention();
     const stamp = await context.stamp();
-    const read = await events.readDay(day.tenant, bounds, { maxTimeMs: READ_LIMIT_MS, signal });
+    const read = await events.readDay(day.tenant, bounds, { maxTimeMs: READ_LIMIT_MS, signal, expected });
     return { readAt: stamp, retention: kept, rollup: read };
   });
   const { totals, malformed } = rollup;
@@ -54,4 +61,17 @@ export async function readTenantDay(day: TenantDay, lane: Lane, context: ReadCon
     if (!(error instanceof RangeError)) throw error;
     throw new TenantDayError("the keys of the day are longer than a text can be", { cause: error });
   }
+}
+
+/**
+ * Judges once more, before they are stored, whether all events of some tenant-days still existed when they were read: a
+ * TTL index that was created while one was read, or right before, may have deleted half of it.
+ */
+export async function judgeHorizonAgain(rows: readonly CacheRow[], context: ReadContext): Promise<CacheRow[]> {
+  if (rows.length === 0) return [];
+  const retention = await context.retention("anew");
+  return rows.map((row) => {
+    const bounds = dayBounds(row.date, context.settings.timeZone);
+    return { ...row, isBeforeHorizon: row.isBeforeHorizon || isBeforeHorizon(bounds, row.readAt, retention) };
+  });
 }

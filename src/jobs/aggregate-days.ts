@@ -3,9 +3,9 @@ import { TenantDayError } from "../db/mongo/events.ts";
 import type { CacheRow, TenantDay } from "../db/postgres/cache.ts";
 import type { Claim } from "../db/postgres/claim.ts";
 import { laneOf, type FailedDay } from "../db/postgres/run.ts";
-import { readTenantDay } from "../db/tenant-day.ts";
+import { judgeHorizonAgain, readTenantDay } from "../db/tenant-day.ts";
 import type { BatchCounts } from "../db/postgres/write.ts";
-import { listTenantDays } from "../usage/plan.ts";
+import { expectedOn, listTenantDays } from "../usage/plan.ts";
 import { defineJob, PAYLOAD_VERSION, workOnChunk, type JobContext } from "./job.ts";
 
 /** A batch is written when it holds this much, so that memory stays bounded whatever the size of a day. */
@@ -51,11 +51,10 @@ async function aggregate(claim: Claim, context: JobContext): Promise<BatchCounts
     const isFull = batch.bytes >= BATCH.bytes || batch.rows.length >= BATCH.rows;
     if (isFull || cursor === days.length - 1) {
       await writing;
-      const { rows, failures } = batch;
-      batch = newBatch();
-      writing = context.chunks.write(claim, rows, failures, cursor + 1).then((written) => {
+      writing = write(batch, cursor + 1, claim, context).then((written) => {
         for (const outcome of Object.keys(counts) as (keyof BatchCounts)[]) counts[outcome] += written[outcome];
       });
+      batch = newBatch();
       writing.catch(() => undefined); // the next await of it throws
     }
   }
@@ -63,8 +62,22 @@ async function aggregate(claim: Claim, context: JobContext): Promise<BatchCounts
   return counts;
 }
 
-function newBatch(): { rows: CacheRow[]; failures: FailedDay[]; bytes: number } {
-  return { rows: [], failures: [], bytes: 0 };
+interface OpenBatch {
+  readonly rows: CacheRow[];
+  readonly failures: FailedDay[];
+  bytes: number;
+}
+
+const newBatch = (): OpenBatch => ({ rows: [], failures: [], bytes: 0 });
+
+async function write(batch: OpenBatch, cursor: number, claim: Claim, context: JobContext): Promise<BatchCounts> {
+  const rows = await judgeHorizonAgain(batch.rows, context);
+  return context.chunks.write(claim, rows, batch.failures, cursor, (days) =>
+    context.log.error(
+      { runId: claim.runId, days },
+      "rows bear read stamps more than five minutes ahead of PostgreSQL's clock, which was wrong then or is now",
+    ),
+  );
 }
 
 function sizeOf({ documents }: CacheRow): number {
@@ -73,7 +86,9 @@ function sizeOf({ documents }: CacheRow): number {
 
 /** Begins a read whose error is thrown where it is awaited. */
 function readAhead(day: TenantDay | undefined, claim: Claim, context: JobContext): Promise<CacheRow | undefined> {
-  const reading = day ? readTenantDay(day, laneOf(claim.kind), context) : Promise.resolve(undefined);
+  const reading = day
+    ? readTenantDay(day, laneOf(claim.kind), context, expectedOn(claim.spans, day.tenant, day.date))
+    : Promise.resolve(undefined);
   reading.catch(() => undefined);
   return reading;
 }
