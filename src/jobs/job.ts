@@ -22,6 +22,14 @@ import type { Tenants } from "../db/tenants.ts";
 /** The version of the payloads that this process writes and reads. */
 export const PAYLOAD_VERSION = 1;
 
+/** How far back each refresh looks for what arrived. */
+export interface RefreshSettings {
+  /** an event may become visible so much later than its id says */
+  readonly delaySeconds: number;
+  /** what was looked at is looked at again for so long: clocks differ, and an id is made before its insert */
+  readonly overlapSeconds: number;
+}
+
 /** Everything a job may use. Built in app.ts; `log`, `signal` and `underSlot` belong to the one execution. */
 export interface JobContext extends ReadContext {
   readonly tenants: Tenants;

@@ -1,14 +1,18 @@
 import type { Config } from "../config.ts";
 import type { RebuildWish } from "../db/postgres/run-request.ts";
+import type { Lane } from "../db/postgres/slots.ts";
 import { auditSample } from "../jobs/audit-sample.ts";
 import { ensureIndexes } from "../jobs/ensure-indexes.ts";
+import { followArrivals } from "../jobs/follow-arrivals.ts";
 import { PAYLOAD_VERSION, type Job } from "../jobs/job.ts";
+import { trimHistory } from "../jobs/trim-history.ts";
 import { addDays, dayOf, earlierDay, FIRST_DAY, laterDay, type Day } from "../usage/day.ts";
 
 /** What a tick may do: ask for a run, or enqueue a job. It never does the work. */
 export interface TickActions {
   readonly request: (wish: RebuildWish) => Promise<void>;
-  readonly enqueue: (job: Job, payload: unknown) => Promise<void>;
+  /** @param lane `bulk` unless told */
+  readonly enqueue: (job: Job, payload: unknown, lane?: Lane) => Promise<void>;
   /** the last day through which a nightly rebuild has ended; undefined = none ever did */
   readonly nightlyThrough: () => Promise<Day | undefined>;
 }
@@ -37,6 +41,9 @@ export type Schedule = {
     }
 );
 
+/** Once a day, in the hours in which least is asked for, and after the other daily work has begun by default. */
+const TRIM_CRON = "20 5 * * *";
+
 /** Everything that happens by itself. A new schedule is one row. */
 export function schedules(config: Config): readonly Schedule[] {
   return [
@@ -47,6 +54,11 @@ export function schedules(config: Config): readonly Schedule[] {
       tick: async (slot, { request, nightlyThrough }) => request(nightlyWish(slot, await nightlyThrough(), config)),
     },
     {
+      name: "refresh",
+      every: config.refreshSeconds,
+      tick: (slot, { enqueue }) => enqueue(followArrivals, { v: PAYLOAD_VERSION, slot: jobSlot(slot) }, "fresh"),
+    },
+    {
       name: "indexes",
       cron: config.indexesCron,
       tick: (slot, { enqueue }) => enqueue(ensureIndexes, { v: PAYLOAD_VERSION, slot: jobSlot(slot) }),
@@ -55,6 +67,11 @@ export function schedules(config: Config): readonly Schedule[] {
       name: "audit",
       cron: config.auditCron,
       tick: (slot, { enqueue }) => enqueue(auditSample, { v: PAYLOAD_VERSION, slot: jobSlot(slot) }),
+    },
+    {
+      name: "history",
+      cron: TRIM_CRON,
+      tick: (slot, { enqueue }) => enqueue(trimHistory, { v: PAYLOAD_VERSION, slot: jobSlot(slot) }),
     },
   ];
 }

@@ -1,0 +1,132 @@
+import { z } from "zod";
+import type { ArrivalPage, ScanStart } from "../db/mongo/arrivals.ts";
+import type { TenantDay } from "../db/postgres/cache.ts";
+import type { CountedDay } from "../db/postgres/dirty.ts";
+import { stampMillis, type Stamp } from "../usage/classify.ts";
+import { addDays, dayBounds, earlierDay, laterDay } from "../usage/day.ts";
+import { isBeforeHorizon } from "../usage/horizon.ts";
+import { planChunks } from "../usage/plan.ts";
+import { joinTenantDays } from "../usage/spans.ts";
+import { defineJob, PAYLOAD_VERSION, type JobContext } from "./job.ts";
+
+/** A refresh rebuilds at most so many tenant-days, some 600 chunks; what is left is for the next. */
+const REFRESH_DAYS = 20_000;
+/** Every slot that is taken here is one less for other work. */
+const COUNTED_AT_ONCE = 2;
+/** Marked in one statement. */
+const MARK_BATCH = 1_000;
+const COUNT_LIMIT_MS = 60_000;
+
+/**
+ * Finds the tenant-days that got events since it last looked, by the order of arrival; puts those on the list whose
+ * number of events is not that of their row; and starts a refresh of what is on the list and due. What it finds is kept
+ * before the watermark moves, so that whatever ends it early, the next one finds it again.
+ */
+export const followArrivals = defineJob({
+  name: "follow-arrivals",
+  payload: z.strictObject({ v: z.literal(PAYLOAD_VERSION), slot: z.string().min(1) }),
+  timeoutMs: 60 * 60_000,
+  id: ({ slot }) => `follow-arrivals|${slot}`,
+  async run(_payload, context) {
+    const { watermarks, refresh, log } = context;
+    const mark = await watermarks.read();
+    const now = await context.stamp();
+    const clock = stampMillis(now);
+    // A mark of a clock that was wrong may lie ahead.
+    const through = mark.through ? Math.min(stampMillis(mark.through), clock) : clock - refresh.overlapSeconds * 1_000;
+
+    const found = { events: 0, days: 0, differing: 0 };
+    let start: ScanStart | undefined = { since: through - refresh.overlapSeconds * 1_000 };
+    while (start) {
+      const page = await readPage(start, context);
+      if (page.invisible.size > 0) {
+        log.warn({ events: Object.fromEntries(page.invisible) }, "events that no rebuild can see have arrived");
+      }
+      found.events += page.events;
+      found.days += page.days.length;
+      found.differing += await markDiffering(page.days, now, context);
+      start = page.next;
+    }
+    if (await hasForeignIds(mark.foreignIds, context)) {
+      const days = await recentDays(context);
+      found.days += days.length;
+      found.differing += await markDiffering(days, now, context);
+    }
+
+    const next = new Date(clock - refresh.delaySeconds * 1_000).toISOString().replace("Z", "000Z");
+    const moved = await watermarks.move(mark.through, next);
+    return { ...found, moved, runId: await startRefresh(context) };
+  },
+});
+
+function readPage(start: ScanStart, { arrivals, today, underSlot, signal }: JobContext): Promise<ArrivalPage> {
+  return underSlot("fresh", () => arrivals.page(start, today(), signal));
+}
+
+/** Compares each day's events with its row. @returns how many differ, and are on the list now */
+async function markDiffering(days: readonly TenantDay[], now: Stamp, context: JobContext): Promise<number> {
+  const retention = await context.retention();
+  const { timeZone } = context.settings;
+  const whole = days.filter(({ date }) => !isBeforeHorizon(dayBounds(date, timeZone), now, retention));
+  let differing = 0;
+  for (let from = 0; from < whole.length; from += MARK_BATCH) {
+    const counted = await countEvents(whole.slice(from, from + MARK_BATCH), context);
+    // A tenant is known by its events, so also where the count could not be told; one without any is not.
+    const seen = counted.filter(({ events }) => events !== 0n);
+    await context.widenTenantSpans(seen.map(({ tenant, date }) => ({ tenant, first: date, last: date })));
+    differing += await context.dirtyDays.markDiffering(counted);
+  }
+  return differing;
+}
+
+async function countEvents(days: readonly TenantDay[], context: JobContext): Promise<CountedDay[]> {
+  const { arrivals, underSlot, signal } = context;
+  const queue = [...days];
+  const counted: CountedDay[] = [];
+  const countNext = async () => {
+    for (let day = queue.pop(); day !== undefined; day = queue.pop()) {
+      const { tenant, date } = day;
+      const options = { maxTimeMs: COUNT_LIMIT_MS, signal };
+      counted.push({ tenant, date, events: await underSlot("fresh", () => arrivals.count(tenant, date, options)) });
+    }
+  };
+  await Promise.all(Array.from({ length: COUNTED_AT_ONCE }, countNext));
+  return counted;
+}
+
+/** Are there ids that say nothing about when an event arrived? Asked until the answer is yes, which is said once. */
+async function hasForeignIds(known: string | undefined, context: JobContext): Promise<boolean> {
+  if (known !== undefined) return true;
+  const type = await context.underSlot("fresh", () => context.arrivals.foreignIdType(context.signal));
+  if (type === undefined) return false;
+  if (await context.watermarks.rememberForeignIds(type)) {
+    context.log.warn(
+      { type },
+      "not every _id is an ObjectId, so arrivals cannot be followed alone: each refresh also counts today and yesterday of " +
+        "every known tenant, and what arrives for earlier days waits for the nightly rebuild or a backfill",
+    );
+  }
+  return true;
+}
+
+async function recentDays({ knownTenants, today }: JobContext): Promise<TenantDay[]> {
+  const dates = [today(), addDays(today(), -1)];
+  return (await knownTenants()).flatMap(({ tenant }) => dates.map((date) => ({ tenant, date })));
+}
+
+/** @returns the id of the refresh that was started; null = nothing is due, or one is underway */
+async function startRefresh({ dirtyDays, tenants, request, runs, dispatch, log }: JobContext): Promise<string | null> {
+  const due = await dirtyDays.due(REFRESH_DAYS);
+  const [first] = due;
+  if (!first) return null;
+  const from = due.reduce((earliest, { date }) => earlierDay(earliest, date), first.date);
+  const to = due.reduce((latest, { date }) => laterDay(latest, date), first.date);
+  // One key for all: a refresh is one at a time.
+  const wish = { ...request({ kind: "refresh", from, to, requestedBy: "schedule" }), dedupeKey: "refresh" };
+  const spans = joinTenantDays(due);
+  const { id, created } = await runs.createRunning(wish, planChunks(spans, await tenants.expectedEvents(spans)));
+  if (!created) return null;
+  log.info({ runId: id, days: due.length }, "refresh started");
+  await dispatch();
+  return id;
+}
