@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError } from "commander";
 import { benchRebuild } from "./rebuild.ts";
+import { benchRefresh } from "./refresh.ts";
 
 const positive = (text: string) => {
   if (!/^[1-9]\d{0,4}$/.test(text)) throw new InvalidArgumentError("It must be a whole number from 1.");
@@ -15,4 +16,13 @@ program
   .option("--days <count>", "days", positive, 365)
   .option("--rounds <count>", "how often each is measured", positive, 1)
   .action(benchRebuild);
+program
+  .command("refresh")
+  .description("refresh after a few new events, against rebuilding everything")
+  .option("--tenants <count>", "tenants", positive, 100)
+  .option("--days <count>", "days", positive, 365)
+  .option("--events-per-day <count>", "events of a tenant on a day", positive, 100)
+  .option("--new-events <count>", "events that arrive late", positive, 1_000)
+  .option("--touched-days <count>", "tenant-days that they belong to", positive, 36)
+  .action(benchRefresh);
 await program.parseAsync();
