@@ -16,8 +16,10 @@ export function lastDue(cron: string, now: Date): Date | undefined {
     const midnight = Math.floor(now.getTime() / DAY_MS) * DAY_MS;
     for (let back = 0; back <= MAX_DAYS_BACK; back++) {
       const day = midnight - back * DAY_MS;
-      const last = minutesOfDay.map((minutes) => new Date(day + minutes * 60_000)).find((at) => at <= now);
-      if (last && task.match(last)) return last;
+      const minutes = minutesOfDay.find((m) => day + m * 60_000 <= now.getTime());
+      if (minutes === undefined) continue;
+      const last = new Date(day + minutes * 60_000);
+      if (task.match(last)) return last;
     }
     return undefined;
   } finally {

@@ -2,10 +2,12 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } 
 import { Redis } from "ioredis";
 import { parse as parseCron } from "node-cron";
 import { freePort } from "../../../dev/servers/process.ts";
+import { loadConfig } from "../../../src/config.ts";
+import { nightlyThrough } from "../../../src/db/postgres/run-end.ts";
 import { JOBS } from "../../../src/jobs/index.ts";
 import { Queues } from "../../../src/queues/queues.ts";
 import { Scheduler } from "../../../src/schedule/scheduler.ts";
-import { nightlyWish, schedules, slotOf, type Schedule, type TickActions } from "../../../src/schedule/schedules.ts";
+import { schedules, slotOf, type Schedule, type TickActions } from "../../../src/schedule/schedules.ts";
 import { Services } from "../../../src/services.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
 import { createWorld, type World } from "../../support/world.ts";
@@ -41,7 +43,8 @@ function actionsOf(services: Services): TickActions {
       const { created } = await runs.create(services.request(wish));
       if (created) await queues.dispatch(runs);
     },
-    enqueue: (job, payload) => queues.enqueue(job, payload, "bulk"),
+    enqueue: (job, payload, lane = "bulk") => queues.enqueue(job, payload, lane),
+    nightlyThrough: async () => nightlyThrough(await services.pool()),
   };
 }
 
@@ -50,10 +53,12 @@ const table = () => schedules(world.config);
 const find = (name: string): Schedule => table().find((entry) => entry.name === name) as Schedule;
 
 describe("the table of schedules", () => {
-  it("has names of its own and cron expressions of five fields", () => {
+  it("has names of its own, and for each a cron expression of five fields or a period", () => {
     expect(table().length).toBeGreaterThan(0);
     expect(new Set(table().map(({ name }) => name)).size).toBe(table().length);
-    for (const { cron } of table()) {
+    for (const { cron, every } of table()) {
+      if (every !== undefined) expect(every).toBeGreaterThan(0);
+      if (cron === undefined) continue;
       expect(() => parseCron(cron), cron).not.toThrow();
       expect(cron.trim().split(/\s+/), cron).toHaveLength(5);
     }
@@ -80,44 +85,29 @@ describe("the table of schedules", () => {
     }
   });
 
-  it.each(schedules({ nightlyCron: "15 2 * * *", indexesCron: "30 3 * * *" } as World["config"]))(
-    "$name only enqueues",
-    async ({ name }) => {
-      const enqueued: { job: string; payload: unknown }[] = [];
-      const requested: unknown[] = [];
-      const actions: TickActions = {
-        request: (wish) => Promise.resolve(void requested.push(wish)),
-        enqueue: (job, payload) => Promise.resolve(void enqueued.push({ job: job.name, payload })),
-      };
-      await find(name).tick(SLOT, actions);
-      expect(requested.length + enqueued.length).toBe(1);
-      for (const { job: jobName, payload } of enqueued) {
-        const job = JOBS.find((known) => known.name === jobName);
-        const parsed = job?.payload.parse(payload); // what it enqueues is what its job understands
-        expect(job?.id(parsed)).not.toContain(":");
-        expect(job?.id(parsed)).toContain("2026-11-21T02");
-      }
+  it.each(schedules(loadConfig({})))("$name only enqueues", async ({ name }) => {
+    const enqueued: { job: string; payload: unknown }[] = [];
+    const requested: unknown[] = [];
+    const actions: TickActions = {
+      request: (wish) => Promise.resolve(void requested.push(wish)),
+      enqueue: (job, payload) => Promise.resolve(void enqueued.push({ job: job.name, payload })),
+      nightlyThrough: () => Promise.resolve(undefined),
+    };
+    await find(name).tick(SLOT, actions);
+    expect(requested.length + enqueued.length).toBe(1);
+    for (const { job: jobName, payload } of enqueued) {
+      const job = JOBS.find((known) => known.name === jobName);
+      const parsed = job?.payload.parse(payload); // what it enqueues is what its job understands
+      expect(job?.id(parsed)).not.toContain(":");
+      expect(job?.id(parsed)).toContain("2026-11-21T02");
+    }
 
-      // and with the real servers: a planned run or a waiting job, and no work done
-      await find(name).tick(SLOT, actionsOf(world.services));
-      expect(await rowsOf("usage_chunk")).toEqual([]);
-      expect(await rowsOf("daily_usage_cache")).toEqual([]);
-      for (const run of await rowsOf("usage_run")) expect(run).toMatchObject({ state: "planned", chunks_planned: 0 });
-      expect((await queues.counts()).reduce((sum, { waiting }) => sum + waiting, 0)).toBeGreaterThan(0);
-    },
-  );
-});
-
-describe("nightlyWish", () => {
-  it.each([
-    ["UTC", "2026-11-21T02:15Z", 3, "2026-11-18", "2026-11-20"],
-    ["America/Los_Angeles", "2026-11-21T02:15Z", 3, "2026-11-17", "2026-11-19"], // still the 20th there
-    ["Pacific/Kiritimati", "2026-11-21T10:15Z", 3, "2026-11-19", "2026-11-21"], // the 22nd already
-    ["Europe/Berlin", "2026-03-29T02:15Z", 1, "2026-03-28", "2026-03-28"], // the night that loses an hour
-    ["UTC", "2026-03-01T00:00Z", 1, "2026-02-28", "2026-02-28"],
-    ["UTC", "2000-01-03T02:15Z", 3_660, "2000-01-01", "2000-01-02"], // never before the first day there is
-  ])("in %s at %s covers %i days: %s to %s", (timeZone, slot, nightlyDays, from, to) => {
-    expect(nightlyWish(slot, { timeZone, nightlyDays })).toMatchObject({ kind: "nightly", from, to, slot });
+    // and with the real servers: a planned run or a waiting job, and no work done
+    await find(name).tick(SLOT, actionsOf(world.services));
+    expect(await rowsOf("usage_chunk")).toEqual([]);
+    expect(await rowsOf("daily_usage_cache")).toEqual([]);
+    for (const run of await rowsOf("usage_run")) expect(run).toMatchObject({ state: "planned", chunks_planned: 0 });
+    expect((await queues.counts()).reduce((sum, { waiting }) => sum + waiting, 0)).toBeGreaterThan(0);
   });
 });
 
