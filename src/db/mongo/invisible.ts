@@ -70,9 +70,12 @@ function isMissing(path: string): Document {
   return { $in: [{ $type: path }, ["missing", "null", "undefined"]] };
 }
 
-/** An ObjectId, a UUID, or a number that is an integer of 64 bits; `$cond` guards what fails on other types. */
+/**
+ * An ObjectId, a UUID, or a number that is an integer of 64 bits; `$cond` guards what fails on other types. Not by
+ * `$trunc`: DocumentDB takes a double at 15 digits there, and from 10^15 on finds it to be no integer.
+ */
 function isId(path: string): Document {
-  const isInteger = { $eq: [path, { $trunc: path }] };
+  const isInteger = { $eq: [path, { $toLong: path }] };
   const isInRange = { $and: [{ $gte: [path, INT64.least] }, { $lte: [path, INT64.most] }] };
   const isUuid = { $and: [{ $gte: [path, UUIDS.first] }, { $lte: [path, UUIDS.last] }] };
   return {
