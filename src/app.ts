@@ -1,7 +1,9 @@
 import type { Redis } from "ioredis";
 import { requireConnection } from "./config.ts";
+import { agreeOnSettings } from "./db/postgres/meta.ts";
 import { createWorkerRedis, evictionPolicy } from "./db/redis.ts";
 import { nightlyThrough } from "./db/postgres/run-end.ts";
+import { UsageError } from "./errors.ts";
 import { HttpServer } from "./http/server.ts";
 import { JOBS } from "./jobs/index.ts";
 import type { JobContext } from "./jobs/job.ts";
@@ -19,7 +21,10 @@ const RECONCILE_MS = 15_000;
 export interface WorkerApp extends Running {
   /** where its HTTP server listens */
   readonly address: string;
-  /** aborts when this process lost the connection that its locks live on: it can do no more work and should end */
+  /**
+   * aborts when this process can do no more work and should end: it lost the connection that its locks live on, or
+   * other settings than its own were put in force
+   */
   readonly lost: AbortSignal;
 }
 
@@ -49,12 +54,15 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
   const contextOf: (execution: Execution) => JobContext = await services.jobContext(() =>
     dispatch().catch((err: unknown) => log.warn({ err }, "dispatch failed; the reconciler tries again")),
   );
+  const unfit = new AbortController();
   const reconcile = async () => {
     try {
+      await agreeOnSettings(await services.pool(), services.settings);
       for (const id of await runs.unfinishedButDone()) await runs.finish(id);
       await dispatch();
     } catch (err) {
       log.error({ err }, "reconcile failed; it is tried again");
+      if (err instanceof UsageError) unfit.abort(err); // the settings were changed: what this process computes is void
     }
   };
   const actions: TickActions = {
@@ -62,7 +70,7 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
       const { created } = await runs.create(services.request(wish));
       if (created) await dispatch();
     },
-    enqueue: async (job, payload) => queues?.enqueue(job, payload, "bulk"),
+    enqueue: async (job, payload, lane = "bulk") => queues?.enqueue(job, payload, lane),
     nightlyThrough: async () => nightlyThrough(await services.pool()),
   };
   const scheduler = new Scheduler(schedules(config), actions, log);
@@ -131,5 +139,5 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
   ];
   const running = await startParts(parts, log);
   log.info({ address }, "worker started");
-  return { address, lost: session.lost, stop: () => running.stop() };
+  return { address, lost: AbortSignal.any([session.lost, unfit.signal]), stop: () => running.stop() };
 }

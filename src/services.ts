@@ -37,11 +37,14 @@ import type { Retention } from "./usage/horizon.ts";
 
 const RETENTION_KNOWN_MS = 5_000;
 
-/** The source of events, connected. */
-export interface Source {
+interface Mongo {
   readonly client: MongoClient;
   readonly db: Db;
   readonly collection: Collection;
+}
+
+/** The source of events, connected. */
+export interface Source extends Mongo {
   readonly events: EventReader;
   readonly tenants: Tenants;
   readonly arrivals: ArrivalReader;
@@ -61,6 +64,7 @@ export class Services {
   #migrated: Promise<void> | undefined;
   #agreed: Promise<void> | undefined;
   #retention: { readonly value: Promise<Retention>; readonly until: number } | undefined;
+  #mongo: Promise<Mongo> | undefined;
   #source: Promise<Source> | undefined;
   #redis: Promise<Redis> | undefined;
   #queues: Queues | undefined;
@@ -113,35 +117,39 @@ export class Services {
     return new Audits(await this.pool());
   }
 
-  /** MongoDB with the events; the index that every read goes through must be there. */
+  /** MongoDB with the collection of events. */
+  #openMongo(): Promise<Mongo> {
+    this.#mongo ??= connectMongo(requireConnection(this.config, "mongodbUri")).then(({ client, db }) => {
+      return { client, db, collection: db.collection(this.config.eventsCollection) };
+    });
+    return this.#mongo;
+  }
+
+  /** The events; the index that every read goes through must be there. */
   source(): Promise<Source> {
     this.#source ??= (async () => {
-      const { config } = this;
+      const { eventsFields, timeZone } = this.config;
       const pool = await this.agreedPool();
-      const { client, db } = await connectMongo(requireConnection(config, "mongodbUri"));
-      try {
-        const collection = db.collection(config.eventsCollection);
-        await requireTenantDateIndex(collection, config.eventsFields);
-        const reader = new TenantReader(collection, config.eventsFields, config.timeZone);
-        const events = new EventReader(collection, config.eventsFields);
-        const arrivals = new ArrivalReader(collection, config.eventsFields, config.timeZone);
-        const totals = new TotalsReader(collection, config.eventsFields);
-        const invisible = new InvisibleReader(collection, config.eventsFields);
-        const tenants = new Tenants(reader, pool, this.today);
-        return { client, db, collection, events, tenants, arrivals, totals, invisible };
-      } catch (error) {
-        await client.close();
-        throw error;
-      }
+      const mongo = await this.#openMongo();
+      await requireTenantDateIndex(mongo.collection, eventsFields);
+      const { collection } = mongo;
+      return {
+        ...mongo,
+        events: new EventReader(collection, eventsFields),
+        tenants: new Tenants(new TenantReader(collection, eventsFields, timeZone), pool, this.today),
+        arrivals: new ArrivalReader(collection, eventsFields, timeZone),
+        totals: new TotalsReader(collection, eventsFields),
+        invisible: new InvisibleReader(collection, eventsFields),
+      };
     })();
     return this.#source;
   }
 
   /** For how long raw events are kept, known for a few seconds: a DBA may set a TTL at any time. */
-  readonly retention = async (): Promise<Retention> => {
-    const { collection } = await this.source();
+  readonly retention = async (anew?: "anew"): Promise<Retention> => {
+    const { collection } = await this.#openMongo();
     const { eventsFields, eventsRetentionDays } = this.config;
-    if (!this.#retention || this.#retention.until < Date.now()) {
+    if (anew || !this.#retention || this.#retention.until < Date.now()) {
       const value = readRetention(collection, eventsFields, eventsRetentionDays);
       this.#retention = { value, until: Date.now() + RETENTION_KNOWN_MS };
       value.catch(() => (this.#retention = undefined));
@@ -245,7 +253,7 @@ export class Services {
     await settled(this.#session, (session) => session.close());
     await this.#queues?.close();
     await settled(this.#redis, (redis) => redis.disconnect());
-    await settled(this.#source, ({ client }) => client.close());
+    await settled(this.#mongo, ({ client }) => client.close());
     await this.#pool?.end();
   }
 }

@@ -1,9 +1,13 @@
 import { createInterface } from "node:readline/promises";
 import type { Command } from "commander";
 import { requireConnection } from "../config.ts";
+import { changeSettings } from "../db/postgres/change-settings.ts";
+import { differences, readSettings } from "../db/postgres/meta.ts";
 import { holdsRows, migrate, migrationState } from "../db/postgres/migrate.ts";
+import { readStamp } from "../db/postgres/stamp.ts";
 import { EXIT, UsageError } from "../errors.ts";
-import { action, createCommand, createGroup, type CommandContext } from "./command.ts";
+import { horizonDay } from "../usage/horizon.ts";
+import { action, createCommand, createGroup, defaultRequester, type CommandContext } from "./command.ts";
 import { table } from "./table.ts";
 
 /** `migrate up | down | status`: the tables in PostgreSQL. */
@@ -41,8 +45,44 @@ export function migrateCommand(): Command {
       return migrations.some(({ appliedAt }) => appliedAt === null) || unknown.length > 0 ? EXIT.found : EXIT.done;
     }),
   );
-  const description = "Create or take back the tables in PostgreSQL.";
-  return createGroup("migrate", description, "tallyman migrate up", [up, down, status]);
+  const description = "Create or take back the tables in PostgreSQL, or change the settings that rows are made by.";
+  return createGroup("migrate", description, "tallyman migrate up", [up, down, status, settingsCommand()]);
+}
+
+function settingsCommand(): Command {
+  return createCommand(
+    "settings",
+    "Put this environment's time zone, limits and field map in force, and rebuild every row under them.",
+    "tallyman migrate settings --yes",
+  )
+    .option("--yes", "do it: unfinished runs are cancelled, and every row is computed anew")
+    .option("--by <name>", "who asks, for the runs' records (default: user@host)")
+    .action(
+      action<{ yes?: true; by?: string }>(async ({ yes, by }, { services, config, answer }) => {
+        const pool = await services.pool();
+        const before = await readSettings(pool);
+        const changes = differences(before?.values ?? {}, services.settings.values);
+        if (changes === "") {
+          answer({ changes: "", cancelled: [], rebuild: null }, "These settings are in force already.");
+          return undefined;
+        }
+        if (!yes) {
+          throw new UsageError(
+            `These settings differ from those in force:\n${changes}\nTo change them, cancel every unfinished run and rebuild every row, say --yes.`,
+          );
+        }
+        const change = await changeSettings(pool, services.settings, {
+          horizon: horizonDay(await readStamp(pool), await services.retention(), config.timeZone),
+          today: services.today(),
+          by: by ?? defaultRequester(),
+        });
+        const follow = change.rebuild
+          ? `Run ${change.rebuild} rebuilds every row; workers with the new settings take it up. Follow it with: tallyman runs show ${change.rebuild} --watch`
+          : "There is no row yet to rebuild.";
+        answer(change, `Changed:\n${change.changes}\n${change.cancelled.length} runs were cancelled. ${follow}`);
+        return undefined;
+      }),
+    );
 }
 
 function databaseUrl(config: CommandContext["config"]): string {

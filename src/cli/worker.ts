@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { EXIT } from "../errors.ts";
+import { EXIT, OperatorError } from "../errors.ts";
 import { action, createCommand } from "./command.ts";
 
 /** A worker that has not stopped by then is ended; what it was at is done again by another. */
@@ -23,7 +23,7 @@ export function workerCommand(): Command {
       });
       setTimeout(() => {
         log.error("worker did not stop in time");
-        process.exit(signal.aborted ? EXIT.done : EXIT.unreachable);
+        process.exit(signal.aborted ? EXIT.done : exitCodeOf(worker.lost.reason));
       }, STOP_DEADLINE_MS).unref();
       await worker.stop();
       log.info("worker stopped");
@@ -31,7 +31,11 @@ export function workerCommand(): Command {
       process.stderr.write(
         `tallyman: ${(worker.lost.reason as Error).message}; the worker ends, for its supervisor to start again.\n`,
       );
-      return EXIT.unreachable;
+      return exitCodeOf(worker.lost.reason);
     }),
   );
+}
+
+function exitCodeOf(reason: unknown): number {
+  return reason instanceof OperatorError ? reason.exitCode : EXIT.unreachable;
 }

@@ -48,59 +48,16 @@ export class Runs {
    * @throws UsageError when the settings were changed since this process began
    */
   async create(request: RunRequest): Promise<{ id: string; created: boolean }> {
-    return this.#insert(this.#pool, request, "planned");
+    return insertRun(this.#pool, request, "planned");
   }
 
   /** Inserts a run whose chunks are known already, with them, in one transaction; else as create(). */
   async createRunning(request: RunRequest, chunks: readonly ChunkPlan[]): Promise<{ id: string; created: boolean }> {
     return inTransaction(this.#pool, async (connection) => {
-      const inserted = await this.#insert(connection, request, "running");
+      const inserted = await insertRun(connection, request, "running");
       if (inserted.created) await start(connection, inserted.id, chunks);
       return inserted;
     });
-  }
-
-  async #insert(
-    connection: Connection,
-    request: RunRequest,
-    state: "planned" | "running",
-  ): Promise<{ id: string; created: boolean }> {
-    for (;;) {
-      const inserted = await connection.query<{ id: string }>(
-        `INSERT INTO usage_run (id, kind, inline, reason, requested_by, dedupe_key, settings_hash, tenants, from_date,
-                                to_date, allow_shrink, priority, undoes, state)
-         SELECT $1, $2, $3, $4, $5, $6, $7, $8::text[], $9::date, $10::date, $11, $12, $13, $14
-          WHERE ${SETTINGS_AGREED("$7")}
-         ON CONFLICT DO NOTHING RETURNING id`,
-        [
-          request.id,
-          request.kind,
-          request.inline,
-          request.reason,
-          request.requestedBy,
-          request.dedupeKey,
-          request.settingsHash,
-          request.tenants ?? null,
-          request.from,
-          request.to,
-          request.allowShrink,
-          request.priority,
-          request.undoes,
-          state,
-        ],
-      );
-      if (inserted.rows[0]) return { id: inserted.rows[0].id, created: true };
-      const { rows } = await connection.query<{ id: string | null; agreed: boolean }>(
-        `SELECT ${SETTINGS_AGREED("$3")} AS agreed,
-                (SELECT id FROM usage_run
-                  WHERE id = $2 OR (dedupe_key = $1 AND (kind = 'nightly' OR state IN ('planned', 'running')))
-                  ORDER BY created_at DESC LIMIT 1) AS id`,
-        [request.dedupeKey, request.id, request.settingsHash],
-      );
-      if (rows[0]?.id) return { id: rows[0].id, created: false };
-      if (!rows[0]?.agreed) throw new UsageError("The settings were changed. Start again with those in force now.");
-      // It finished between the two statements: ask again.
-    }
   }
 
   async get(id: string): Promise<Run | undefined> {
@@ -238,4 +195,51 @@ async function start(connection: Connection, id: string, chunks: readonly ChunkP
       WHERE id = $1`,
     [id, chunks.length, chunks.reduce((sum, { days }) => sum + days, 0)],
   );
+}
+
+/**
+ * Inserts a run, unless one with its key is there, while the settings it was asked for under are those in force; it
+ * holds them until the transaction ends.
+ */
+export async function insertRun(
+  connection: Connection,
+  request: RunRequest,
+  state: "planned" | "running",
+): Promise<{ id: string; created: boolean }> {
+  for (;;) {
+    const inserted = await connection.query<{ id: string }>(
+      `INSERT INTO usage_run (id, kind, inline, reason, requested_by, dedupe_key, settings_hash, tenants, from_date,
+                              to_date, allow_shrink, priority, undoes, state)
+       SELECT $1, $2, $3, $4, $5, $6, $7, $8::text[], $9::date, $10::date, $11, $12, $13, $14
+         FROM (SELECT 1 FROM usage_meta WHERE name = 'settings' AND value->>'hash' = $7 FOR SHARE) AS agreed
+       ON CONFLICT DO NOTHING RETURNING id`,
+      [
+        request.id,
+        request.kind,
+        request.inline,
+        request.reason,
+        request.requestedBy,
+        request.dedupeKey,
+        request.settingsHash,
+        request.tenants ?? null,
+        request.from,
+        request.to,
+        request.allowShrink,
+        request.priority,
+        request.undoes,
+        state,
+      ],
+    );
+    if (inserted.rows[0]) return { id: inserted.rows[0].id, created: true };
+    const { rows } = await connection.query<{ id: string | null; agreed: boolean }>(
+      `SELECT ${SETTINGS_AGREED("$3")} AS agreed,
+              (SELECT id FROM usage_run
+                WHERE id = $2 OR (dedupe_key = $1 AND (kind = 'nightly' OR state IN ('planned', 'running')))
+                ORDER BY created_at DESC LIMIT 1) AS id`,
+      [request.dedupeKey, request.id, request.settingsHash],
+    );
+    if (rows[0]?.id) return { id: rows[0].id, created: false };
+    if (!rows[0]?.agreed) throw new UsageError("The settings were changed. Start again with those in force now.");
+    // It finished between the two statements: ask again.
+  }
 }

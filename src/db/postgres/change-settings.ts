@@ -1,0 +1,87 @@
+import { UsageError } from "../../errors.ts";
+import { addDays, FIRST_DAY, laterDay, type Day } from "../../usage/day.ts";
+import { differences, readSettings, type AgreedSettings } from "./meta.ts";
+import { inTransaction, type Connection, type Pool } from "./pool.ts";
+import { runRequest } from "./run-request.ts";
+import { cancelLocked } from "./run-control.ts";
+import { insertRun } from "./runs.ts";
+
+/** What a change of settings came to. */
+export interface SettingsChange {
+  /** one line for each setting that changed; none = they were in force already */
+  readonly changes: string;
+  /** the runs that were cancelled */
+  readonly cancelled: readonly string[];
+  /** the run that rebuilds every row; none where there is no row and no tenant */
+  readonly rebuild: string | undefined;
+}
+
+/**
+ * Puts other settings in force, in one transaction: cancels every unfinished run, forgets how far rows were known to
+ * be whole, and asks for a rebuild of everything, which may shrink final days, since events move from day to day.
+ *
+ * @param horizon rows before it could not be rebuilt under the new settings: they stop the change
+ * @throws UsageError where rows lie before the horizon
+ */
+export async function changeSettings(
+  pool: Pool,
+  settings: AgreedSettings,
+  { horizon, today, by }: { readonly horizon: Day | undefined; readonly today: Day; readonly by: string },
+): Promise<SettingsChange> {
+  return inTransaction(pool, async (connection) => {
+    await connection.query("SELECT 1 FROM usage_meta WHERE name = 'settings' FOR UPDATE"); // no run is inserted from here on
+    const before = await readSettings(connection);
+    if (before?.hash === settings.hash) return { changes: "", cancelled: [], rebuild: undefined };
+    await refuseRowsBefore(connection, horizon);
+    await connection.query(
+      `INSERT INTO usage_meta (name, value) VALUES ('settings', $1::jsonb)
+       ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value`,
+      [JSON.stringify(settings)],
+    );
+    const unfinished = await connection.query<{ id: string }>(
+      "SELECT id FROM usage_run WHERE state IN ('planned', 'running') ORDER BY created_at FOR NO KEY UPDATE",
+    );
+    for (const { id } of unfinished.rows) await cancelLocked(connection, id, `${by}: the settings changed`);
+    await connection.query(
+      `UPDATE usage_tenant SET computed_from = NULL, computed_through = NULL, searched_through = NULL,
+              first_day = greatest(first_day - 1, $1::date)`,
+      [FIRST_DAY], // an event may lie a day earlier now
+    );
+    const changes = differences(before?.values ?? {}, settings.values);
+    const first = await firstDay(connection);
+    const wish = {
+      kind: "backfill",
+      to: today,
+      allowShrink: true,
+      reason: `settings changed: ${changes.trim().replaceAll(/\n\s*/g, "; ")}`,
+      requestedBy: by,
+    } as const;
+    const cancelled = unfinished.rows.map(({ id }) => id);
+    if (first === undefined) return { changes, cancelled, rebuild: undefined };
+    const request = runRequest({ ...wish, from: laterDay(FIRST_DAY, addDays(first, -1)) }, settings.hash);
+    const { id } = await insertRun(connection, request, "planned");
+    return { changes, cancelled, rebuild: id };
+  });
+}
+
+async function refuseRowsBefore(connection: Connection, horizon: Day | undefined): Promise<void> {
+  if (horizon === undefined) return;
+  const { rows } = await connection.query<{ days: string; first: Day; last: Day }>(
+    "SELECT count(*) AS days, min(date) AS first, max(date) AS last FROM daily_usage_cache WHERE date < $1",
+    [horizon],
+  );
+  const [found] = rows;
+  if (!found || found.days === "0") return;
+  throw new UsageError(
+    `${found.days} rows from ${found.first} to ${found.last} lie before ${horizon}, the first day whose events all still exist. ` +
+      "They could not be rebuilt under other settings, and rows of two settings must not stand in one table. " +
+      "Move those rows to a table of their own first, or leave the settings as they were.",
+  );
+}
+
+async function firstDay(connection: Connection): Promise<Day | undefined> {
+  const { rows } = await connection.query<{ first: Day | null }>(
+    "SELECT least((SELECT min(first_day) FROM usage_tenant), (SELECT min(date) FROM daily_usage_cache)) AS first",
+  );
+  return rows[0]?.first ?? undefined;
+}
