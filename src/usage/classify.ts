@@ -59,6 +59,16 @@ export function isFutureStamp(stored: Stamp, now: Stamp): boolean {
 }
 
 /**
+ * Is the fresh read older than the stored one, for all that can be told? A stamp ahead of `now`, the clock at the
+ * write, was taken before that clock was put back: it orders reads of that time among themselves, and says nothing
+ * about later ones, so a fresh read that bears one gives way to them.
+ */
+export function isStale(stored: Stamp, fresh: Stamp, now: Stamp): boolean {
+  if (fresh > now) return stored <= now || stored > fresh;
+  return stored > fresh && !isFutureStamp(stored, now);
+}
+
+/**
  * Decides what a freshly read tenant-day does to the row it finds. A day whose events may be gone is refused, whether
  * or not there is a row. Then the stamp decides: a row is never overwritten by an older read, unless its own stamp lies
  * in the future of `now`, the clock at the write. Then the count: a day that is final by its new stamp and has fewer
@@ -72,7 +82,7 @@ export function classify(
 ): Outcome {
   if (fresh.isBeforeHorizon) return "refused";
   if (!stored) return "new";
-  if (stored.readAt > fresh.readAt && !isFutureStamp(stored.readAt, now)) return "stale";
+  if (isStale(stored.readAt, fresh.readAt, now)) return "stale";
   if (fresh.state === "final" && fresh.sourceEvents < stored.sourceEvents && !allow.shrink) return "refused";
   return stored.contentHash.equals(fresh.contentHash) && !allow.rewrite ? "unchanged" : "changed";
 }

@@ -7,7 +7,7 @@ import { LANE_PAUSED, SETTINGS_AGREED } from "./meta.ts";
 import { inTransaction, type Pool } from "./pool.ts";
 import type { FailedDay } from "./run.ts";
 import { restoreBatch } from "./undo.ts";
-import { writeBatch, type BatchCounts } from "./write.ts";
+import { writeBatch, type BatchCounts, type FutureRow } from "./write.ts";
 
 /** Errors that a chunk may meet, and claims that may move nothing, before it fails. */
 export const MAX_ATTEMPTS = 5;
@@ -77,8 +77,9 @@ export class Chunks {
     rows: readonly CacheRow[],
     failures: readonly FailedDay[],
     cursor: number,
+    onFutureRows?: (rows: readonly FutureRow[]) => void,
   ): Promise<BatchCounts> {
-    return writeBatch(this.#pool, claim, { rows, failures, cursor });
+    return writeBatch(this.#pool, claim, { rows, failures, cursor }, onFutureRows);
   }
 
   /** Puts back the rows of the chunk of an undo, from its cursor on, batch by batch, as restoreBatch() says. */

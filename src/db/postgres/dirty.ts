@@ -1,18 +1,17 @@
 import { dayKey, type CacheRow, type TenantDay } from "./cache.ts";
 import type { Connection, Pool } from "./pool.ts";
-import type { FailedDay } from "./run.ts";
 
-/** How long a tenant-day that failed is left alone. */
+/** How long a tenant-day that has to be read again is left alone: longer than a stamp may be ahead of the clock. */
 const RETRY_MINUTES = 15;
 
 /**
- * Takes tenant-days off the list of what has to be rebuilt where their read began after they were found, and puts the
- * failed ones on it, each once.
+ * Takes tenant-days off the list of what has to be rebuilt where their read began after they were found, and puts those
+ * on it that have to be read again, as the failed ones have, each once.
  */
 export async function settleDirty(
   connection: Connection,
   read: readonly Pick<CacheRow, "tenant" | "date" | "readAt">[],
-  failed: readonly FailedDay[],
+  again: readonly TenantDay[],
 ): Promise<void> {
   if (read.length > 0) {
     // In the order of the key, as everybody locks these rows.
@@ -27,7 +26,7 @@ export async function settleDirty(
       [read.map(({ tenant }) => tenant), read.map(({ date }) => date), read.map(({ readAt }) => readAt)],
     );
   }
-  const each = [...new Map(failed.map((day) => [dayKey(day), day])).values()];
+  const each = [...new Map(again.map((day) => [dayKey(day), day])).values()];
   if (each.length > 0) {
     await connection.query(
       `INSERT INTO usage_dirty AS d (tenant_id, date, found_at, not_before)

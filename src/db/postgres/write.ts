@@ -1,4 +1,4 @@
-import { classify, type Allowance, type Outcome, type Stamp } from "../../usage/classify.ts";
+import { classify, isFutureStamp, type Allowance, type Outcome, type Stamp } from "../../usage/classify.ts";
 import {
   dayKey,
   figuresOf,
@@ -10,6 +10,7 @@ import {
   type CacheRow,
   type Change,
   type StoredRow,
+  type TenantDay,
 } from "./cache.ts";
 import { ClaimLostError, LEASE_SECONDS, type Claim } from "./claim.ts";
 import { settleDirty } from "./dirty.ts";
@@ -34,6 +35,11 @@ export interface Batch {
   readonly cursor: number;
 }
 
+/** A row whose read stamp lies so far ahead of the clock that it cannot be true. */
+export interface FutureRow extends TenantDay {
+  readonly readAt: Stamp;
+}
+
 /** A newer read took a row between its lock and the upsert: the batch has to be classified again. */
 class RaceError extends Error {
   constructor() {
@@ -48,10 +54,20 @@ const UNDOABLE: ReadonlySet<RunKind> = new Set(["backfill", "repair", "undo"]);
  * Stores one batch in one transaction: locks the chunk under this claim and the rows in key order, classifies, upserts
  * what is new or changed, moves the stamp of what is not, records the changes, and moves the cursor.
  *
+ * @param onFutureRows told of rows found with a stamp from the future, which a read of now may overwrite
  * @throws ClaimLostError when the claim is another's or the run was cancelled
  */
-export async function writeBatch(pool: Pool, claim: Claim, batch: Batch): Promise<BatchCounts> {
-  return againOnRace(() => inTransaction(pool, (connection) => writeOnce(connection, claim, batch)));
+export async function writeBatch(
+  pool: Pool,
+  claim: Claim,
+  batch: Batch,
+  onFutureRows: (rows: readonly FutureRow[]) => void = () => undefined,
+): Promise<BatchCounts> {
+  const { counts, future } = await againOnRace(() =>
+    inTransaction(pool, (connection) => writeOnce(connection, claim, batch)),
+  );
+  if (future.length > 0) onFutureRows(future);
+  return counts;
 }
 
 /** Tries again what lost a race against another writer, as a deadlock's victim or with a row taken. */
@@ -66,7 +82,11 @@ export async function againOnRace<T>(write: () => Promise<T>): Promise<T> {
   }
 }
 
-async function writeOnce(connection: Connection, claim: Claim, batch: Batch): Promise<BatchCounts> {
+async function writeOnce(
+  connection: Connection,
+  claim: Claim,
+  batch: Batch,
+): Promise<{ counts: BatchCounts; future: FutureRow[] }> {
   await lockOwnChunk(connection, claim);
   const { rows: stored, now } = await lockRows(connection, batch.rows);
   const allow: Allowance = { shrink: claim.allowShrink, rewrite: claim.kind === "repair" };
@@ -81,7 +101,13 @@ async function writeOnce(connection: Connection, claim: Claim, batch: Batch): Pr
   });
   if (raced || touched !== unchanged.length) throw new RaceError();
 
-  await settleDirty(connection, batch.rows, batch.failures);
+  // The clock was put back since the read, or since the one that stands: what came later cannot be told, so read again.
+  const untold = new Set([
+    ...batch.rows.filter(({ readAt }) => readAt > now),
+    ...stale.filter((row) => (stored.get(dayKey(row)) as StoredRow).readAt > now),
+  ]);
+  const told = batch.rows.filter((row) => !untold.has(row));
+  await settleDirty(connection, told, [...batch.failures, ...untold]);
   const counts = {
     written: written.length,
     unchanged: unchanged.length,
@@ -106,7 +132,8 @@ async function writeOnce(connection: Connection, claim: Claim, batch: Batch): Pr
     return { tenant, date, revision, before: stored.get(dayKey(row)), after: figuresOf(totals) };
   });
   await recordChanges(connection, claim.runId, changes);
-  return counts;
+  const future = [...stored.values()].filter(({ readAt }) => isFutureStamp(readAt, now));
+  return { counts, future: future.map(({ tenant, date, readAt }) => ({ tenant, date, readAt })) };
 }
 
 /** Locks the chunk: a cancel, or another claim, waits for this transaction, or it for them. */

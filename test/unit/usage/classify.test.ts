@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import {
   classify,
   dayState,
+  type Allowance,
   type DayState,
   type FreshDay,
   FUTURE_STAMP_MS,
@@ -15,6 +16,8 @@ const hash = (content: number) => Buffer.from([content]);
 const at = (readAt: Stamp, content: number, sourceEvents = 1, state: DayState = "final"): FreshDay => {
   return { readAt, contentHash: hash(content), sourceEvents, state, isBeforeHorizon: false };
 };
+const SHRINK: Allowance = { shrink: true, rewrite: false };
+const REWRITE: Allowance = { shrink: false, rewrite: true };
 /** Microseconds after noon. */
 const stamp = (micros: number): Stamp =>
   `${new Date(Date.UTC(2026, 2, 1, 12) + Math.floor(micros / 1_000)).toISOString().slice(0, 23)}${String(micros % 1_000).padStart(3, "0")}Z`;
@@ -24,6 +27,7 @@ const LATER = "2026-03-01T12:00:00.000002Z";
 const NOW = "2026-03-01T12:00:01.000000Z";
 /** More than five minutes after NOW. */
 const FAULTY = "2026-03-01T12:05:01.001000Z";
+const [AHEAD, FURTHER] = ["2026-03-01T12:00:01.000001Z", "2026-03-01T12:00:01.000002Z"];
 
 describe("classify", () => {
   test.each([
@@ -38,6 +42,58 @@ describe("classify", () => {
     ["a row further ahead", at(FAULTY, 1), at(LATER, 2), "changed"],
     ["a row further ahead, of the same content", at(FAULTY, 1), at(LATER, 1), "unchanged"],
   ] as const)("%s", (_, stored, fresh, outcome) => {
+    expect(classify(stored, fresh, NOW)).toBe(outcome);
+  });
+
+  test.each([
+    ["fewer events of a final day", at(EARLIER, 1, 5), at(LATER, 2, 4), "refused"],
+    ["not one event left of a final day", at(EARLIER, 1, 1), at(LATER, 2, 0), "refused"],
+    ["fewer events than a settling row had", at(EARLIER, 1, 5, "settling"), at(LATER, 2, 4), "refused"],
+    ["fewer events than an open row had", at(EARLIER, 1, 5, "open"), at(LATER, 2, 4), "refused"],
+    ["as many events of other content", at(EARLIER, 1, 5), at(LATER, 2, 5), "changed"],
+    ["more events", at(EARLIER, 1, 5), at(LATER, 2, 6), "changed"],
+    ["fewer events past 2^53", at(EARLIER, 1), at(LATER, 2), "refused", 2n ** 60n + 1n, 2n ** 60n],
+    ["fewer events of a day that settles", at(EARLIER, 1, 5), at(LATER, 2, 4, "settling"), "changed"],
+    ["fewer events of a day that is open", at(EARLIER, 1, 5, "open"), at(LATER, 2, 0, "open"), "changed"],
+    ["fewer events in an older read", at(LATER, 1, 5), at(EARLIER, 2, 4), "stale"],
+    ["fewer events than a row from the future had", at(FAULTY, 1, 5), at(LATER, 2, 4), "refused"],
+  ] as const)("%s", (_, stored, fresh, outcome, before?: bigint, after?: bigint) => {
+    const [row, read] = [
+      { ...stored, sourceEvents: before ?? stored.sourceEvents },
+      { ...fresh, sourceEvents: after ?? fresh.sourceEvents },
+    ];
+    expect(classify(row, read, NOW)).toBe(outcome);
+    expect(classify(row, read, NOW, REWRITE)).toBe(outcome);
+    expect(classify(row, read, NOW, SHRINK)).toBe(outcome === "refused" ? "changed" : outcome);
+  });
+
+  test("a day before the horizon is refused with a row and without, whatever else is true of it and allowed", () => {
+    for (const allow of [undefined, SHRINK, REWRITE, { shrink: true, rewrite: true }]) {
+      for (const stored of [undefined, at(EARLIER, 1), at(LATER, 1, 9), at(FAULTY, 1)]) {
+        for (const state of ["open", "settling", "final"] as const) {
+          const fresh = { ...at(LATER, 1, 2, state), isBeforeHorizon: true };
+          expect(classify(stored, fresh, NOW, allow)).toBe("refused");
+        }
+      }
+    }
+  });
+
+  test("what is allowed to be rewritten is, though its hash says nothing changed, and nothing else is loosened", () => {
+    expect(classify(at(EARLIER, 1), at(LATER, 1), NOW, REWRITE)).toBe("changed");
+    expect(classify(at(LATER, 1), at(EARLIER, 1), NOW, REWRITE)).toBe("stale");
+    expect(classify(at(EARLIER, 1, 2), at(LATER, 1, 1), NOW, REWRITE)).toBe("refused");
+    expect(classify(undefined, at(LATER, 1), NOW, REWRITE)).toBe("new");
+  });
+
+  /** The clock was put back: a read that began before that bears a stamp ahead of it. */
+  test.each([
+    ["gives way to a row read since", at(LATER, 1), at(AHEAD, 2), "stale"],
+    ["gives way to it too where the content is the same", at(LATER, 1), at(AHEAD, 1), "stale"],
+    ["gives way to a row that was read before it likewise, but later", at(FURTHER, 1), at(AHEAD, 2), "stale"],
+    ["replaces a row that was read before it likewise, and earlier", at(AHEAD, 1), at(FURTHER, 2), "changed"],
+    ["gives way to a later one by more than five minutes", at(FAULTY, 1), at(AHEAD, 2), "stale"],
+    ["is written where there is no row", undefined, at(AHEAD, 1), "new"],
+  ] as const)("a read with a stamp ahead of the clock %s", (_, stored, fresh, outcome) => {
     expect(classify(stored, fresh, NOW)).toBe(outcome);
   });
 
@@ -69,6 +125,54 @@ describe("classify", () => {
         expect(stored).toEqual(at(stamp(last.micros), last.content));
       }),
     );
+  });
+
+  describe("reads of a day that loses events", () => {
+    const final = fc
+      .record({ micros: fc.integer({ min: 0, max: 3_000 }), events: fc.nat(4) })
+      .map(({ micros, events }) => at(stamp(micros), events, events));
+    const any = fc
+      .record({
+        read: final,
+        state: fc.constantFrom<DayState>("open", "settling", "final"),
+        isBeforeHorizon: fc.boolean(),
+      })
+      .map(({ read, ...judged }): FreshDay => ({ ...read, ...judged }));
+
+    /** The row after these writes; `onWrite` sees each that found one. */
+    function replay(reads: readonly FreshDay[], onWrite?: (before: FreshDay, after: FreshDay) => void) {
+      let stored: FreshDay | undefined;
+      for (const read of reads) {
+        const outcome = classify(stored, read, stamp(3_000));
+        if (outcome === "stale" || outcome === "refused") continue;
+        if (stored) onWrite?.(stored, read);
+        stored = read;
+      }
+      return stored;
+    }
+
+    test("never make a final day smaller, nor a stamp older, in whatever order they come", () => {
+      fc.assert(
+        fc.property(fc.array(any, { maxLength: 12 }), (reads) => {
+          const stored = replay(reads, (before, after) => {
+            expect(after.readAt >= before.readAt).toBe(true);
+            if (after.state === "final") expect(after.sourceEvents).toBeGreaterThanOrEqual(Number(before.sourceEvents));
+          });
+          expect(stored?.isBeforeHorizon ?? false).toBe(false);
+        }),
+      );
+    });
+
+    test("leave at least as many events as the newest of them saw, where all are final", () => {
+      fc.assert(
+        fc.property(fc.array(final, { minLength: 1, maxLength: 12 }), (reads) => {
+          const newest = reads.reduce((a, b) => (b.readAt >= a.readAt ? b : a));
+          const events = Number(replay([...reads, ...reads])?.sourceEvents);
+          expect(events).toBeGreaterThanOrEqual(Number(newest.sourceEvents));
+          expect(events).toBeLessThanOrEqual(Math.max(...reads.map(({ sourceEvents }) => Number(sourceEvents))));
+        }),
+      );
+    });
   });
 });
 
