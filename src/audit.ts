@@ -2,7 +2,6 @@ import { Check, type AuditContext, type Drift, type Task } from "./audit/check.t
 import type { InvisibleCounts } from "./db/mongo/invisible.ts";
 import type { AuditDays } from "./db/postgres/audit.ts";
 import type { TenantDay } from "./db/postgres/cache.ts";
-import { UsageError } from "./errors.ts";
 import { lastFinalDay } from "./usage/audit.ts";
 import type { Stamp } from "./usage/classify.ts";
 import { addDays, countDays, dayBounds, earlierDay, FIRST_DAY, laterDay, listDays, type Day } from "./usage/day.ts";
@@ -16,8 +15,6 @@ const SAMPLE = { days: 200, deep: 20 };
 export interface AuditWish {
   readonly from: Day;
   readonly to: Day;
-  /** undefined = every tenant that has events, or had some */
-  readonly tenants: readonly string[] | undefined;
   /** compares documents too, and counts the invisible events of the whole collection */
   readonly deep: boolean;
   /** days that are not final too */
@@ -47,44 +44,50 @@ export interface AuditReport {
 export type OnProgress = (done: number, total: number) => void;
 
 /**
- * Audits a range: what tenants have rows and events for, day by day. Leaves a row in usage_audit.
+ * Audits the tenants' days within the range, day by day, and leaves a row in usage_audit.
  *
- * @throws UsageError for a tenant that nobody knows
+ * @param known the days from the first to the last on which each tenant has events or rows
+ * @param concurrency tenant-days that are read at once, as far as the slots allow
  */
 export async function auditRange(
   wish: AuditWish,
+  known: readonly KnownSpan[],
   context: AuditContext,
   concurrency: number,
   onProgress: OnProgress,
 ): Promise<AuditReport> {
-  const { tenants, audits, settings, signal } = context;
+  const { audits, settings } = context;
+  const { from, to, deep, requestedBy } = wish;
   const startedAt = await context.stamp();
   const final = lastFinalDay(startedAt, settings.timeZone, settings.settleHours);
-  const to = wish.allStates ? wish.to : earlierDay(wish.to, final);
-  const names = wish.tenants ?? (await tenants.listAll(signal));
-  const known = await tenants.learnSpans(names, wish, signal);
-  const unknown = wish.tenants?.filter((name) => !known.some(({ tenant }) => tenant === name)) ?? [];
-  if (unknown.length > 0) {
-    throw new UsageError(
-      `--tenant ${unknown.map((name) => JSON.stringify(name)).join(", ")}: no event and no row is known of it. Check the spelling, and that EVENTS_COLLECTION is right.`,
-    );
-  }
-  const spans = known.map(({ tenant, first, last }) => ({ tenant, from: laterDay(wish.from, first), last }));
-  const daysTo = (end: Day) =>
-    spans.reduce((sum, { from, last }) => sum + Math.max(0, countDays(from, earlierDay(end, last))), 0);
-  const total = daysTo(to);
+  const through = wish.allStates ? to : earlierDay(to, final);
+  const total = countWithin(known, from, through);
   const tasks = function* (): Generator<Task> {
-    for (const { tenant, from, last } of spans) {
-      for (const date of listDays(from, earlierDay(to, last))) yield { tenant, date, deep: wish.deep };
+    for (const { tenant, first, last } of known) {
+      for (const date of listDays(laterDay(from, first), earlierDay(through, last))) yield { tenant, date, deep };
     }
   };
   const check = new Check(context, (done) => onProgress(done, total));
   await check.run(tasks(), concurrency);
-  const invisible = wish.deep ? await countInvisible(context) : null;
-  const { from, requestedBy } = wish;
-  const found = { from, to: wish.to, startedAt, days: check.days(), invisible, drift: check.drift() };
+  const invisible = deep ? await countInvisible(context) : null;
+  const found = { from, to, startedAt, days: check.days(), invisible, drift: check.drift() };
   const id = await audits.record({ ...found, slot: null, requestedBy });
-  return { ...found, id, notFinal: daysTo(wish.to) - total, pending: check.pending, failed: check.failed };
+  const notFinal = countWithin(known, from, to) - total;
+  return { ...found, id, notFinal, pending: check.pending, failed: check.failed };
+}
+
+/** Days on which a tenant may have events or rows, both ends included. */
+interface KnownSpan {
+  readonly tenant: string;
+  readonly first: Day;
+  readonly last: Day;
+}
+
+function countWithin(spans: readonly KnownSpan[], from: Day, to: Day): number {
+  return spans.reduce(
+    (sum, { first, last }) => sum + Math.max(0, countDays(laterDay(from, first), earlierDay(to, last))),
+    0,
+  );
 }
 
 /**

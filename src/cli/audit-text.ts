@@ -1,0 +1,82 @@
+import type { AuditReport, AuditWish } from "../audit.ts";
+import type { Drift } from "../audit/check.ts";
+import type { InvisibleCounts, InvisibleReason } from "../db/mongo/invisible.ts";
+import type { Figures } from "../db/postgres/audit.ts";
+import type { Repair } from "./audit-repair.ts";
+import { table } from "./table.ts";
+
+/** Tenant-days that are shown; --json lists them all. */
+const SHOWN = 50;
+
+const REASONS: Readonly<Record<InvisibleReason, string>> = {
+  tenantMissing: "without a tenant",
+  tenantType: "with a tenant that is no id",
+  tenantEmpty: "with an empty tenant",
+  tenantTooLong: "with a tenant over 512 bytes",
+  tenantHoldsNul: "with NUL in the tenant",
+  createdAtMissing: "without a time",
+  createdAtType: "with a time that is no date",
+  dayOutOfRange: "before 2000 or after tomorrow",
+};
+
+/** An audit for a person: what differs, old -> new, then a fact a line. */
+export function auditText(report: AuditReport, wish: AuditWish, repaired: Repair | null): string {
+  const { days, notFinal, invisible, drift, failed } = report;
+  const depth = wish.deep ? "sums and documents" : "sums";
+  const lines = [
+    `audited    ${wish.from} to ${wish.to}, ${depth}: ${count(days.checked, "tenant-day")}`,
+    `found      ${days.equal} equal, ${days.pending} pending, ${days.drifted} drifted, ${days.missing} missing`,
+    `left out   ${days.skipped} before the horizon, ${notFinal} not final, ${days.failed} that could not be read`,
+  ];
+  if (days.pending > 0)
+    lines.push("pending    events that came after the row was read, or rows that wait to be rebuilt");
+  if (invisible) lines.push(`invisible  ${invisibleText(invisible)}`);
+  if (repaired) lines.push(`repair     ${repairText(repaired)}`);
+  const parts = [lines.join("\n")];
+  if (failed.length > 0) {
+    const rows = failed.slice(0, SHOWN).map(({ tenant, date, error }) => [tenant, date, error]);
+    parts.unshift(listed(["tenant", "day", "error"], rows, failed.length));
+  }
+  if (drift.length > 0) parts.unshift(driftTable(drift, days.drifted + days.missing));
+  if (repaired && repaired.refused.length > 0) {
+    const rows = repaired.refused
+      .slice(0, SHOWN)
+      .map(({ tenant, date }) => [tenant, date, "refused: fewer events are left"]);
+    parts.push(listed(["tenant", "day", "repair"], rows, repaired.refused.length));
+  }
+  return parts.join("\n\n");
+}
+
+function driftTable(drift: readonly Drift[], total: number): string {
+  const rows = drift.slice(0, SHOWN).map(({ tenant, date, verdict, stored, fresh, columns }) => {
+    const change = (name: keyof Figures) =>
+      stored?.[name] === fresh[name] ? fresh[name] : `${stored?.[name] ?? "-"} -> ${fresh[name]}`;
+    return [tenant, date, change("requests"), change("tokens"), change("cost"), columns.join(", ") || verdict];
+  });
+  return listed(["tenant", "day", "requests", "tokens", "cost", "differs in"], rows, total);
+}
+
+function listed(head: readonly string[], rows: readonly (readonly string[])[], total: number): string {
+  const more =
+    total > rows.length ? `\n... and ${count(total - rows.length, "more tenant-day")}; --json lists them` : "";
+  return table(head, rows) + more;
+}
+
+function invisibleText(counts: InvisibleCounts): string {
+  const some = (Object.entries(counts) as [InvisibleReason, number][]).filter(([, n]) => n > 0);
+  if (some.length === 0) return "no event: rebuilds see them all";
+  const total = some.reduce((sum, [, n]) => sum + n, 0);
+  return `${count(total, "event")} that no rebuild can see: ${some.map(([reason, n]) => `${n} ${REASONS[reason]}`).join(", ")}`;
+}
+
+function repairText({ run, refused, remaining, left }: Repair): string {
+  const { written, unchanged, stale, failed } = run.days;
+  const counts = `${written} written, ${unchanged} unchanged, ${stale} stale, ${refused.length} refused, ${failed} failed`;
+  const still = remaining.length === 0 ? "nothing of it differs any more" : `${remaining.length} still differ`;
+  const more = left > 0 ? `; ${left} more are to be repaired: ask again` : "";
+  return `run ${run.id} ${run.state}: ${counts}; ${still}${more}`;
+}
+
+function count(n: number, what: string): string {
+  return `${n.toLocaleString("en")} ${what}${n === 1 ? "" : "s"}`;
+}

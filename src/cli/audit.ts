@@ -1,0 +1,110 @@
+import type { Command } from "commander";
+import type { AuditReport, AuditWish } from "../audit.ts";
+import type { AuditContext } from "../audit/check.ts";
+import { EXIT, UnreachableError } from "../errors.ts";
+import type { Day } from "../usage/day.ts";
+import { repair, type Repair } from "./audit-repair.ts";
+import { auditText } from "./audit-text.ts";
+import { action, checkRange, collectTenant, createCommand, defaultRequester, parseDay } from "./command.ts";
+import type { CommandContext } from "./command.ts";
+import { Bar } from "./progress.ts";
+import { requireKnown } from "./rebuild-options.ts";
+
+const EXAMPLE = "tallyman audit --from 2026-10-01 --to 2026-10-31 --deep --repair";
+/** An audit ends when its operator says so. */
+const NO_LIMIT_MS = 2 ** 31 - 1;
+
+interface AuditOptions {
+  readonly from: Day;
+  readonly to: Day;
+  readonly tenant?: readonly string[];
+  readonly deep?: true;
+  readonly repair?: true;
+  readonly allStates?: true;
+  readonly by?: string;
+}
+
+/** `audit`: compares rows with the events that they are made of. */
+export function auditCommand(): Command {
+  return createCommand("audit", "Compare rows with their events, day by day.", EXAMPLE)
+    .requiredOption("--from <day>", "first day, YYYY-MM-DD", parseDay)
+    .requiredOption("--to <day>", "last day, included; today at the latest", parseDay)
+    .option("--tenant <id>", "only this tenant; may be given more than once", collectTenant)
+    .option("--deep", "compare documents too, not sums alone, and count the events that no rebuild can see")
+    .option("--all-states", "audit days that are not final too")
+    .option("--repair", "rebuild what differs, here and now")
+    .option("--by <name>", "who asks, for the audit's record (default: user@host)")
+    .action(
+      action<AuditOptions>(async (options, context) => {
+        const { services, signal, answer } = context;
+        checkRange(options.from, options.to, services.today());
+        const wish: AuditWish = {
+          from: options.from,
+          to: options.to,
+          deep: options.deep ?? false,
+          allStates: options.allStates ?? false,
+          requestedBy: options.by ?? defaultRequester(),
+        };
+        const session = await services.session();
+        let recorded = "nothing was recorded";
+        try {
+          const auditContext = await contextOf(context);
+          const report = await auditTenants(wish, options.tenant, auditContext, context);
+          recorded = "the audit is recorded, and workers go on with its repair";
+          const repaired = options.repair ? await repair(report, wish, auditContext, context) : null;
+          const { drift, pending, failed, ...audit } = report;
+          const facts = { deep: wish.deep, allStates: wish.allStates, requestedBy: wish.requestedBy };
+          answer(
+            { audit: { ...audit, ...facts }, drift, pending, failed, repair: repaired },
+            auditText(report, wish, repaired),
+          );
+          return exitCodeOf(report, repaired);
+        } catch (error) {
+          if (signal.aborted) {
+            process.stderr.write(`tallyman: interrupted; ${recorded}.\n`);
+            return EXIT.failed;
+          }
+          if (!session.lost.aborted) throw error;
+          throw new UnreachableError(
+            `The connection to PostgreSQL that holds this process's locks was lost; ${recorded}. Ask again.`,
+            { cause: error },
+          );
+        }
+      }),
+    );
+}
+
+async function contextOf({ services, log, signal }: CommandContext): Promise<AuditContext> {
+  const { TimeLimit } = await import("../queues/time-limit.ts");
+  const context = await services.jobContext(() => Promise.resolve());
+  return context({ log, signal, limit: new TimeLimit(NO_LIMIT_MS) });
+}
+
+async function auditTenants(
+  wish: AuditWish,
+  wanted: readonly string[] | undefined,
+  context: AuditContext,
+  { services }: CommandContext,
+): Promise<AuditReport> {
+  const { tenants, signal } = context;
+  const { auditRange } = await import("../audit.ts");
+  const known = await tenants.findSpans(wanted ?? (await tenants.listAll(signal)), wish, signal);
+  if (wanted) requireKnown(wanted, known);
+  const bar = new Bar();
+  const startedAt = Date.now();
+  try {
+    return await auditRange(wish, known, context, services.config.workerConcurrency, (done, total) => {
+      const secondsLeft = Math.ceil(((Date.now() - startedAt) / 1_000 / done) * (total - done));
+      bar.show(done / total, `${done}/${total} tenant-days, ${secondsLeft} s left`);
+    });
+  } finally {
+    bar.end();
+  }
+}
+
+/** What could not be read is not audited; what was repaired is no drift any more. */
+function exitCodeOf({ days, failed }: AuditReport, repaired: Repair | null): number {
+  if (failed.length > 0 || repaired?.run.state === "failed") return EXIT.failed;
+  if (repaired) return repaired.remaining.length > 0 || repaired.left > 0 ? EXIT.found : EXIT.done;
+  return days.drifted + days.missing > 0 ? EXIT.found : EXIT.done;
+}

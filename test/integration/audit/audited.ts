@@ -1,0 +1,24 @@
+import { auditRange, type AuditReport, type AuditWish } from "../../../src/audit.ts";
+import type { AuditContext } from "../../../src/audit/check.ts";
+import { TimeLimit } from "../../../src/queues/time-limit.ts";
+import type { World } from "../../support/world.ts";
+
+/** What an audit in this process works with. */
+export async function auditContext({ services }: World): Promise<AuditContext> {
+  const context = await services.jobContext(() => Promise.resolve());
+  const limit = new TimeLimit(10 * 60_000);
+  return context({ log: services.log, signal: new AbortController().signal, limit });
+}
+
+/** Audits a range in this process. */
+export async function audit(
+  world: World,
+  wish: Partial<AuditWish> & { readonly tenants?: readonly string[] } & Pick<AuditWish, "from" | "to">,
+  differs: Partial<AuditContext> = {},
+): Promise<AuditReport> {
+  const context = { ...(await auditContext(world)), ...differs };
+  const { tenants, signal } = context;
+  const known = await tenants.findSpans(wish.tenants ?? (await tenants.listAll(signal)), wish, signal);
+  const full = { deep: false, allStates: false, requestedBy: "test", ...wish };
+  return auditRange(full, known, context, 2, () => undefined);
+}
