@@ -19,9 +19,9 @@ program
 program
   .command("refresh")
   .description("refresh after a few new events, against rebuilding everything")
-  .option("--tenants <count>", "tenants", positive, 100)
+  .option("--tenants <count>", "tenants", positive, 50)
   .option("--days <count>", "days", positive, 365)
-  .option("--events-per-day <count>", "events of a tenant on a day", positive, 100)
+  .option("--events-per-day <count>", "events of a tenant on a day", positive, 200)
   .option("--new-events <count>", "events that arrive late", positive, 1_000)
   .option("--touched-days <count>", "tenant-days that they belong to", positive, 36)
   .action(benchRefresh);

@@ -115,7 +115,7 @@ export const SETTINGS = {
   ),
   refreshOverlapSeconds: setting(
     "REFRESH_OVERLAP_SECONDS",
-    "Seconds before the watermark that are looked at again: how late an event may be stored after its `_id` was made.",
+    "Seconds before the watermark that are looked at again; an event stored later than this after its `_id` was made waits for the nightly rebuild or a backfill.",
     integer(0, 604_800, 900),
   ),
   settleHours: setting(
