@@ -125,13 +125,14 @@ export class Services {
     return this.#mongo;
   }
 
-  /** The events; the index that every read goes through must be there. */
+  /** The events; the index that every read goes through must be there, and it must be told how long they are kept. */
   source(): Promise<Source> {
     this.#source ??= (async () => {
       const { eventsFields, timeZone } = this.config;
       const pool = await this.agreedPool();
       const mongo = await this.#openMongo();
       await requireTenantDateIndex(mongo.collection, eventsFields);
+      await this.retention(); // or an error that says what must be set
       const { collection } = mongo;
       return {
         ...mongo,
