@@ -90,7 +90,11 @@ async function countEvents(days: readonly TenantDay[], context: JobContext): Pro
       counted.push({ tenant, date, events: await underSlot("fresh", () => arrivals.count(tenant, date, options)) });
     }
   };
-  await Promise.all(Array.from({ length: COUNTED_AT_ONCE }, countNext));
+  try {
+    await Promise.all(Array.from({ length: COUNTED_AT_ONCE }, countNext));
+  } finally {
+    queue.length = 0; // where one failed the others end too
+  }
   return counted;
 }
 

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { ArrivalReader } from "../../../src/db/mongo/arrivals.ts";
 import { event } from "../../support/sample.ts";
 import { rebuild } from "../../support/rebuild.ts";
 import { storedRows } from "../../support/stored-rows.ts";
@@ -190,4 +191,16 @@ test("pages end at a number of tenant-days and go on behind their last event", a
   }
   expect(sizes).toEqual([4, 4, 4, 2]);
   expect(found.sort()).toEqual(days.flatMap((date) => [`acme ${date}`, `zeta ${date}`]).sort());
+});
+
+test("what fills several pages is all found", async () => {
+  const days = Array.from({ length: 7 }, (_, n) => dateAt(-1 - n));
+  await world.insert([...days.map((date) => arrived(60, "acme", date)), arrived(60, "", dateAt(-1))]);
+  const arrivals = new ArrivalReader(world.events, world.config.eventsFields, "UTC");
+  const page = arrivals.page.bind(arrivals);
+  arrivals.page = (start, today, signal) => page(start, today, signal, 2);
+  const { warnings, ...followed } = await follow(world, { arrivals });
+  expect(followed).toMatchObject({ events: 8, days: 7, differing: 7 });
+  expect(warnings).toMatchObject([{ events: { tenantEmpty: 1 } }]);
+  expect(await workOff(world, followed.runId)).toMatchObject({ days: { planned: 7, written: 7 } });
 });
