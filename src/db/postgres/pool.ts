@@ -40,6 +40,9 @@ export function createPool(databaseUrl: string, max: number, onIdleError: (error
 export async function inTransaction<T>(pool: Pool, work: (connection: pg.PoolClient) => Promise<T>): Promise<T> {
   const client = await pool.connect();
   let broken: Error | undefined;
+  // The pool listens to idle connections alone, and one that is lost between two statements would end the process.
+  const onLost = (error: Error) => (broken = error);
+  client.on("error", onLost);
   try {
     await client.query("BEGIN ISOLATION LEVEL READ COMMITTED"); // what the locks are written for
     const result = await work(client);
@@ -51,6 +54,7 @@ export async function inTransaction<T>(pool: Pool, work: (connection: pg.PoolCli
     });
     throw error;
   } finally {
+    client.off("error", onLost);
     client.release(broken);
   }
 }

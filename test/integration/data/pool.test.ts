@@ -1,0 +1,29 @@
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { createPool, inTransaction, type Pool } from "../../../src/db/postgres/pool.ts";
+import { createWorld, type World } from "../../support/world.ts";
+
+let world: World;
+let pool: Pool;
+
+beforeAll(async () => {
+  world = await createWorld("pool");
+  pool = createPool(world.env["DATABASE_URL"] as string, 1, () => undefined);
+});
+afterAll(async () => {
+  await pool.end();
+  await world.close();
+});
+
+it("throws when the connection of a transaction is lost between two statements, and goes on with another one", async () => {
+  const lost = inTransaction(pool, async (connection) => {
+    const { rows } = await connection.query<{ pid: number }>("SELECT pg_backend_pid() AS pid");
+    // Not events.once(), which would itself listen for errors; nobody asks the connection anything meanwhile.
+    const ended = new Promise((resolve) => void connection.once("end", () => resolve(undefined)));
+    await world.pool.query("SELECT pg_terminate_backend($1)", [rows[0]?.pid]);
+    await ended;
+    await connection.query("SELECT 1");
+  });
+  await expect(lost).rejects.toThrow();
+  const answer = await inTransaction(pool, (connection) => connection.query<{ n: number }>("SELECT 1 AS n"));
+  expect(answer.rows).toEqual([{ n: 1 }]);
+});
