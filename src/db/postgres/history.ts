@@ -38,7 +38,8 @@ export class History {
            FROM usage_change ORDER BY id LIMIT $2
        ), removed AS (
          DELETE FROM usage_change c USING oldest o
-          WHERE c.id = o.id AND NOT EXISTS (SELECT FROM oldest kept WHERE NOT kept.is_old AND kept.id <= o.id)
+          WHERE c.id = o.id AND o.is_old AND (o.id < (SELECT min(id) FROM oldest WHERE NOT is_old)
+                                              OR (SELECT bool_and(is_old) FROM oldest))
          RETURNING c.id
        ), marked AS (
          INSERT INTO usage_meta AS m (name, value)
@@ -59,7 +60,8 @@ export class History {
          SELECT r.id FROM usage_run r
           WHERE ${LONG_ENDED}
             AND r.id NOT IN (SELECT id FROM usage_run WHERE kind = 'nightly' ORDER BY created_at DESC LIMIT 1)
-          ORDER BY r.finished_at LIMIT $2)`,
+          ORDER BY r.finished_at LIMIT $2)
+        AND state NOT IN ('planned', 'running') -- one that is resumed at this moment`,
       [this.#retention.historyDays, RUN_BATCH],
     );
     return rowCount ?? 0;
@@ -68,9 +70,8 @@ export class History {
   /** Removes the rows that runs replaced; in batches, where the end of a run would take all of its at once. */
   async trimUndo(): Promise<number> {
     const { rowCount } = await this.#pool.query(
-      `DELETE FROM usage_undo WHERE (run_id, tenant_id, date) IN (
-         SELECT o.run_id, o.tenant_id, o.date FROM usage_run r JOIN usage_undo o ON o.run_id = r.id
-          WHERE ${LONG_ENDED} LIMIT $2)`,
+      `DELETE FROM usage_undo WHERE ctid = ANY (ARRAY(
+         SELECT o.ctid FROM usage_run r JOIN usage_undo o ON o.run_id = r.id WHERE ${LONG_ENDED} LIMIT $2))`,
       [Math.min(this.#retention.undoDays, this.#retention.historyDays), BATCH],
     );
     return rowCount ?? 0;
