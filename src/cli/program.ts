@@ -1,6 +1,5 @@
 import { Command } from "commander";
 import { auditCommand } from "./audit.ts";
-import { auditCommand } from "./audit.ts";
 import { backfillCommand } from "./backfill.ts";
 import { exampleText } from "./command.ts";
 import { configCommand } from "./config.ts";
@@ -29,7 +28,6 @@ export function createProgram(): Command {
     backfillCommand,
     rebuildCommand,
     runsCommand,
-    auditCommand,
     auditCommand,
     queuesCommand,
     statusCommand,
