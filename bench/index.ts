@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError } from "commander";
+import { benchPlan } from "./plan.ts";
 import { benchRebuild } from "./rebuild.ts";
 import { benchRefresh } from "./refresh.ts";
 
@@ -25,4 +26,10 @@ program
   .option("--new-events <count>", "events that arrive late", positive, 1_000)
   .option("--touched-days <count>", "tenant-days that they belong to", positive, 36)
   .action(benchRefresh);
+program
+  .command("plan")
+  .description("plan many tenants of a day and one tenant of years, against one question a tenant")
+  .option("--tenants <count>", "tenants", positive, 10_000)
+  .option("--years <count>", "years", positive, 3)
+  .action(benchPlan);
 await program.parseAsync();

@@ -1,0 +1,110 @@
+import type { Document } from "mongodb";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { EventReader, TenantDayError } from "../../../src/db/mongo/events.ts";
+import { dayBounds, type DayBounds } from "../../../src/usage/day.ts";
+import { toDocuments } from "../../../src/usage/document.ts";
+import type { Rollup } from "../../../src/usage/rollup.ts";
+import { hostileEvents } from "../../support/hostile.ts";
+import { oracle } from "../../support/oracle.ts";
+import { sampleEvents } from "../../support/sample.ts";
+import { createWorld, type World } from "../../support/world.ts";
+
+const DAY = "2026-03-29"; // 23 hours in Berlin
+const ZONE = "Europe/Berlin";
+const MILLION = 1_000_000;
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+
+let world: World;
+let tenants: string[];
+beforeAll(async () => {
+  world = await createWorld("slices", { USAGE_TIMEZONE: ZONE });
+  const events = [...hostileEvents({ seed: 7, from: DAY, days: 1, timeZone: ZONE, perDay: 1_500 })];
+  const crowd = sampleEvents(4_000, (n) => ({
+    tenant_id: "crowd",
+    user_id: `user-${n % 900}`,
+    prompt_tokens: n,
+    cost: n / 7,
+    created_at: new Date(dayBounds(DAY, ZONE).start + n * 20_000),
+  }));
+  await world.insert(events);
+  await world.insert(crowd);
+  const { days } = oracle(events, { timeZone: ZONE, now: new Date(dayBounds(DAY, ZONE).end) });
+  tenants = [...[...days.values()].filter(({ date }) => date === DAY).map(({ tenant }) => tenant), "crowd"];
+});
+afterAll(() => world.close());
+
+/** A reader that notes which slices it asks for, and gives the server 1 ms for those longer than it may answer. */
+function watchedReader(longestMs = Infinity) {
+  const slices: { start: number; end: number }[] = [];
+  const collection = new Proxy(world.events, {
+    get(target, name) {
+      if (name !== "aggregate") return Reflect.get(target, name, target) as unknown;
+      return (pipeline: Document[], settings: object) => {
+        const { $gte, $lt } = (pipeline[0]?.["$match"] as { created_at: { $gte: Date; $lt: Date } }).created_at;
+        slices.push({ start: $gte.getTime(), end: $lt.getTime() });
+        const isTooLong = $lt.getTime() - $gte.getTime() > longestMs;
+        return target.aggregate(pipeline, isTooLong ? { ...settings, maxTimeMS: 1 } : settings);
+      };
+    },
+  });
+  const reader = new EventReader(collection, world.config.eventsFields);
+  const read = (tenant: string, expected?: number, bounds: DayBounds = dayBounds(DAY, ZONE)) =>
+    reader.readDay(tenant, bounds, { maxTimeMs: 60_000, signal: new AbortController().signal, expected });
+  return { slices, read };
+}
+
+const hashOf = (rollup: Rollup) => {
+  const limits = { maxKeys: 50_000, maxRawRows: 200_000, maxBytes: 16 * 1024 * 1024 };
+  return toDocuments(rollup, limits).contentHash.toString("hex");
+};
+
+/** The distinct ranges, in their order: a slice that is not plain is asked for twice. */
+const distinct = (slices: readonly { start: number; end: number }[]) =>
+  slices.filter(({ start, end }, n) => slices.findIndex((other) => other.start === start && other.end === end) === n);
+
+test("a day read in slices has the content of the day read whole, whatever its events hold", async () => {
+  expect(tenants.length).toBeGreaterThan(10);
+  for (const tenant of tenants) {
+    const whole = await watchedReader().read(tenant);
+    expect(whole.totals.requests, tenant).toBeGreaterThan(0);
+    for (const slices of [2, 7]) {
+      const sliced = await watchedReader().read(tenant, slices * 2 * MILLION);
+      expect(hashOf(sliced), `${tenant} in ${slices} slices`).toBe(hashOf(whole));
+    }
+  }
+});
+
+test("a day of which many events are expected begins in slices that follow each other and make up the day", async () => {
+  const { slices, read } = watchedReader();
+  await read("crowd", 2 * MILLION);
+  expect(distinct(slices)).toHaveLength(1);
+  slices.length = 0;
+  await read("crowd", 9 * MILLION);
+  const asked = distinct(slices);
+  expect(asked).toHaveLength(5);
+  const { start, end } = dayBounds(DAY, ZONE);
+  expect(end - start).toBe(23 * HOUR);
+  expect(asked.map((slice) => slice.start)).toEqual([start, ...asked.slice(0, -1).map((slice) => slice.end)]);
+  expect(asked.at(-1)?.end).toBe(end);
+});
+
+test("a slice that takes too long is halved, and the tenant's next day begins in slices of that length", async () => {
+  const whole = hashOf(await watchedReader().read("crowd"));
+  const { slices, read } = watchedReader(6 * HOUR);
+  expect(hashOf(await read("crowd"))).toBe(whole);
+  const lengths = distinct(slices).map(({ start, end }) => (end - start) / HOUR);
+  expect(lengths).toEqual([23, 11.5, 5.75, 5.75, 11.5, 5.75, 5.75]);
+  slices.length = 0;
+  expect(hashOf(await read("crowd"))).toBe(whole);
+  expect(distinct(slices).map(({ start, end }) => (end - start) / HOUR)).toEqual([5.75, 5.75, 5.75, 5.75]);
+});
+
+test("a slice of some minutes that takes too long fails the day: its length is not the reason", async () => {
+  const { slices, read } = watchedReader(MINUTE);
+  await expect(read("crowd")).rejects.toThrow(TenantDayError);
+  const lengths = distinct(slices).map(({ start, end }) => (end - start) / MINUTE);
+  expect(Math.min(...lengths)).toBeGreaterThan(5);
+  expect(Math.min(...lengths)).toBeLessThanOrEqual(10);
+  expect(lengths.length).toBeLessThan(10); // the first one that fails ends it
+});
