@@ -178,3 +178,16 @@ test("what was found again keeps the later of the two moments, and its pause", a
     { tenant_id: "zeta", later: false, earlier: false, not_before: "infinity" },
   ]);
 });
+
+test("a refresh takes what has been on the list longest, as far as its bound goes", async () => {
+  await world.pool.query(
+    `INSERT INTO usage_dirty VALUES ('zeta', $1, now() - interval '3 h', '-infinity'),
+                                    ('acme', $1, now() - interval '1 h', '-infinity'),
+                                    ('acme', $2, now() - interval '2 h', '-infinity')`,
+    [dateAt(-1), dateAt(-2)],
+  );
+  expect(await new DirtyDays(await world.services.pool()).due(2)).toEqual([
+    { tenant: "acme", date: dateAt(-2) },
+    { tenant: "zeta", date: dateAt(-1) },
+  ]);
+});
