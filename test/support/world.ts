@@ -21,6 +21,9 @@ export interface World {
   close(): Promise<void>;
 }
 
+/** Schedules that leave a worker's tables alone: the last night was in February 2024, the next refresh is at midnight. */
+const QUIET = { NIGHTLY_CRON: "0 0 29 2 *", AUDIT_CRON: "0 0 29 2 *", REFRESH_SECONDS: "86400" };
+
 /** A fresh world: migrated, with the index that reads need and no event. Settings may be given as environment names. */
 export async function createWorld(purpose: string, settings: Readonly<Record<string, string>> = {}): Promise<World> {
   const name = `tallyman_${purpose}_${randomBytes(4).toString("hex")}`;
@@ -32,6 +35,7 @@ export async function createWorld(purpose: string, settings: Readonly<Record<str
     QUEUE_PREFIX: name,
     HTTP_PORT: "0",
     LOG_LEVEL: "silent",
+    ...QUIET,
     ...settings,
   };
   await migrate(databaseUrl, "up");

@@ -43,9 +43,7 @@ export async function changeSettings(
     );
     for (const { id } of unfinished.rows) await cancelLocked(connection, id, `${by}: the settings changed`);
     await connection.query(
-      `UPDATE usage_tenant SET computed_from = NULL, computed_through = NULL, searched_through = NULL,
-              first_day = greatest(first_day - 1, $1::date)`,
-      [FIRST_DAY], // an event may lie a day earlier now
+      "UPDATE usage_tenant SET computed_from = NULL, computed_through = NULL, searched_through = NULL",
     );
     const changes = differences(before?.values ?? {}, settings.values);
     const first = await firstDay(connection);
@@ -58,6 +56,7 @@ export async function changeSettings(
     } as const;
     const cancelled = unfinished.rows.map(({ id }) => id);
     if (first === undefined) return { changes, cancelled, rebuild: undefined };
+    // An event may lie a day earlier now.
     const request = runRequest({ ...wish, from: laterDay(FIRST_DAY, addDays(first, -1)) }, settings.hash);
     const { id } = await insertRun(connection, request, "planned");
     return { changes, cancelled, rebuild: id };

@@ -2,6 +2,7 @@ import { UsageError } from "../../errors.ts";
 import { listTenantDays, type TenantDays } from "../../usage/plan.ts";
 import { joinTenantDays } from "../../usage/spans.ts";
 import { dayKey } from "./cache.ts";
+import { SETTINGS_AGREED } from "./meta.ts";
 import { inTransaction, type Connection, type Pool } from "./pool.ts";
 import type { FailedDay, RunState } from "./run.ts";
 import { endRun, type EndedRun } from "./run-end.ts";
@@ -56,11 +57,11 @@ async function resume(connection: Connection, id: string, settingsHash: string):
   if (state !== "failed" && state !== "cancelled") {
     throw new UsageError(`Run ${id} is ${state}. Only a failed or cancelled run can be resumed.`);
   }
-  const { rows } = await connection.query<{ settings_hash: string; started_at: string | null }>(
-    "SELECT settings_hash, started_at FROM usage_run WHERE id = $1",
-    [id],
+  const { rows } = await connection.query<{ agreed: boolean; started_at: string | null }>(
+    `SELECT settings_hash = $2 AND ${SETTINGS_AGREED("$2")} AS agreed, started_at FROM usage_run WHERE id = $1`,
+    [id, settingsHash],
   );
-  if (rows[0]?.settings_hash !== settingsHash) {
+  if (!rows[0]?.agreed) {
     throw new UsageError(`Run ${id} was planned under other settings. Ask for a new one with: tallyman backfill`);
   }
   if (rows[0].started_at === null) {
