@@ -1,0 +1,42 @@
+import { randomUUID } from "node:crypto";
+import type { Run } from "../../../src/db/postgres/run.ts";
+import type { RebuildWish } from "../../../src/db/postgres/run-request.ts";
+import { runInline } from "../../../src/inline.ts";
+import { aggregateDays } from "../../../src/jobs/aggregate-days.ts";
+import { PAYLOAD_VERSION, type JobContext } from "../../../src/jobs/job.ts";
+import { rebuildRange } from "../../../src/jobs/rebuild-range.ts";
+import type { Services } from "../../../src/services.ts";
+import type { World } from "../../support/world.ts";
+import { contextOf } from "./slow-execution.ts";
+
+export type Wish = Pick<RebuildWish, "from" | "to"> & Partial<RebuildWish>;
+
+const whole = (wish: Wish): RebuildWish => ({ kind: "backfill", requestedBy: "test", slot: randomUUID(), ...wish });
+
+/** Does a run of any kind in this process. */
+export function doRun(services: Services, wish: Wish): Promise<Run> {
+  const request = services.request({ ...whole(wish), inline: true });
+  return runInline(services, request, new AbortController().signal, () => undefined);
+}
+
+/** Plans a run whose work is one chunk, and answers its id. */
+export async function planRun(services: Services, wish: Wish): Promise<string> {
+  const runs = await services.runs();
+  const { id } = await runs.create(services.request(whole(wish)));
+  await rebuildRange.run({ v: PAYLOAD_VERSION, runId: id }, await contextOf(services));
+  const run = await runs.get(id);
+  if (run?.chunks.planned !== 1) throw new Error(`${run?.chunks.planned} chunks were planned, not one`);
+  return id;
+}
+
+/** Works on the chunk of such a run. */
+export const workOn = (runId: string, context: JobContext) =>
+  aggregateDays.run({ v: PAYLOAD_VERSION, runId, chunk: 0 }, context);
+
+/** The list of what has to be rebuilt. */
+export async function dirtyDays({ pool }: World): Promise<{ tenant_id: string; date: string; waits: boolean }[]> {
+  const { rows } = await pool.query<{ tenant_id: string; date: string; waits: boolean }>(
+    "SELECT tenant_id, date::text, not_before > clock_timestamp() AS waits FROM usage_dirty ORDER BY 1, 2",
+  );
+  return rows;
+}

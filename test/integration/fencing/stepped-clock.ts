@@ -1,0 +1,43 @@
+import pg from "pg";
+
+/**
+ * The clock of a world's PostgreSQL, put where a test wants it: sessions that connect after create() find a
+ * clock_timestamp() before the server's own, which is that plus a shift.
+ */
+export class SteppedClock {
+  readonly #client: pg.Client;
+
+  private constructor(client: pg.Client) {
+    this.#client = client;
+  }
+
+  /** Must come before the world's first connection to PostgreSQL but for the migration's. */
+  static async create(databaseUrl: string | undefined): Promise<SteppedClock> {
+    const client = new pg.Client({ connectionString: databaseUrl });
+    await client.connect();
+    await client.query(`
+      CREATE SCHEMA stepped;
+      CREATE TABLE stepped.shift (by interval NOT NULL);
+      INSERT INTO stepped.shift VALUES ('0');
+      CREATE FUNCTION stepped.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
+        AS 'SELECT pg_catalog.clock_timestamp() + by FROM stepped.shift';
+      DO $$ BEGIN
+        EXECUTE format('ALTER DATABASE %I SET search_path = stepped, pg_catalog, public', current_database());
+      END $$`);
+    return new SteppedClock(client);
+  }
+
+  /** So much ahead of the true time, as "4 minutes"; behind it where negative. */
+  async ahead(by: string): Promise<void> {
+    await this.#client.query("UPDATE stepped.shift SET by = $1", [by]);
+  }
+
+  /** At this instant, from where it goes on. */
+  async at(instant: string): Promise<void> {
+    await this.#client.query("UPDATE stepped.shift SET by = $1::timestamptz - pg_catalog.clock_timestamp()", [instant]);
+  }
+
+  async close(): Promise<void> {
+    await this.#client.end();
+  }
+}
