@@ -1,4 +1,3 @@
-import { z } from "zod";
 import { TenantDayError } from "../db/mongo/events.ts";
 import type { CacheRow, TenantDay } from "../db/postgres/cache.ts";
 import type { Claim } from "../db/postgres/claim.ts";
@@ -6,7 +5,7 @@ import { laneOf, type FailedDay } from "../db/postgres/run.ts";
 import { judgeHorizonAgain, readTenantDay } from "../db/tenant-day.ts";
 import type { BatchCounts } from "../db/postgres/write.ts";
 import { expectedOn, listTenantDays } from "../usage/plan.ts";
-import { defineJob, PAYLOAD_VERSION, workOnChunk, type JobContext } from "./job.ts";
+import { chunkPayload, defineJob, workOnChunk, type JobContext } from "./job.ts";
 
 /** A batch is written when it holds this much, so that memory stays bounded whatever the size of a day. */
 const BATCH = { rows: 64, bytes: 8 * 1024 * 1024 };
@@ -14,7 +13,7 @@ const BATCH = { rows: 64, bytes: 8 * 1024 * 1024 };
 /** Recomputes the tenant-days of one chunk from their events and replaces them in the cache. */
 export const aggregateDays = defineJob({
   name: "aggregate-days",
-  payload: z.strictObject({ v: z.literal(PAYLOAD_VERSION), runId: z.uuid(), chunk: z.int().nonnegative() }),
+  payload: chunkPayload,
   timeoutMs: 60 * 60_000,
   id: ({ runId, chunk }) => `aggregate-days|${runId}|${chunk}`,
   run(payload, context) {

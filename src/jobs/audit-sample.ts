@@ -1,6 +1,5 @@
-import { z } from "zod";
 import { auditSample as audit } from "../audit.ts";
-import { defineJob, PAYLOAD_VERSION } from "./job.ts";
+import { defineJob, slotPayload } from "./job.ts";
 
 /** Tenant-days of drift that are logged; the row of the audit has more. */
 const LOGGED = 100;
@@ -8,7 +7,7 @@ const LOGGED = 100;
 /** Compares a random sample of final tenant-days with their events, once a slot. It reports, and changes no row. */
 export const auditSample = defineJob({
   name: "audit-sample",
-  payload: z.strictObject({ v: z.literal(PAYLOAD_VERSION), slot: z.string().min(1) }),
+  payload: slotPayload,
   timeoutMs: 60 * 60_000,
   id: ({ slot }) => `audit-sample|${slot}`,
   async run({ slot }, context) {

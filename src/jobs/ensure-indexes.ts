@@ -1,10 +1,9 @@
-import { z } from "zod";
-import { defineJob, PAYLOAD_VERSION } from "./job.ts";
+import { defineJob, slotPayload } from "./job.ts";
 
 /** Creates the declared indexes that are missing in either database; one that blocks writers is left to an operator. */
 export const ensureIndexes = defineJob({
   name: "ensure-indexes",
-  payload: z.strictObject({ v: z.literal(PAYLOAD_VERSION), slot: z.string().min(1) }),
+  payload: slotPayload,
   timeoutMs: 6 * 60 * 60_000,
   id: ({ slot }) => `ensure-indexes|${slot}`,
   async run(_payload, { ensureIndexes, log, signal }) {

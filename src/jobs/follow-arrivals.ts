@@ -1,4 +1,3 @@
-import { z } from "zod";
 import type { ArrivalPage, ScanStart } from "../db/mongo/arrivals.ts";
 import type { TenantDay } from "../db/postgres/cache.ts";
 import type { CountedDay } from "../db/postgres/dirty.ts";
@@ -7,7 +6,7 @@ import { addDays, dayBounds, earlierDay, laterDay } from "../usage/day.ts";
 import { isBeforeHorizon } from "../usage/horizon.ts";
 import { planChunks } from "../usage/plan.ts";
 import { joinTenantDays } from "../usage/spans.ts";
-import { defineJob, PAYLOAD_VERSION, type JobContext } from "./job.ts";
+import { defineJob, slotPayload, type JobContext } from "./job.ts";
 
 /** A refresh rebuilds at most so many tenant-days, some 600 chunks; what is left is for the next. */
 const REFRESH_DAYS = 20_000;
@@ -24,7 +23,7 @@ const COUNT_LIMIT_MS = 60_000;
  */
 export const followArrivals = defineJob({
   name: "follow-arrivals",
-  payload: z.strictObject({ v: z.literal(PAYLOAD_VERSION), slot: z.string().min(1) }),
+  payload: slotPayload,
   timeoutMs: 60 * 60_000,
   id: ({ slot }) => `follow-arrivals|${slot}`,
   async run(_payload, context) {

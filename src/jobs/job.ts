@@ -1,4 +1,4 @@
-import type { z } from "zod";
+import { z } from "zod";
 import type { ArrivalReader } from "../db/mongo/arrivals.ts";
 import type { InvisibleReader } from "../db/mongo/invisible.ts";
 import type { TotalsReader } from "../db/mongo/totals.ts";
@@ -92,17 +92,27 @@ export class PermanentError extends Error {
 }
 
 /** Which chunk of which run; what it holds is in PostgreSQL. */
-export interface ChunkPayload {
-  readonly runId: string;
-  readonly chunk: number;
-}
+export const chunkPayload = z.strictObject({
+  v: z.literal(PAYLOAD_VERSION),
+  runId: z.uuid(),
+  chunk: z
+    .int()
+    .nonnegative()
+    .max(2 ** 31 - 1),
+});
+
+/** Which slot of a schedule, "2026-11-21T0215Z": as in its name, without what a job's id may not hold. */
+export const slotPayload = z.strictObject({
+  v: z.literal(PAYLOAD_VERSION),
+  slot: z.string().regex(/^\d{4}-\d\d-\d\dT\d{4}(\d\d)?Z$/, { error: "must be a slot such as 2026-11-21T0215Z" }),
+});
 
 /**
  * Works on one chunk under a claim that is renewed meanwhile; ends the chunk, and the run with its last one. A shutdown
  * hands the chunk back, an error sets it aside for a later try.
  */
 export async function workOnChunk(
-  { runId, chunk }: ChunkPayload,
+  { runId, chunk }: z.output<typeof chunkPayload>,
   context: JobContext,
   kind: "rebuild" | "undo",
   work: (claim: Claim, context: JobContext) => Promise<BatchCounts>,

@@ -1,10 +1,9 @@
-import { z } from "zod";
-import { defineJob, PAYLOAD_VERSION, workOnChunk } from "./job.ts";
+import { chunkPayload, defineJob, workOnChunk } from "./job.ts";
 
 /** Takes back what a run did to the tenant-days of one chunk, for an undo; reads no event. */
 export const restoreRows = defineJob({
   name: "restore-rows",
-  payload: z.strictObject({ v: z.literal(PAYLOAD_VERSION), runId: z.uuid(), chunk: z.int().nonnegative() }),
+  payload: chunkPayload,
   timeoutMs: 60 * 60_000,
   id: ({ runId, chunk }) => `restore-rows|${runId}|${chunk}`,
   run(payload, context) {

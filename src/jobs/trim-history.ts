@@ -1,10 +1,9 @@
-import { z } from "zod";
-import { defineJob, PAYLOAD_VERSION } from "./job.ts";
+import { defineJob, slotPayload } from "./job.ts";
 
 /** Removes what is older than it is to be kept: changes, runs that ended, rows kept for an undo, audits. */
 export const trimHistory = defineJob({
   name: "trim-history",
-  payload: z.strictObject({ v: z.literal(PAYLOAD_VERSION), slot: z.string().min(1) }),
+  payload: slotPayload,
   timeoutMs: 60 * 60_000,
   id: ({ slot }) => `trim-history|${slot}`,
   async run(_payload, { history, log, signal }) {

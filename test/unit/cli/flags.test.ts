@@ -1,0 +1,135 @@
+import { CommanderError, InvalidArgumentError, type Command } from "commander";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { checkRange, collectTenant, parseCount, parseDay, parseRunId } from "../../../src/cli/command.ts";
+import { createProgram } from "../../../src/cli/program.ts";
+import { wishOf } from "../../../src/cli/rebuild-options.ts";
+import { UsageError } from "../../../src/errors.ts";
+import { addDays, countDays, FIRST_DAY } from "../../../src/usage/day.ts";
+
+const TODAY = "2026-11-21";
+
+/** Text that people and scripts get wrong in every way, often nearly right. */
+const text = fc.oneof(
+  fc.string({ unit: "binary", maxLength: 20 }),
+  fc.constantFrom(
+    "",
+    " ",
+    "-1",
+    "0",
+    "1e3",
+    "٣",
+    "1.5",
+    "NaN",
+    "2026-02-30",
+    "2026-2-3",
+    " 2026-02-03",
+    "2026-02-03T00:00",
+  ),
+  fc.date({ noInvalidDate: true }).map((date) => date.toISOString().slice(0, 10)),
+  fc.integer().map(String),
+);
+
+/** The value, or the refusal, which must be one that a person can read. */
+function parsed<T>(parse: (text: string) => T, given: string): T | undefined {
+  try {
+    return parse(given);
+  } catch (error) {
+    expect(error).toBeInstanceOf(InvalidArgumentError);
+    expect((error as Error).message).toMatch(/^(It must|A tenant's id) .*\.$/);
+    return undefined;
+  }
+}
+
+describe("a flag", () => {
+  test("that is a day is one that exists, as it is written", () => {
+    fc.assert(
+      fc.property(text, (given) => {
+        const day = parsed(parseDay, given);
+        if (day === undefined) return;
+        expect(day).toBe(given);
+        expect(new Date(`${day}T00:00:00Z`).toISOString().slice(0, 10)).toBe(day);
+      }),
+    );
+  });
+
+  test("that is a count is a whole number from 1", () => {
+    fc.assert(
+      fc.property(text, (given) => {
+        const count = parsed(parseCount, given);
+        if (count !== undefined) expect([String(count), count >= 1]).toEqual([given, true]);
+      }),
+    );
+  });
+
+  test("that is a tenant can be stored, and one that is a run's id can be asked for", () => {
+    fc.assert(
+      fc.property(text, (given) => {
+        const tenants = parsed((tenant) => collectTenant(tenant, ["first"]), given);
+        const bytes = Buffer.byteLength(given);
+        expect(tenants !== undefined).toBe(bytes > 0 && bytes <= 512 && !given.includes("\0"));
+        if (tenants) expect(tenants).toEqual(["first", given]);
+        expect(parsed(parseRunId, given)).toBeUndefined();
+      }),
+    );
+  });
+
+  test("that is a range has at most 3,660 days up to today, or the error names the flag and the way out", () => {
+    const day = fc.integer({ min: 0, max: 12_000 }).map((days) => addDays(FIRST_DAY, days));
+    fc.assert(
+      fc.property(day, day, (from, to) => {
+        const isFine = from <= to && to <= TODAY && countDays(from, to) <= 3_660;
+        if (isFine) return checkRange(from, to, TODAY);
+        expect(() => checkRange(from, to, TODAY)).toThrow(UsageError);
+        expect(() => checkRange(from, to, TODAY)).toThrow(/--(from|to)/);
+      }),
+    );
+  });
+
+  test("that lets final days shrink needs a reason that says something", () => {
+    const range = { from: TODAY, to: TODAY, allowShrink: true } as const;
+    for (const reason of [undefined, "", "  \t"]) {
+      expect(() => wishOf({ ...range, ...(reason === undefined ? {} : { reason }) }, TODAY)).toThrow(/--reason/);
+    }
+    expect(wishOf({ ...range, reason: "deleted on request" }, TODAY)).toMatchObject({ allowShrink: true });
+    expect(() => wishOf({ from: TODAY, to: TODAY, tenantsFrom: [] }, TODAY)).toThrow("names no tenant");
+  });
+});
+
+/** The program, with every command's work taken out: what is left is the reading of the command line. */
+function readerOnly(): Command {
+  const program = createProgram();
+  const strip = (command: Command) => {
+    command.exitOverride().configureOutput({ writeOut: () => undefined, writeErr: () => undefined });
+    if (command.commands.length === 0) command.action(() => undefined);
+    command.commands.forEach(strip);
+  };
+  strip(program);
+  return program;
+}
+
+test("any command line is read, or refused with an error of the command line", () => {
+  const names: string[] = [];
+  const flags: string[] = [];
+  const collect = (command: Command) => {
+    names.push(command.name());
+    for (const { long } of command.options) if (long) flags.push(long);
+    command.commands.forEach(collect);
+  };
+  collect(createProgram());
+  const word = fc.oneof(
+    fc.constantFrom(...names),
+    fc.constantFrom(...flags.filter((flag) => flag !== "--tenants-from")),
+    text,
+  );
+  fc.assert(
+    fc.property(fc.array(word, { maxLength: 8 }), (words) => {
+      try {
+        readerOnly().parse(words, { from: "user" });
+      } catch (error) {
+        expect(error).toBeInstanceOf(CommanderError);
+      }
+    }),
+    { numRuns: 300 },
+  );
+});
