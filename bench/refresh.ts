@@ -23,6 +23,7 @@ export interface RefreshShape {
 }
 
 const INSERT_BATCH = 10_000;
+const SAY_EVERY = 2_000;
 
 /**
  * A refresh after a few new events in a large collection, against rebuilding the whole of it, in one run on the same
@@ -47,8 +48,11 @@ export async function benchRefresh(shape: RefreshShape): Promise<void> {
 
     const rebuild = await timed(async () => {
       const request = services.request({ kind: "backfill", inline: true, requestedBy: "bench", from, to });
+      let said = 0;
       const run = await runInline(services, request, new AbortController().signal, ({ days }) => {
-        if (days.written % 1_000 < 32) say(`  ${days.written} of ${days.planned} tenant-days rebuilt`);
+        if (days.written < said + SAY_EVERY) return;
+        said = days.written;
+        say(`  ${days.written} of ${days.planned} tenant-days rebuilt`);
       });
       if (run.state !== "done") throw new Error(`the rebuild has ${run.state}: ${run.error}`);
       return run.days.written;
