@@ -1,3 +1,4 @@
+import type { DayState } from "../../usage/classify.ts";
 import {
   CONTENT_COLUMNS,
   dayKey,
@@ -22,6 +23,7 @@ interface Undoable extends TenantDay {
   /** the row as it was before; null = there was none */
   readonly before: Figures | null;
   readonly hashBefore: Buffer | null;
+  readonly stateBefore: DayState | null;
 }
 
 /** The tenant-days that a run replaced, created or removed, in key order: what an undo of it has to do. */
@@ -79,7 +81,8 @@ async function restoreOnce(
   await keepForUndo(connection, claim.runId, taken);
   const revisions = await putBack(connection, claim.undoes, restored);
   await removeRows(connection, removed);
-  await forgetComputed(connection, removed);
+  // A row that was read before its day ended says nothing about the whole day.
+  await forgetComputed(connection, [...removed, ...restored.filter(({ stateBefore }) => stateBefore === "open")]);
   const counts = { written: taken.length, unchanged: 0, stale: 0, refused: refused.length, failed: 0 };
   await advance(connection, claim, { counts, refused, rows: [], failures: [], cursor });
   const changes = taken.map((day): Change => {
@@ -101,7 +104,7 @@ async function readUndoable(
     `SELECT o.tenant_id AS tenant, o.date, o.revision, o.content_hash AS "contentHash",
             CASE WHEN o.replaced IS NOT NULL THEN jsonb_build_object('requests', o.replaced->>'total_requests',
               'tokens', o.replaced->>'total_tokens', 'cost', o.replaced->>'total_cost') END AS before,
-            (o.replaced->>'content_hash')::bytea AS "hashBefore"
+            (o.replaced->>'content_hash')::bytea AS "hashBefore", o.replaced->>'state' AS "stateBefore"
        FROM usage_undo o JOIN unnest($2::text[], $3::date[]) AS u (tenant_id, date)
          ON o.tenant_id = u.tenant_id AND o.date = u.date
       WHERE o.run_id = $1`,
