@@ -2,7 +2,7 @@ import { Binary, Decimal128, type Collection, type Document } from "mongodb";
 import type { DayBounds } from "../../usage/day.ts";
 import { MAX_TENANT_BYTES, type FieldMap } from "../../usage/event.ts";
 import type { ReadOptions } from "./events.ts";
-import { parents, tenantDateIndex } from "./pipeline.ts";
+import { tenantDateIndex } from "./pipeline.ts";
 
 /** Why no rebuild can see an event; one that has several reasons counts under the first. */
 export const INVISIBLE_REASONS = [
@@ -34,7 +34,7 @@ const UUIDS = {
 
 /**
  * Counts the events of the whole collection that no rebuild can see, by reason: one group a reason, and one for all
- * that are visible.
+ * that are visible. An array on the way to a nested field makes its value an array, which is of no right type.
  *
  * @param visible from the start of the first day that counts to the end of tomorrow
  */
@@ -42,13 +42,11 @@ export function invisiblePipeline(visible: DayBounds, fields: FieldMap): Documen
   const [tenant, createdAt] = [`$${fields.tenant_id}`, `$${fields.created_at}`];
   const isText = { $eq: [{ $type: tenant }, "string"] };
   const branches: readonly (readonly [InvisibleReason, Document])[] = [
-    ["tenantType", holdsArray(fields.tenant_id)],
     ["tenantMissing", isMissing(tenant)],
     ["tenantType", { $not: { $or: [isText, isId(tenant)] } }],
     ["tenantEmpty", { $eq: [tenant, ""] }],
     ["tenantTooLong", { $cond: [isText, { $gt: [{ $strLenBytes: tenant }, MAX_TENANT_BYTES] }, false] }],
     ["tenantHoldsNul", { $cond: [isText, { $gte: [{ $indexOfBytes: [tenant, "\0"] }, 0] }, false] }],
-    ["createdAtType", holdsArray(fields.created_at)],
     ["createdAtMissing", isMissing(createdAt)],
     ["createdAtType", { $ne: [{ $type: createdAt }, "date"] }],
     [
@@ -59,11 +57,6 @@ export function invisiblePipeline(visible: DayBounds, fields: FieldMap): Documen
   // Nested rather than $switch: of one stage, and no branch is looked at after the one that holds.
   const reason = branches.reduceRight<Document | null>((rest, [name, holds]) => ({ $cond: [holds, name, rest] }), null);
   return [{ $group: { _id: reason, n: { $sum: 1 } } }];
-}
-
-/** The value itself, or a document around it, as where a rebuild's match keeps arrays out. */
-function holdsArray(path: string): Document {
-  return { $or: [...parents(path), path].map((each) => ({ $isArray: `$${each}` })) };
 }
 
 function isMissing(path: string): Document {

@@ -44,7 +44,7 @@ export function matchTenants(
 }
 
 /** The documents around a nested field: an array among them would match as the field itself would. */
-export function parents(path: string): string[] {
+function parents(path: string): string[] {
   const names = path.split(".");
   return names.slice(1).map((_, index) => names.slice(0, index + 1).join("."));
 }
