@@ -4,7 +4,7 @@ import { endProcesses, run, type Ended } from "../../support/process.ts";
 import { storedRows, type WholeRow } from "../../support/stored-rows.ts";
 import { createWorld, type World } from "../../support/world.ts";
 
-const RANGE = ["--from", "2026-03-01", "--to", "2026-03-20"];
+const RANGE = ["--from", "2026-03-01", "--to", "2026-03-25"];
 const TIMEOUT_MS = 120_000;
 
 let world: World;
@@ -41,11 +41,11 @@ const changes = async () => {
   return rows;
 };
 
-/** Rows of ten days of two tenants, then later events for five days of one and ten new days of the other. */
+/** Rows of two tenants, then later events: for all fifteen days of the one, and on fifteen new days of the other. */
 async function rowsThenEvents(): Promise<void> {
-  await world.insert([...daysOfEvents("acme", "2026-03-01", 10, 3), ...daysOfEvents("beta", "2026-03-01", 10)]);
+  await world.insert([...daysOfEvents("acme", "2026-03-01", 15, 3), ...daysOfEvents("beta", "2026-03-01", 10)]);
   expect((await inline()).code).toBe(0);
-  await world.insert([...daysOfEvents("acme", "2026-03-04", 5), ...daysOfEvents("beta", "2026-03-11", 10)]);
+  await world.insert([...daysOfEvents("acme", "2026-03-01", 15), ...daysOfEvents("beta", "2026-03-11", 15)]);
 }
 
 describe("a dry run", () => {
@@ -66,33 +66,33 @@ describe("a dry run", () => {
       expect(await tables()).toEqual(before);
 
       const { planned, forecasts, totals } = shown(dry);
-      expect(planned).toBe(30);
+      expect(planned).toBe(40);
       const outcomes = (tenant: string) => forecasts.filter((day) => day.tenant === tenant).map((day) => day.outcome);
-      expect(outcomes("acme")).toEqual(Array(5).fill("changed"));
-      expect(outcomes("beta")).toEqual(Array(10).fill("new"));
-      // The first of the later events has 1 prompt token and 5 completion tokens, as the tenth of the earlier ones has 10 and 5.
+      expect(outcomes("acme")).toEqual(Array(15).fill("changed"));
+      expect(outcomes("beta")).toEqual(Array(15).fill("new"));
+      // Three events of 1 to 3 prompt and 5 completion tokens each, then one more of 1 and 5.
       expect(forecasts[0]).toEqual({
         tenant: "acme",
-        date: "2026-03-04",
+        date: "2026-03-01",
         outcome: "changed",
-        before: { requests: "3", tokens: "48", cost: "0.003" },
-        after: { requests: "4", tokens: "54", cost: "0.004" },
+        before: { requests: "3", tokens: "21", cost: "0.003" },
+        after: { requests: "4", tokens: "27", cost: "0.004" },
       });
-      expect(totals).toMatchObject({ before: { requests: "15" }, after: { requests: "30" } });
+      expect(totals).toMatchObject({ before: { requests: "45" }, after: { requests: "75" } });
 
       const text = await say("backfill", "--dry-run", ...RANGE);
-      expect(text.stdout).toMatch(/acme +2026-03-04 +changed +3 -> 4 +48 -> 54 +0\.003 -> 0\.004/);
-      expect(text.stdout).toMatch(/\ntotal +15 -> 30 /);
+      expect(text.stdout).toMatch(/acme +2026-03-01 +changed +3 -> 4 +21 -> 27 +0\.003 -> 0\.004/);
+      expect(text.stdout).toMatch(/\ntotal +45 -> 75 /);
       expect(text.stdout).toContain(
-        "Of 30 tenant-days 15 would be written (10 new, 5 changed), 0 refused, 15 stay as they are, 0 failed. Nothing was written.",
+        "Of 40 tenant-days 30 would be written (15 new, 15 changed), 0 refused, 10 stay as they are, 0 failed. Nothing was written.",
       );
 
       const applied = await inline();
-      expect(shown(applied).run.days).toMatchObject({ planned: 30, written: 15, unchanged: 15 });
+      expect(shown(applied).run.days).toMatchObject({ planned: 40, written: 30, unchanged: 10 });
       const again = await say("backfill", "--dry-run", ...RANGE);
       expect([again.code, again.stdout]).toEqual([
         0,
-        "Nothing would change: 30 tenant-days are as their events say.\n",
+        "Nothing would change: 40 tenant-days are as their events say.\n",
       ]);
     },
     TIMEOUT_MS,
@@ -127,7 +127,7 @@ describe("undo", () => {
       expect([undone.code, undone.stderr]).toEqual([0, ""]);
       const { run: undo } = shown(undone);
       expect(undo).toMatchObject({ kind: "undo", state: "done", undoes: applied.id, reason: "wrong import" });
-      expect(undo.days).toMatchObject({ planned: 15, written: 15, refused: 0, failed: 0 });
+      expect(undo.days).toMatchObject({ planned: 30, written: 30, refused: 0, failed: 0 });
       expect(await contents()).toEqual(before);
       const rows = await storedRows(world.pool);
       for (const [key, row] of rowsBefore) {
@@ -136,8 +136,8 @@ describe("undo", () => {
         if (isReplaced) expect(rows.get(key)?.read_at, key).toBe(row.read_at);
       }
       const undoChanges = (await changes()).filter(({ run_id }) => run_id === undo.id);
-      expect(undoChanges.filter((change) => change.new === null)).toHaveLength(10);
-      expect(undoChanges.filter((change) => change.old === "4" && change.new === "3")).toHaveLength(5);
+      expect(undoChanges.filter((change) => change.new === null)).toHaveLength(15);
+      expect(undoChanges.filter((change) => change.old === "4" && change.new === "3")).toHaveLength(15);
 
       const redone = await say("runs", "undo", undo.id, "--json");
       expect(redone.code).toBe(0);
@@ -161,7 +161,7 @@ describe("undo", () => {
       const undone = await say("runs", "undo", applied.id, "--json");
       expect(undone.code).toBe(2);
       const { run: undo, problems } = shown(undone);
-      expect(undo.days).toMatchObject({ planned: 15, written: 12, refused: 3 });
+      expect(undo.days).toMatchObject({ planned: 30, written: 27, refused: 3 });
       const listed = problems.flatMap(({ refusedDays }) => refusedDays);
       expect(listed).toMatchObject([
         { tenant: "acme", date: "2026-03-04", reason: "changed since", storedEvents: 5 },
