@@ -36,6 +36,8 @@ describe("a day is before the horizon", () => {
     const edge = Date.parse(start) + 30 * DAY_SECONDS * 1_000 - HOUR;
     expect(isBefore(day, timeZone, stampOf(edge), 30 * DAY_SECONDS)).toBe(false);
     expect(isBefore(day, timeZone, stampOf(edge + 1), 30 * DAY_SECONDS)).toBe(true);
+    expect(horizonDay(stampOf(edge), 30 * DAY_SECONDS, timeZone)).toBe(day);
+    expect(horizonDay(stampOf(edge + 1), 30 * DAY_SECONDS, timeZone)).toBe(addDays(day, 1));
   });
 
   test("never where events are kept for ever, and always where they are kept for no time", () => {
