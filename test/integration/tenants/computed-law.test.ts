@@ -81,7 +81,7 @@ test("within the computed range every day up to the last is a row, whatever happ
         }
       })
       .beforeEach(async () => void (await tables.clear())),
-    { numRuns: 60 },
+    { numRuns: 40 },
   );
 });
 
