@@ -9,10 +9,10 @@ const PAGE = new URL("../docs/configuration.md", import.meta.url);
 
 const defaults = loadConfig({}) as unknown as Readonly<Record<string, unknown>>;
 
-function row([name, { env, doc, secret }]: [string, (typeof SETTINGS)[keyof typeof SETTINGS]]): string {
+function row([name, { env, doc }]: [string, (typeof SETTINGS)[keyof typeof SETTINGS]]): string {
   const value = defaults[name];
-  const text = typeof value === "object" ? "{}" : (value as string | number);
-  const fallback = secret ? "" : `\`${text}\``;
+  const text = typeof value === "object" ? "{}" : (value as string | number | undefined);
+  const fallback = text === undefined ? "" : `\`${text}\``;
   return `| \`${env}\` | ${fallback} | ${doc} |`;
 }
 
@@ -20,7 +20,7 @@ const page = `<!-- Generated from src/config.ts by npm run docs; do not edit. --
 
 # Settings
 
-Settings come from the environment. Those without a default are connection strings; each of them may come from a file
+Settings come from the environment. Those without a default are off unless set. Each connection string may come from a file
 instead, named by the setting's name with \`_FILE\` behind it, as container secrets are. \`tallyman config\` prints the
 values in force, passwords masked. A wrong value stops every command with exit code 1 and a list of all that is wrong.
 
