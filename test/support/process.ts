@@ -71,15 +71,20 @@ export interface WorkerProcess extends Command {
   readonly address: string;
 }
 
-/** Starts a worker and waits until it works. */
-export async function startWorker(env: Readonly<Record<string, string | undefined>>): Promise<WorkerProcess> {
-  const worker = start(env, ["worker", "--json"]);
+/** Starts a worker, by default that of the checkout, and waits until it works. */
+export async function startWorker(
+  env: Readonly<Record<string, string | undefined>>,
+  program = PROGRAM,
+  withinMs = PATIENCE_MS,
+): Promise<WorkerProcess> {
+  const worker = startProgram(process.execPath, [program, "worker", "--json"], env);
   let isOver = false;
   void worker.ended.then(() => (isOver = true));
-  const line = await untilWorked("address of the worker", () => {
+  const hasStarted = () => {
     if (isOver) throw new Error(`the worker ended: ${worker.stderr()}`);
     return worker.stdout().includes("\n") && worker.stdout();
-  });
+  };
+  const line = await until("address of the worker", hasStarted, withinMs);
   return { ...worker, address: (JSON.parse(line) as { address: string }).address };
 }
 

@@ -1,0 +1,22 @@
+import type { Scenario } from "./scenario.ts";
+import { aggregationCap } from "./scenarios/aggregation-cap.ts";
+import { killedWorkers } from "./scenarios/killed-workers.ts";
+import { mongoRestarted } from "./scenarios/mongo-restarted.ts";
+import { postgresFull } from "./scenarios/postgres-full.ts";
+import { postgresRestarted } from "./scenarios/postgres-restarted.ts";
+import { redisRestarted, redisWiped } from "./scenarios/redis-lost.ts";
+import { stoppedWorker } from "./scenarios/stopped-worker.ts";
+import { twoClocks } from "./scenarios/two-clocks.ts";
+
+/** Every fault. Those that wait longest come first. */
+export const SCENARIOS: readonly Scenario[] = [
+  killedWorkers,
+  postgresRestarted,
+  postgresFull,
+  mongoRestarted,
+  redisRestarted,
+  redisWiped,
+  stoppedWorker,
+  twoClocks,
+  aggregationCap,
+];

@@ -1,0 +1,52 @@
+import { startMongo, startPostgres, startRedis, type PrivateServer, type ServerName } from "../../dev/servers.ts";
+import { createSource, USUAL_SHAPE, type Source } from "./source.ts";
+
+/** The servers of one scenario: those that its fault takes down are nobody else's. */
+export interface FaultServers {
+  readonly mongodb: PrivateServer;
+  readonly redis: PrivateServer;
+  readonly postgres: PrivateServer;
+  /** the events in that MongoDB */
+  readonly source: Source;
+}
+
+const START = { mongodb: startMongo, redis: startRedis, postgres: startPostgres } as const;
+
+/** Starts servers as they are needed, and keeps them for the next rounds. */
+export class ServerPark {
+  readonly #seed: number;
+  readonly #started = new Map<string, Promise<PrivateServer>>();
+  readonly #sources = new Map<string, Promise<Source>>();
+
+  /** @param seed of the events */
+  constructor(seed: number) {
+    this.#seed = seed;
+  }
+
+  async for(scenario: { readonly name: string; readonly owns: readonly ServerName[] }): Promise<FaultServers> {
+    const owner = (server: ServerName) => (scenario.owns.includes(server) ? scenario.name : "all");
+    const [mongodb, redis, postgres] = await Promise.all(
+      (["mongodb", "redis", "postgres"] as const).map((server) => this.#server(server, owner(server))),
+    );
+    const source = await this.#source(owner("mongodb"), mongodb as PrivateServer);
+    return { mongodb, redis, postgres, source } as FaultServers;
+  }
+
+  #server(server: ServerName, owner: string): Promise<PrivateServer> {
+    const key = `${server}|${owner}`;
+    const started = this.#started.get(key) ?? START[server]();
+    this.#started.set(key, started);
+    return started;
+  }
+
+  #source(owner: string, { uri }: PrivateServer): Promise<Source> {
+    const source = this.#sources.get(owner) ?? createSource(uri, { ...USUAL_SHAPE, seed: this.#seed });
+    this.#sources.set(owner, source);
+    return source;
+  }
+
+  async stop(): Promise<void> {
+    for (const source of this.#sources.values()) await source.then((one) => one.close()).catch(() => undefined);
+    await Promise.all(Array.from(this.#started.values(), (server) => server.then((one) => one.stop())));
+  }
+}
