@@ -1,4 +1,4 @@
-import { addDays, countDays, earlierDay, laterDay, listDays, type Day } from "./day.ts";
+import { addDays, countDays, listDays, type Day } from "./day.ts";
 
 /** Some days of one tenant, both ends included. */
 export interface TenantDays {
@@ -41,16 +41,6 @@ const UNKNOWN: ExpectedEvents = { average: 0 };
 /** Every tenant-day of the spans, in their order. */
 export function listTenantDays(spans: readonly TenantDays[]): { tenant: string; date: Day }[] {
   return spans.flatMap(({ tenant, from, to }) => listDays(from, to).map((date) => ({ tenant, date })));
-}
-
-/** The days of a range on which each tenant is known, by its first and last day. */
-export function clipSpans(
-  known: readonly { readonly tenant: string; readonly first: Day; readonly last: Day }[],
-  range: { readonly from: Day; readonly to: Day },
-): TenantDays[] {
-  return known
-    .map(({ tenant, first, last }) => ({ tenant, from: laterDay(range.from, first), to: earlierDay(range.to, last) }))
-    .filter(({ from, to }) => from <= to);
 }
 
 /** Tenant-days in the spans. */

@@ -3,7 +3,6 @@ import { describe, expect, test } from "vitest";
 import { addDays, countDays } from "../../../src/usage/day.ts";
 import {
   CHUNK_SIZE,
-  clipSpans,
   countTenantDays,
   DAY_COST,
   expectedOn,
@@ -13,6 +12,7 @@ import {
   type ExpectedEvents,
   type TenantDays,
 } from "../../../src/usage/plan.ts";
+import { clipSpans } from "../../../src/usage/spans.ts";
 
 const span = fc
   .record({ start: fc.integer({ min: 0, max: 9_000 }), length: fc.integer({ min: 0, max: 40 }) })
