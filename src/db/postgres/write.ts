@@ -106,8 +106,7 @@ async function writeOnce(
     ...batch.rows.filter(({ readAt }) => readAt > now),
     ...stale.filter((row) => (stored.get(dayKey(row)) as StoredRow).readAt > now),
   ]);
-  const told = batch.rows.filter((row) => !untold.has(row));
-  await settleDirty(connection, told, [...batch.failures, ...untold]);
+  await settleDirty(connection, batch.rows, [...batch.failures, ...untold]);
   const counts = {
     written: written.length,
     unchanged: unchanged.length,
