@@ -287,7 +287,8 @@ describe("secrets in files", () => {
   it("are read, and masked like the others", async () => {
     const { DATABASE_URL: _, ...env } = world.env;
     const listed = await run({ ...env, DATABASE_URL_FILE: path.join(folder, "url") }, "runs", "list", "--json");
-    expect([listed.code, listed.stderr, listed.stdout]).toEqual([0, "", '{"runs":[]}\n']);
+    expect([listed.code, listed.stderr]).toEqual([0, ""]);
+    expect(JSON.parse(listed.stdout)).toHaveProperty("runs");
   });
 });
 
