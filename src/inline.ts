@@ -5,7 +5,7 @@ import { restoreRows } from "./jobs/restore-rows.ts";
 import type { Run, RunRequest } from "./db/postgres/run.ts";
 import { UnreachableError, WorkFailedError } from "./errors.ts";
 import { TimeLimit } from "./queues/time-limit.ts";
-import type { Services } from "./services.ts";
+import type { Execution, Services } from "./services.ts";
 import type { ChunkPlan } from "./usage/plan.ts";
 
 const POLL_MS = 500;
@@ -29,13 +29,16 @@ export async function runInline(
   const chunks = await services.chunks();
   // The answer tells the rest; a level that is stricter than this stands.
   const log = services.log.child({}, services.log.isLevelEnabled("warn") ? { level: "warn" } : {});
-  const context = await services.jobContext(() => Promise.resolve());
+  const dispatch = () => Promise.resolve(); // there is no queue
+  // An undo reads no event: the source may be away.
+  const context = request.kind === "undo" ? undefined : await services.jobContext(dispatch);
   const session = await services.session();
   const signal = AbortSignal.any([interrupted, session.lost]); // without its locks this process must not go on
   const runId = await lockAndCreate();
   try {
-    if (!planned) {
-      await execute((execution) => rebuildRange.run({ v: PAYLOAD_VERSION, runId }, execution), rebuildRange.timeoutMs);
+    if (!planned && context) {
+      const payload = { v: PAYLOAD_VERSION, runId } as const;
+      await execute((execution) => rebuildRange.run(payload, context(execution)), rebuildRange.timeoutMs);
     }
     onProgress(await currentRun());
     for (;;) {
@@ -76,8 +79,11 @@ export async function runInline(
     for (let chunk = numbers.shift(); chunk !== undefined; chunk = numbers.shift()) {
       const payload = { v: PAYLOAD_VERSION, runId, chunk } as const;
       try {
-        const job = request.kind === "undo" ? restoreRows : aggregateDays;
-        await execute((execution) => job.run(payload, execution), job.timeoutMs);
+        await (context
+          ? execute((execution) => aggregateDays.run(payload, context(execution)), aggregateDays.timeoutMs)
+          : execute(({ signal }) => {
+              return restoreRows.run(payload, { chunks, runs, dispatch, log, signal });
+            }, restoreRows.timeoutMs));
       } catch (err) {
         if (signal.aborted) throw err;
         log.warn({ err, runId, chunk }, "chunk failed"); // it waits for its next try, or has failed for good
@@ -86,13 +92,10 @@ export async function runInline(
     }
   }
 
-  async function execute<T>(
-    work: (execution: ReturnType<typeof context>) => Promise<T>,
-    timeoutMs: number,
-  ): Promise<T> {
+  async function execute<T>(work: (execution: Execution) => Promise<T>, timeoutMs: number): Promise<T> {
     const limit = new TimeLimit(timeoutMs);
     try {
-      return await work(context({ log, signal: AbortSignal.any([signal, limit.signal]), limit }));
+      return await work({ log, signal: AbortSignal.any([signal, limit.signal]), limit });
     } finally {
       limit.stop();
     }

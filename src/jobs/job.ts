@@ -58,7 +58,12 @@ export interface JobContext extends ReadContext {
 }
 
 /** One thing that the system does. One file, one job; it may run twice, and only saves traffic by its id. */
-export interface Job<Name extends string = string, Payload extends z.ZodType = z.ZodType, Result = unknown> {
+export interface Job<
+  Name extends string = string,
+  Payload extends z.ZodType = z.ZodType,
+  Result = unknown,
+  Context = JobContext,
+> {
   /** wire name: never changes */
   readonly name: Name;
   /** a public format: carries `v`; an id of what PostgreSQL knows, and little else */
@@ -66,13 +71,13 @@ export interface Job<Name extends string = string, Payload extends z.ZodType = z
   readonly timeoutMs: number;
   /** same work, same id; ":" is not allowed in it */
   id(payload: z.output<Payload>): string;
-  run(payload: z.output<Payload>, context: JobContext): Promise<Result>;
+  run(payload: z.output<Payload>, context: Context): Promise<Result>;
 }
 
 /** Gives a job its type. */
-export function defineJob<Name extends string, Payload extends z.ZodType, Result>(
-  job: Job<Name, Payload, Result>,
-): Job<Name, Payload, Result> {
+export function defineJob<Name extends string, Payload extends z.ZodType, Result, Context = JobContext>(
+  job: Job<Name, Payload, Result, Context>,
+): Job<Name, Payload, Result, Context> {
   return job;
 }
 
@@ -107,15 +112,18 @@ export const slotPayload = z.strictObject({
   slot: z.string().regex(/^\d{4}-\d\d-\d\dT\d{4}(\d\d)?Z$/, { error: "must be a slot such as 2026-11-21T0215Z" }),
 });
 
+/** What work on a chunk needs that reads no event. */
+export type ChunkContext = Pick<JobContext, "chunks" | "runs" | "dispatch" | "log" | "signal">;
+
 /**
  * Works on one chunk under a claim that is renewed meanwhile; ends the chunk, and the run with its last one. A shutdown
  * hands the chunk back, an error sets it aside for a later try.
  */
-export async function workOnChunk(
+export async function workOnChunk<Context extends ChunkContext>(
   { runId, chunk }: z.output<typeof chunkPayload>,
-  context: JobContext,
+  context: Context,
   kind: "rebuild" | "undo",
-  work: (claim: Claim, context: JobContext) => Promise<BatchCounts>,
+  work: (claim: Claim, context: Context) => Promise<BatchCounts>,
 ): Promise<{ claimed: false } | ({ claimed: true } & BatchCounts)> {
   const { chunks, runs, dispatch, log } = context;
   const claim = await chunks.claim(runId, chunk, kind);

@@ -172,7 +172,9 @@ describe("the progress bar", () => {
       const ended = await startProgram(SCRIPT, ["-qec", line, "/dev/null"], env).ended;
       expect(ended.code).toBe(0);
       const shown = ended.stdout.replaceAll("\u001b[K", "<clear>");
-      expect(shown).toMatch(/\r█{30} 100% 1\/1 chunks, 12\/12 tenant-days, [\d,]+ events\/s, 0 s left<clear>\r<clear>run {8}/);
+      expect(shown).toMatch(
+        /\r█{30} 100% 1\/1 chunks, 12\/12 tenant-days, [\d,]+ events\/s, 0 s left<clear>\r<clear>run {8}/,
+      );
     });
   }
 });

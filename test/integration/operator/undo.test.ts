@@ -123,7 +123,9 @@ describe("undo", () => {
       const after = await contents();
       expect(after).not.toEqual(before);
 
-      const undone = await say("runs", "undo", applied.id, "--json", "--reason", "wrong import");
+      const eventsAreAway = { ...world.env, MONGODB_URI: "mongodb://127.0.0.1:1/away", REDIS_URL: undefined };
+      const words = ["runs", "undo", applied.id, "--json", "--reason", "wrong import"];
+      const undone = await run(eventsAreAway, ...words);
       expect([undone.code, undone.stderr]).toEqual([0, ""]);
       const { run: undo } = shown(undone);
       expect(undo).toMatchObject({ kind: "undo", state: "done", undoes: applied.id, reason: "wrong import" });
