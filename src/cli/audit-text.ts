@@ -26,7 +26,7 @@ export function auditText(report: AuditReport, wish: AuditWish, repaired: Repair
   const lines = [
     `audited    ${wish.from} to ${wish.to}, ${depth}: ${count(days.checked, "tenant-day")}`,
     `found      ${days.equal} equal, ${days.pending} pending, ${days.drifted} drifted, ${days.missing} missing`,
-    `left out   ${days.skipped} before the horizon, ${notFinal} not final, ${days.failed} that could not be read`,
+    `left out   ${days.skipped} before the horizon, ${notFinal} not final${notFinal > 0 && !wish.allStates ? " (--all-states takes them in)" : ""}, ${days.failed} that could not be read`,
   ];
   if (days.pending > 0)
     lines.push("pending    events that came after the row was read, or rows that wait to be rebuilt");
@@ -64,9 +64,9 @@ function listed(head: readonly string[], rows: readonly (readonly string[])[], t
 
 function invisibleText(counts: InvisibleCounts): string {
   const some = (Object.entries(counts) as [InvisibleReason, number][]).filter(([, n]) => n > 0);
-  if (some.length === 0) return "no event: rebuilds see them all";
+  if (some.length === 0) return "no event of the collection: rebuilds see them all";
   const total = some.reduce((sum, [, n]) => sum + n, 0);
-  return `${count(total, "event")} that no rebuild can see: ${some.map(([reason, n]) => `${n} ${REASONS[reason]}`).join(", ")}`;
+  return `${count(total, "event")} of the whole collection that no rebuild can see: ${some.map(([reason, n]) => `${n} ${REASONS[reason]}`).join(", ")}`;
 }
 
 function repairText({ run, refused, remaining, left }: Repair): string {

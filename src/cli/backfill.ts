@@ -3,7 +3,7 @@ import { action, createCommand } from "./command.ts";
 import { printDryRun } from "./dry-run.ts";
 import { enqueueDue } from "./enqueue.ts";
 import { checkedWish, priorityOption, withRebuildOptions, type RebuildOptions } from "./rebuild-options.ts";
-import { runText } from "./show-run.ts";
+import { problemsText, runText } from "./show-run.ts";
 import { exitCodeOf, findRun, watchRun } from "./watch.ts";
 
 const EXAMPLE = `tallyman backfill --from 2026-10-01 --to 2026-10-31 --tenant acme --reason "late imports" --watch`;
@@ -24,7 +24,10 @@ export function backfillCommand(): Command {
         const runs = await services.runs();
         const { id, created } = await runs.create(services.request(wish));
         await enqueueDue(services, queues, runs);
-        if (!created) process.stderr.write(`A run of the same range is not finished yet; this is it.\n`);
+        if (!created)
+          process.stderr.write(
+            "A run of the same range is not finished yet; this is it, with its own reason and priority.\n",
+          );
         if (!options.watch) {
           const run = await findRun(runs, id);
           answer({ created, run }, `${runText(run)}\nFollow it with: tallyman runs show ${id}`);
@@ -33,7 +36,7 @@ export function backfillCommand(): Command {
         const run = await watchRun(runs, id, signal, (now) => {
           if (json) answer({ created, run: now }, "");
         });
-        if (!json) answer(undefined, runText(run));
+        if (!json) answer(undefined, [runText(run), ...problemsText(await runs.problems(id))].join("\n\n"));
         if (signal.aborted) process.stderr.write(`The run goes on. See it with: tallyman runs show ${id}\n`);
         return exitCodeOf(run);
       }),

@@ -5,7 +5,7 @@ import { formatCost, parseCost } from "../usage/decimal.ts";
 import { clipSpans } from "../usage/spans.ts";
 import type { CommandContext } from "./command.ts";
 import { Bar } from "./progress.ts";
-import { requireKnown, wishOf, type RebuildOptions } from "./rebuild-options.ts";
+import { requireKnown, tenantFlags, wishOf, type RebuildOptions } from "./rebuild-options.ts";
 import { table } from "./table.ts";
 
 /** Prints what a backfill would change, having computed all of it here and written nothing. @returns the exit code */
@@ -14,7 +14,7 @@ export async function printDryRun(options: RebuildOptions, context: CommandConte
   const wish = wishOf(options, services.today());
   const { tenants } = await services.source();
   const known = await tenants.findSpans(wish.tenants ?? (await tenants.listAll(signal)), wish, signal);
-  if (wish.tenants) requireKnown(wish.tenants, known);
+  if (wish.tenants) requireKnown(wish.tenants, known, tenantFlags(options));
   const { dryRun } = await import("../dry-run.ts");
   const bar = new Bar();
   let result: DryRun;
@@ -61,7 +61,7 @@ function dryRunText({ planned, forecasts }: DryRun, totals: Totals): string {
   const summary =
     `Of ${planned} tenant-days ${written} would be written (${count("new")} new, ${count("changed")} changed), ` +
     `${count("refused")} refused, ${planned - forecasts.length} stay as they are, ${count("failed")} failed. Nothing was written.`;
-  return `${table(head, [...rows, sums])}\n\n${summary}`;
+  return `${table(head, written > 0 ? [...rows, sums] : rows)}\n\n${summary}`;
 }
 
 const NAMES = ["requests", "tokens", "cost"] as const satisfies readonly (keyof Figures)[];

@@ -44,7 +44,7 @@ export function indexesCommand(): Command {
             "To build what was refused, in a quiet hour: tallyman indexes ensure --allow-blocking\n",
           );
         }
-        const summary = `${report.entries.length} declared, ${created} new, ${wanting} wanting.`;
+        const summary = `${report.entries.length} declared, ${created} created or repaired, ${wanting} not as declared.`;
         answer(report, `${table(["engine", "of", "index", "is", "why"], rows)}\n${summary}`);
         return report.ok ? EXIT.done : EXIT.failed;
       }),

@@ -58,18 +58,32 @@ export function wishOf(options: RebuildOptions, today: Day): RebuildWish {
 export async function checkedWish(options: RebuildOptions, { services, signal }: CommandContext): Promise<RebuildWish> {
   const wish = wishOf(options, services.today());
   const { tenants } = await services.source();
-  if (wish.tenants) requireKnown(wish.tenants, await tenants.learnSpans(wish.tenants, wish, signal));
+  if (wish.tenants) {
+    requireKnown(wish.tenants, await tenants.learnSpans(wish.tenants, wish, signal), tenantFlags(options));
+  }
   return wish;
 }
 
-/** @throws UsageError that names the tenants without any event or row */
-export function requireKnown(wanted: readonly string[], known: readonly { readonly tenant: string }[]): void {
+/** The flags that named the tenants of a wish. */
+export function tenantFlags({ tenant, tenantsFrom }: RebuildOptions): string {
+  return [tenant && "--tenant", tenantsFrom && "--tenants-from"].filter(Boolean).join(", ");
+}
+
+/**
+ * @param flags those that named the tenants
+ * @throws UsageError that names the tenants without any event or row
+ */
+export function requireKnown(
+  wanted: readonly string[],
+  known: readonly { readonly tenant: string }[],
+  flags = "--tenant",
+): void {
   const names = new Set(known.map(({ tenant }) => tenant));
   const unknown = wanted.filter((tenant) => !names.has(tenant)).map((tenant) => JSON.stringify(tenant));
   if (unknown.length === 0) return;
   const more = unknown.length > SHOWN ? ` and ${unknown.length - SHOWN} more` : "";
   throw new UsageError(
-    `--tenant ${unknown.slice(0, SHOWN).join(", ")}${more}: no event and no row is known of it. Check the spelling, and that EVENTS_COLLECTION is right.`,
+    `${flags} ${unknown.slice(0, SHOWN).join(", ")}${more}: no event and no row is known of it. Check the spelling, and that EVENTS_COLLECTION is right.`,
   );
 }
 

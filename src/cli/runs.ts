@@ -38,6 +38,7 @@ export function runsCommand(): Command {
         const run = await findRun(runs, id);
         const problems = await runs.problems(id);
         if (!watch || !json) answer({ run, problems }, [runText(run), ...problemsText(problems)].join("\n\n"));
+        if (watch && signal.aborted) process.stderr.write("The run goes on.\n");
         return watch ? exitCodeOf(run) : undefined;
       })(given),
     );
@@ -81,7 +82,8 @@ export function runsCommand(): Command {
         const run = await watchRun(runs, id, signal, (now) => {
           if (json) answer({ missing, run: now }, "");
         });
-        if (!json) answer(undefined, runText(run));
+        if (!json) answer(undefined, [runText(run), ...problemsText(await runs.problems(id))].join("\n\n"));
+        if (signal.aborted) process.stderr.write(`The run goes on. See it with: tallyman runs show ${id}\n`);
         return exitCodeOf(run);
       })(given),
     );

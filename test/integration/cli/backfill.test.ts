@@ -108,7 +108,9 @@ describe("backfill by two workers", () => {
     expect(new Set(answers.map(({ run: { id } }) => id)).size).toBe(1);
     expect(answers.filter(({ created }) => created)).toHaveLength(1);
     for (const { stderr } of asked.filter(({ stdout }) => !lines(stdout)[0]?.created)) {
-      expect(stderr).toBe("A run of the same range is not finished yet; this is it.\n");
+      expect(stderr).toBe(
+        "A run of the same range is not finished yet; this is it, with its own reason and priority.\n",
+      );
     }
 
     // nobody works yet: the eleventh follows the same run to its end
@@ -142,5 +144,16 @@ describe("backfill by two workers", () => {
     // four runs met the same rows: each was written by exactly one of them
     expect(days.reduce((sum, { written }) => sum + written, 0)).toBe(60);
     expect(await contents(world.pool)).toEqual(before);
+  });
+
+  it("lists what was refused when it is watched", async () => {
+    const lost = await world.events.findOneAndDelete({ tenant_id: "clean" });
+    expect(lost).not.toBeNull();
+    await startWorker(world.env);
+    const watched = await run(world.env, "backfill", ...RANGE, "--tenant", "clean", "--watch");
+    expect([watched.code, watched.stderr]).toEqual([2, ""]);
+    expect(watched.stdout).toMatch(
+      /1 refused, 0 failed\n.*\n\ntenant +day +refused +events of the row +events now\nclean /,
+    );
   });
 });

@@ -263,6 +263,18 @@ describe.each([
   });
 });
 
+describe("a file of tenants", () => {
+  it.each([...REBUILDERS, ["backfill", "--dry-run", ...RANGE]])(
+    "is named where it holds one that nobody knows (%s %s)",
+    async (...args) => {
+      const file = path.join(folder, "tenants");
+      await writeFile(file, "acme\n\nacne\n");
+      const ended = await run(world.env, ...args, "--tenants-from", file);
+      expect([ended.code, ended.stderr]).toEqual([1, expect.stringMatching(/^tallyman: --tenants-from "acne": no /)]);
+    },
+  );
+});
+
 describe("migrate down", () => {
   it("asks first while rows exist, and is refused where nobody can answer", async () => {
     const databaseUrl = await createDatabase(world.env["DATABASE_URL"] as string, "errors_down");
