@@ -84,5 +84,8 @@ export function classify(
   if (!stored) return "new";
   if (isStale(stored.readAt, fresh.readAt, now)) return "stale";
   if (fresh.state === "final" && fresh.sourceEvents < stored.sourceEvents && !allow.shrink) return "refused";
-  return stored.contentHash.equals(fresh.contentHash) && !allow.rewrite ? "unchanged" : "changed";
+  // A count that somebody changed by hand is not what the hash beside it was made of.
+  const isSame =
+    stored.contentHash.equals(fresh.contentHash) && BigInt(stored.sourceEvents) === BigInt(fresh.sourceEvents);
+  return isSame && !allow.rewrite ? "unchanged" : "changed";
 }

@@ -52,6 +52,8 @@ describe("classify", () => {
     ["fewer events than an open row had", at(EARLIER, 1, 5, "open"), at(LATER, 2, 4), "refused"],
     ["as many events of other content", at(EARLIER, 1, 5), at(LATER, 2, 5), "changed"],
     ["more events", at(EARLIER, 1, 5), at(LATER, 2, 6), "changed"],
+    ["fewer events under the same hash, as after a change by hand", at(EARLIER, 1, 5), at(LATER, 1, 4), "refused"],
+    ["more events under the same hash", at(EARLIER, 1, 5), at(LATER, 1, 6), "changed"],
     ["fewer events past 2^53", at(EARLIER, 1), at(LATER, 2), "refused", 2n ** 60n + 1n, 2n ** 60n],
     ["fewer events of a day that settles", at(EARLIER, 1, 5), at(LATER, 2, 4, "settling"), "changed"],
     ["fewer events of a day that is open", at(EARLIER, 1, 5, "open"), at(LATER, 2, 0, "open"), "changed"],
