@@ -59,11 +59,11 @@ async function restoreOnce(
 ): Promise<BatchCounts> {
   await lockOwnChunk(connection, claim);
   const { rows: stored } = await lockRows(connection, days);
-  const undoable = await readUndoable(connection, claim.undoes, days);
+  const undoable = await readUndoable(connection, claim, days);
   const isAsLeft = (day: TenantDay) => {
     const left = undoable.get(dayKey(day));
     const now = stored.get(dayKey(day));
-    if (!left) return false; // trimmed meanwhile
+    if (!left) return false; // trimmed meanwhile, or taken back before
     if (left.revision === null || left.contentHash === null) return now === undefined;
     return now?.revision === left.revision && now.contentHash.equals(left.contentHash);
   };
@@ -95,9 +95,13 @@ async function restoreOnce(
   return counts;
 }
 
+/**
+ * Without the days that another undo of the run has taken back: a row that was removed begins again at revision 1, so
+ * one that was made anew since may look as the run had left its own.
+ */
 async function readUndoable(
   connection: Connection,
-  runId: string | null,
+  { runId, undoes }: Claim,
   days: readonly TenantDay[],
 ): Promise<Map<string, Undoable>> {
   const { rows } = await connection.query<Undoable>(
@@ -107,8 +111,10 @@ async function readUndoable(
             (o.replaced->>'content_hash')::bytea AS "hashBefore", o.replaced->>'state' AS "stateBefore"
        FROM usage_undo o JOIN unnest($2::text[], $3::date[]) AS u (tenant_id, date)
          ON o.tenant_id = u.tenant_id AND o.date = u.date
-      WHERE o.run_id = $1`,
-    [runId, ...keyArrays(days)],
+      WHERE o.run_id = $1
+        AND NOT EXISTS (SELECT FROM usage_run r JOIN usage_undo b ON b.run_id = r.id
+                         WHERE r.undoes = $1 AND r.id <> $4 AND b.tenant_id = o.tenant_id AND b.date = o.date)`,
+    [undoes, ...keyArrays(days), runId],
   );
   return new Map(rows.map((row) => [dayKey(row), row]));
 }

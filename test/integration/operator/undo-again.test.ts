@@ -1,0 +1,40 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { undoableDays } from "../../../src/db/postgres/undo.ts";
+import type { Run } from "../../../src/db/postgres/run.ts";
+import { runInline } from "../../../src/inline.ts";
+import { planChunks } from "../../../src/usage/plan.ts";
+import { joinTenantDays } from "../../../src/usage/spans.ts";
+import { daysOfEvents } from "../../support/days-of-events.ts";
+import { rebuild } from "../../support/rebuild.ts";
+import { storedRows } from "../../support/stored-rows.ts";
+import { createWorld, type World } from "../../support/world.ts";
+
+const RANGE = { from: "2026-03-01", to: "2026-03-02" };
+
+let world: World;
+beforeAll(async () => {
+  world = await createWorld("undo_again");
+});
+afterAll(() => world.close());
+
+async function undo(id: string): Promise<Run> {
+  const { services } = world;
+  const days = await undoableDays(await services.pool(), id);
+  const wish = { kind: "undo", ...RANGE, inline: true, requestedBy: "test", undoes: id, slot: id } as const;
+  const chunks = planChunks(joinTenantDays(days));
+  return runInline(services, services.request(wish), new AbortController().signal, () => undefined, chunks);
+}
+
+test("a run is taken back once: rows that another run has made since look the same, and stay", async () => {
+  await world.insert(daysOfEvents("acme", RANGE.from, 2, 3));
+  const first = await rebuild(world, RANGE);
+  expect((await undo(first.id)).days).toMatchObject({ written: 2, refused: 0 });
+  expect(await storedRows(world.pool)).toEqual(new Map());
+
+  const second = await rebuild(world, RANGE);
+  const rows = await storedRows(world.pool);
+  expect([...rows.values()].map(({ revision }) => revision)).toEqual(["1", "1"]);
+  expect((await undo(first.id)).days).toMatchObject({ planned: 2, written: 0, refused: 2 });
+  expect(await storedRows(world.pool)).toEqual(rows);
+  expect((await undo(second.id)).days).toMatchObject({ written: 2, refused: 0 });
+});
