@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { undoableDays } from "../db/postgres/undo.ts";
+import { isOfOtherSettings, undoableDays } from "../db/postgres/undo.ts";
 import { EXIT, UsageError } from "../errors.ts";
 import { planChunks } from "../usage/plan.ts";
 import { joinTenantDays } from "../usage/spans.ts";
@@ -28,6 +28,11 @@ export function undoCommand(): Command {
         const days = await undoableDays(await services.pool(), id);
         const [first] = days;
         if (!first) throw new UsageError(whyNothing(id, target.kind));
+        if (await isOfOtherSettings(await services.pool(), id)) {
+          throw new UsageError(
+            `Run ${id} replaced rows of other settings than those in force, which must not come back. A backfill makes its days anew.`,
+          );
+        }
         const dates = days.map(({ date }) => date).sort();
         const request = services.request({
           kind: "undo",

@@ -33,23 +33,24 @@ export async function changeSettings(
     const before = await readSettings(connection);
     if (before?.hash === settings.hash) return { changes: "", cancelled: [], rebuild: undefined };
     await refuseRowsBefore(connection, horizon);
-    await connection.query(
-      `INSERT INTO usage_meta (name, value) VALUES ('settings', $1::jsonb)
-       ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value`,
-      [JSON.stringify(settings)],
-    );
     const unfinished = await connection.query<{ id: string }>(
       "SELECT id FROM usage_run WHERE state IN ('planned', 'running') ORDER BY created_at FOR NO KEY UPDATE",
     );
     for (const { id } of unfinished.rows) await cancelLocked(connection, id, `${by}: the settings changed`);
+    // Only now that no row of the old ones can be written any more: what was read before this moment is of those.
+    await connection.query(
+      `INSERT INTO usage_meta (name, value) VALUES ('settings', $1::jsonb || jsonb_build_object('since', clock_timestamp()))
+       ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value`,
+      [JSON.stringify(settings)],
+    );
     await connection.query(
       "UPDATE usage_tenant SET computed_from = NULL, computed_through = NULL, searched_through = NULL",
     );
     const changes = differences(before?.values ?? {}, settings.values);
-    const first = await firstDay(connection);
+    const { first, lastRow } = await daysInUse(connection);
     const wish = {
       kind: "backfill",
-      to: today,
+      to: laterDay(today, lastRow ?? today), // elsewhere it may be tomorrow already
       allowShrink: true,
       reason: `settings changed: ${changes.trim().replaceAll(/\n\s*/g, "; ")}`,
       requestedBy: by,
@@ -78,9 +79,10 @@ async function refuseRowsBefore(connection: Connection, horizon: Day | undefined
   );
 }
 
-async function firstDay(connection: Connection): Promise<Day | undefined> {
-  const { rows } = await connection.query<{ first: Day | null }>(
-    "SELECT least((SELECT min(first_day) FROM usage_tenant), (SELECT min(date) FROM daily_usage_cache)) AS first",
+async function daysInUse(connection: Connection): Promise<{ first: Day | undefined; lastRow: Day | undefined }> {
+  const { rows } = await connection.query<{ first: Day | null; lastRow: Day | null }>(
+    `SELECT least((SELECT min(first_day) FROM usage_tenant), (SELECT min(date) FROM daily_usage_cache)) AS first,
+            (SELECT max(date) FROM daily_usage_cache) AS "lastRow"`,
   );
-  return rows[0]?.first ?? undefined;
+  return { first: rows[0]?.first ?? undefined, lastRow: rows[0]?.lastRow ?? undefined };
 }

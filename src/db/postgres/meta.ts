@@ -6,6 +6,10 @@ import type { Lane } from "./slots.ts";
 export const SETTINGS_AGREED = (hash: `$${number}`): string =>
   `EXISTS (SELECT 1 FROM usage_meta WHERE name = 'settings' AND value->>'hash' = ${hash})`;
 
+/** When the settings in force were put in force: a row that was read before may be of others. */
+export const SETTINGS_SINCE =
+  "coalesce((SELECT (value->>'since')::timestamptz FROM usage_meta WHERE name = 'settings'), '-infinity')";
+
 /** Condition on a run `r`: the queue that carries it is paused. */
 export const LANE_PAUSED = `EXISTS (SELECT 1 FROM usage_meta WHERE name = 'paused'
   AND value ? CASE WHEN r.kind IN ('nightly', 'refresh') THEN 'fresh' ELSE 'bulk' END)`;

@@ -1,4 +1,5 @@
 import type { Day } from "../../usage/day.ts";
+import { SETTINGS_SINCE } from "./meta.ts";
 import type { Connection } from "./pool.ts";
 import type { RunKind, RunState } from "./run.ts";
 
@@ -39,8 +40,8 @@ async function moveNightly(connection: Connection, { id, to }: EndedRun): Promis
   );
 }
 
-/** Days that were read after they ended. */
-const READ_AFTER_END = "state <> 'open'";
+/** Rows that were read after their day ended, under the settings in force. */
+const isWhole = (row: string): string => `${row}.state <> 'open' AND ${row}.read_at >= ${SETTINGS_SINCE}`;
 
 /**
  * The furthest day from `start` to which each day is computed, as a column `reached` (null = not even the next).
@@ -49,8 +50,8 @@ const READ_AFTER_END = "state <> 'open'";
 function walk(tenant: string, start: string, sign: "+" | "-", condition: string): string {
   const [far, order] = sign === "+" ? ["max", "ASC"] : ["min", "DESC"];
   return `SELECT ${far}(date) AS reached
-            FROM (SELECT date, row_number() OVER (ORDER BY date ${order})::int AS n FROM daily_usage_cache
-                   WHERE tenant_id = ${tenant} AND date ${sign === "+" ? ">" : "<"} ${start} AND ${READ_AFTER_END}
+            FROM (SELECT date, row_number() OVER (ORDER BY date ${order})::int AS n FROM daily_usage_cache c
+                   WHERE tenant_id = ${tenant} AND date ${sign === "+" ? ">" : "<"} ${start} AND ${isWhole("c")}
                      AND ${condition}) days
            WHERE date = ${start} ${sign} n`;
 }
@@ -75,8 +76,8 @@ async function growComputed(connection: Connection, { id }: EndedRun): Promise<v
        SELECT s.tenant AS tenant_id, max(c.date) AS latest
          FROM usage_chunk k
         CROSS JOIN LATERAL jsonb_to_recordset(k.payload) AS s (tenant text, "from" date, "to" date)
-        CROSS JOIN LATERAL (SELECT date FROM daily_usage_cache
-                             WHERE tenant_id = s.tenant AND date BETWEEN s."from" AND s."to" AND ${READ_AFTER_END}
+        CROSS JOIN LATERAL (SELECT date FROM daily_usage_cache d
+                             WHERE tenant_id = s.tenant AND date BETWEEN s."from" AND s."to" AND ${isWhole("d")}
                              ORDER BY date DESC LIMIT 1) c
         WHERE k.run_id = $1 GROUP BY s.tenant
      ), seed AS MATERIALIZED (
@@ -92,7 +93,7 @@ async function growComputed(connection: Connection, { id }: EndedRun): Promise<v
               coalesce(up.reached, s.hi) AS hi
          FROM seed s
          LEFT JOIN daily_usage_cache below
-           ON below.tenant_id = s.tenant_id AND below.date = s.lo - 1 AND below.${READ_AFTER_END}
+           ON below.tenant_id = s.tenant_id AND below.date = s.lo - 1 AND ${isWhole("below")}
         CROSS JOIN LATERAL (${walk("s.tenant_id", "s.lo", "-", "date > s.floor AND below.date IS NOT NULL")}) down
         CROSS JOIN LATERAL (${walk("s.tenant_id", "s.hi", "+", "true")}) up
      )

@@ -10,6 +10,7 @@ import {
   type TenantDay,
 } from "./cache.ts";
 import type { Claim } from "./claim.ts";
+import { SETTINGS_SINCE } from "./meta.ts";
 import { inTransaction, type Connection, type Pool } from "./pool.ts";
 import type { RefusedDay } from "./run.ts";
 import { forgetComputed } from "./tenants.ts";
@@ -33,6 +34,17 @@ export async function undoableDays(connection: Connection, runId: string): Promi
     [runId],
   );
   return rows;
+}
+
+/** Would an undo of the run bring back rows that were computed under settings which are not in force any more? */
+export async function isOfOtherSettings(connection: Connection, runId: string): Promise<boolean> {
+  const { rows } = await connection.query<{ other: boolean }>(
+    `SELECT r.created_at < ${SETTINGS_SINCE} OR EXISTS (
+              SELECT FROM usage_undo WHERE run_id = $1 AND (replaced->>'read_at')::timestamptz < ${SETTINGS_SINCE}) AS other
+       FROM usage_run r WHERE r.id = $1`,
+    [runId],
+  );
+  return rows[0]?.other === true;
 }
 
 /**
