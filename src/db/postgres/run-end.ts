@@ -62,12 +62,14 @@ function walk(tenant: string, start: string, sign: "+" | "-", condition: string)
  * that reaches the last day with events goes on as far as nothing later was found.
  */
 async function growComputed(connection: Connection, { id }: EndedRun): Promise<void> {
-  // First the locks, in the one order; the statement after them then sees what an undo before it has removed.
+  // First all the locks, in the one order; the statements after them then see what an undo before it has removed.
   await connection.query(
     `SELECT count(*) FROM (
        SELECT FROM usage_tenant WHERE tenant_id IN
          (SELECT s.tenant FROM usage_chunk k CROSS JOIN LATERAL jsonb_to_recordset(k.payload) AS s (tenant text)
            WHERE k.run_id = $1)
+           OR (computed_through >= last_day AND searched_through > computed_through
+               AND EXISTS (SELECT FROM usage_run WHERE id = $1 AND tenants IS NULL))
         ORDER BY tenant_id FOR NO KEY UPDATE) locked`,
     [id],
   );
