@@ -25,7 +25,8 @@ export const followArrivals = defineJob({
   name: "follow-arrivals",
   payload: slotPayload,
   timeoutMs: 60 * 60_000,
-  id: ({ slot }) => `follow-arrivals|${slot}`,
+  // One at a time: ticks that nobody came to would all be worked on before the first chunk.
+  id: () => "follow-arrivals",
   async run(_payload, context) {
     const { watermarks, refresh, log } = context;
     const mark = await watermarks.read();
