@@ -21,7 +21,7 @@ export interface Outcome {
   readonly hit: string;
   /** from the fault to the end of every run */
   readonly seconds: number;
-  /** differences between the table and what it must be */
+  /** tenant-days whose row or history is not what it must be */
   readonly wrong: number;
   readonly lost: number;
   readonly verdict: "right" | "wrong" | "missed" | "broken";
@@ -70,13 +70,14 @@ async function playOnce(
       ...stops,
       ...((await faults?.()) ?? []),
       ...runs,
-      ...lost.map((key) => `${key}: no row`),
-      ...wrong,
+      ...lost.map((day) => `${JSON.stringify(day)}: no row`),
+      ...wrong.map(({ day, what }) => `${JSON.stringify(day)}: ${what}`),
     ];
+    const wrongDays = new Set(wrong.map(({ day }) => day)).size;
     const isRight = found.length === 0;
     const verdict = !isRight ? "wrong" : hit === undefined ? "missed" : "right";
     if (!isRight) found.push(`logs: ${await keepLogs(scenario.name, scene)}`);
-    return { moment, hit: hit ?? "nothing", seconds, wrong: wrong.length, lost: lost.length, verdict, found };
+    return { moment, hit: hit ?? "nothing", seconds, wrong: wrongDays, lost: lost.length, verdict, found };
   } catch (error) {
     throw new Error(`${(error as Error).message} (logs: ${await keepLogs(scenario.name, scene)})`, { cause: error });
   } finally {

@@ -120,9 +120,8 @@ export class Scene {
     return this.#replicas.map(({ log }) => log).join("\n");
   }
 
-  /** `tallyman backfill` of every day. @returns the id of the run */
-  async backfill(): Promise<string> {
-    const { from, to } = this.source;
+  /** `tallyman backfill`, by default of every day. @returns the id of the run */
+  async backfill({ from, to }: { readonly from: string; readonly to: string } = this.source): Promise<string> {
     const asked = await runBuilt(this.env, "backfill", "--from", from, "--to", to, "--json");
     if (asked.code !== 0) throw new Error(`backfill ended with ${asked.code}: ${asked.stderr}`);
     return (JSON.parse(asked.stdout) as { run: { id: string } }).run.id;
@@ -173,6 +172,7 @@ export class Scene {
   /** Waits for the end of every run. @returns false when one is stuck */
   async settled(since: number): Promise<boolean> {
     const left = STUCK_MS - (performance.now() - since);
+    this.settledAt = null;
     try {
       await until(
         "end of every run",

@@ -3,10 +3,17 @@ import { differences, emptyDay } from "../support/oracle.ts";
 import { storedRows } from "../support/stored-rows.ts";
 import type { Scene } from "./scene.ts";
 
+/** One thing that is wrong with a tenant-day. */
+export interface WrongDay {
+  /** `${tenant}|${date}` */
+  readonly day: string;
+  readonly what: string;
+}
+
 /** What is wrong with a scene after everything has ended. */
 export interface Verdict {
   /** rows whose figures, proof or history differ from what they must be */
-  readonly wrong: readonly string[];
+  readonly wrong: readonly WrongDay[];
   /** tenant-days of a run without their row */
   readonly lost: readonly string[];
   /** counts that do not add up, runs that are stuck or failed */
@@ -55,18 +62,19 @@ export async function judge(scene: Scene): Promise<Verdict> {
 async function judgeRows(
   { pool, source }: Scene,
   runs: readonly RunRow[],
-): Promise<{ wrong: string[]; lost: string[] }> {
+): Promise<{ wrong: WrongDay[]; lost: string[] }> {
   const rows = await storedRows(pool);
   const { expected } = source;
   const tenants = new Set(Array.from(expected.values(), ({ tenant }) => tenant));
-  const wrong: string[] = [];
+  const wrong: WrongDay[] = [];
   for (const [key, row] of rows) {
     const { tenant_id: tenant, date } = row;
     // A day without events is a row of zeros, for a tenant that has events on others.
     const day = expected.get(key) ?? (tenants.has(tenant) ? emptyDay(tenant, date) : undefined);
-    if (!day) wrong.push(`${key}: row of a tenant that has no events`);
-    else wrong.push(...differences(row, day).map((difference) => `${key}: ${difference}`));
-    if (row.content_hash !== contentHash(row)) wrong.push(`${key}: its hash does not follow from what it stores`);
+    if (!day) wrong.push({ day: key, what: "row of a tenant that has no events" });
+    else wrong.push(...differences(row, day).map((what) => ({ day: key, what })));
+    if (row.content_hash !== contentHash(row))
+      wrong.push({ day: key, what: "its hash does not follow from what it stores" });
   }
   const isCovered = (tenant: string, date: string) =>
     runs.some(
@@ -110,25 +118,25 @@ async function judgeChunks({ pool }: Scene): Promise<string[]> {
 }
 
 /** Every row has one change for each of its revisions, the newest of which says what the row says. */
-async function judgeChanges({ pool }: Scene): Promise<string[]> {
-  const { rows } = await pool.query<{ what: string }>(
-    `SELECT format('%s|%s: revision %s was recorded %s times', tenant_id, date, revision, count(*)) AS what
+async function judgeChanges({ pool }: Scene): Promise<WrongDay[]> {
+  const { rows } = await pool.query<WrongDay>(
+    `SELECT tenant_id || '|' || date AS day, format('revision %s was recorded %s times', revision, count(*)) AS what
        FROM usage_change GROUP BY tenant_id, date, revision HAVING count(*) > 1
      UNION ALL
-     SELECT format('%s|%s: revision %s, and %s changes recorded', c.tenant_id, c.date, c.revision, count(u.id))
+     SELECT c.tenant_id || '|' || c.date, format('revision %s, and %s changes recorded', c.revision, count(u.id))
        FROM daily_usage_cache c
        LEFT JOIN usage_change u ON u.tenant_id = c.tenant_id AND u.date = c.date AND u.revision <= c.revision
       GROUP BY c.tenant_id, c.date HAVING count(u.id) <> c.revision
      UNION ALL
-     SELECT format('%s|%s: its newest change says otherwise', c.tenant_id, c.date)
+     SELECT c.tenant_id || '|' || c.date, 'its newest change says otherwise'
        FROM daily_usage_cache c
        JOIN usage_change u ON u.tenant_id = c.tenant_id AND u.date = c.date AND u.revision = c.revision
       WHERE (u.new_requests, u.new_tokens, u.new_cost) IS DISTINCT FROM (c.total_requests, c.total_tokens, c.total_cost)
      UNION ALL
-     SELECT format('%s|%s: changes without a row', u.tenant_id, u.date)
+     SELECT u.tenant_id || '|' || u.date, 'changes without a row'
        FROM usage_change u
       WHERE NOT EXISTS (SELECT 1 FROM daily_usage_cache c WHERE c.tenant_id = u.tenant_id AND c.date = u.date
                            AND c.revision >= u.revision)`,
   );
-  return rows.map(({ what }) => what);
+  return rows;
 }

@@ -1,8 +1,9 @@
-import type { Ended } from "../../support/process.ts";
+import { addDays } from "../../support/civil-day.ts";
 import { below } from "../../support/random.ts";
 import { until } from "../../support/until.ts";
 import { runningAggregations } from "../aggregations.ts";
 import { PATIENCE_MS, startBuilt } from "../built.ts";
+import { shutReadGate } from "../read-gate.ts";
 import type { Scenario } from "../scenario.ts";
 import type { Scene } from "../scene.ts";
 
@@ -10,10 +11,12 @@ import type { Scene } from "../scene.ts";
 const SLOT_CLASS = 0x74616c6d;
 const REPLICAS = 10;
 const CAP = 4;
+/** How often the reads are held up, and for how long, so that all who want to read have come to it. */
+const HELD = { times: 3, ms: 3_000 };
 
 /**
- * Ten replicas, with chunks for all of them, and an inline run beside: no more aggregations at once than the setting
- * says, by the server that runs them. The fault here is the demand: forty reads would like to run.
+ * Ten replicas with chunks for all of them, and an inline run beside. Reads are held up on the server, so that
+ * everything which may read at once does: no more than the setting says, by the server that runs them.
  */
 export const aggregationCap: Scenario = {
   name: "aggregation-cap",
@@ -21,68 +24,97 @@ export const aggregationCap: Scenario = {
   processes: REPLICAS,
   settings: { WORKER_CONCURRENCY: "2", MONGODB_CONCURRENCY: String(CAP) },
   async inject(scene) {
+    const { source, servers } = scene;
+    const { from, to } = source;
     await scene.startReplicas(Array.from({ length: REPLICAS }, () => ({})));
     await scene.settled(performance.now()); // runs of their own accord, such as the last night's
     const runId = await scene.backfill();
+    const at = performance.now();
+    const inline = startBuilt(scene.env, "rebuild", "--inline", "--from", from, "--to", to, "--json");
+    await scene.backfill({ from, to: addDays(to, -1) });
     const percent = below(scene.random, 20);
     await scene.percentDone(runId, percent);
-    const at = performance.now();
-    const { from, to } = scene.source;
-    const inline = startBuilt(scene.env, "rebuild", "--inline", "--from", from, "--to", to, "--json");
-    const seen = await sampled(scene, inline.ended);
+    await until("work of the inline run", () => inlineHolds(scene), PATIENCE_MS);
+    const samples = await sampled(scene, async () => {
+      for (let time = 0; time < HELD.times; time++) {
+        const gate = await shutReadGate(servers.mongodb, source);
+        await new Promise((resolve) => setTimeout(resolve, HELD.ms));
+        await gate.open();
+      }
+    });
     const ended = await inline.ended;
-    const isDemand = seen.processes >= 5 && seen.reads >= CAP - 1 && seen.withInline > 0;
+    const most = (of: (sample: Sample) => number) => Math.max(...samples.map(of));
+    const [reads, slots, processes] = [
+      most((one) => one.reads),
+      most((one) => one.slots),
+      most((one) => one.processes),
+    ];
+    const strange = samples.filter((one) => one.strange > 0).length;
+    const withInline = samples.filter((one) => one.isInline).length;
     return {
-      moment: `inline at ${percent}%`,
-      hit: isDemand
-        ? `${seen.samples} samples: at most ${seen.reads} reads and ${seen.locks} slots of ${CAP}, ${seen.processes} processes with work, ${seen.withInline} samples with the inline run`
-        : undefined,
+      moment: `from ${percent}% on, ${HELD.times} times ${HELD.ms} ms`,
+      hit:
+        processes >= REPLICAS / 2 && reads >= CAP - 1 && withInline > 0
+          ? `${samples.length} samples: at most ${reads} reads and ${slots} slots of ${CAP}, ${processes} processes with work, the inline run in ${withInline}`
+          : undefined,
       at,
       faults: () => [
         ...(ended.code === 0 ? [] : [`the inline run ended with ${ended.code}: ${ended.stderr}`]),
-        ...(seen.reads <= CAP ? [] : [`${seen.reads} aggregations at once, ${CAP} are allowed`]),
-        ...(seen.locks <= CAP ? [] : [`${seen.locks} slots held at once, ${CAP} are allowed`]),
-        ...(seen.strange === 0 ? [] : [`slots beyond ${CAP} were held ${seen.strange} times`]),
+        ...(reads <= CAP ? [] : [`${reads} aggregations at once, ${CAP} are allowed`]),
+        ...(slots <= CAP ? [] : [`${slots} slots held at once, ${CAP} are allowed`]),
+        ...(strange === 0 ? [] : [`slots beyond ${CAP} were held in ${strange} samples`]),
       ],
     };
   },
 };
 
-/** Looks at both servers again and again until the inline run has ended. */
-async function sampled(scene: Scene, until_: Promise<Ended>) {
-  const seen = { samples: 0, reads: 0, locks: 0, strange: 0, processes: 0, withInline: 0 };
-  let isOver = false;
-  void until_.then(() => (isOver = true));
+/** What both servers say at one moment. */
+interface Sample {
+  /** aggregations that run */
+  readonly reads: number;
+  /** locks of slots that are held, and of those the ones that do not exist */
+  readonly slots: number;
+  readonly strange: number;
+  /** processes that hold a chunk */
+  readonly processes: number;
+  /** whether the inline run holds one */
+  readonly isInline: boolean;
+}
+
+async function inlineHolds(scene: Scene): Promise<boolean> {
+  const rows = await scene.ask(
+    "SELECT 1 FROM usage_chunk k JOIN usage_run r ON r.id = k.run_id WHERE r.inline AND k.state = 'running'",
+  );
+  return rows.length > 0;
+}
+
+/** Looks at both servers again and again for as long as `work` takes. */
+async function sampled(scene: Scene, work: () => Promise<void>): Promise<Sample[]> {
+  const samples: Sample[] = [];
   const watch = await runningAggregations(scene.source);
+  let isOver = false;
+  const working = work().finally(() => (isOver = true));
   try {
-    await until(
-      "end of the inline run",
-      async () => {
-        const [reads, [row]] = await Promise.all([
-          watch.count(),
-          scene.ask<{ locks: number; strange: number; processes: number; inline: boolean }>(
-            `SELECT count(*)::int AS locks, count(*) FILTER (WHERE l.objid NOT BETWEEN 1 AND $2)::int AS strange,
-                    (SELECT count(DISTINCT claimed_by)::int FROM usage_chunk WHERE state = 'running') AS processes,
-                    EXISTS (SELECT 1 FROM usage_chunk k JOIN usage_run r ON r.id = k.run_id
-                             WHERE r.inline AND k.state = 'running') AS inline
-               FROM pg_locks l
-              WHERE l.locktype = 'advisory' AND l.granted AND l.classid = $1 AND l.objsubid = 2
-                AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
-            [SLOT_CLASS, CAP],
-          ),
-        ]);
-        seen.samples++;
-        seen.reads = Math.max(seen.reads, reads);
-        seen.locks = Math.max(seen.locks, row?.locks ?? 0);
-        seen.strange += row?.strange ?? 0;
-        seen.processes = Math.max(seen.processes, row?.processes ?? 0);
-        if (row?.inline) seen.withInline++;
-        return isOver;
-      },
-      PATIENCE_MS,
-    );
+    const look = async () => {
+      const [reads, rows, isInline] = await Promise.all([watch.count(), locks(scene), inlineHolds(scene)]);
+      samples.push({ reads, isInline, ...(rows[0] ?? { slots: 0, strange: 0, processes: 0 }) });
+      return isOver;
+    };
+    await until("end of the samples", look, PATIENCE_MS);
+    await working;
   } finally {
     await watch.close();
   }
-  return seen;
+  return samples;
+}
+
+function locks(scene: Scene) {
+  return scene.ask<Pick<Sample, "slots" | "strange" | "processes">>(
+    `SELECT count(*)::int AS slots, count(*) FILTER (WHERE objid NOT BETWEEN 1 AND $2)::int AS strange,
+            (SELECT count(DISTINCT claimed_by)::int FROM usage_chunk WHERE state = 'running') AS processes
+       FROM pg_locks
+      WHERE locktype = 'advisory' AND granted AND classid = $1 AND objsubid = 2
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
+    [SLOT_CLASS, CAP],
+  );
 }
