@@ -136,7 +136,7 @@ async function demo(isOnce: boolean, signal: AbortSignal, undo: Undo): Promise<v
     "backfill",
     () => backfill(world, from, to, signal),
     ({ days, sourceEvents }, seconds) =>
-      `${count(days.written)} tenant-days from ${count(sourceEvents)} events, ` +
+      `${count(days.planned)} tenant-days from ${count(sourceEvents)} events, ` +
       `${count(Math.round(sourceEvents / seconds))} a second`,
   );
 

@@ -4,6 +4,7 @@ import { agreeOnSettings } from "./db/postgres/meta.ts";
 import { createWorkerRedis, evictionPolicy } from "./db/redis.ts";
 import { nightlyThrough } from "./db/postgres/run-end.ts";
 import { UsageError } from "./errors.ts";
+import { WORKER_NAME } from "./db/postgres/slots.ts";
 import { HttpServer } from "./http/server.ts";
 import { JOBS } from "./jobs/index.ts";
 import type { JobContext } from "./jobs/job.ts";
@@ -16,6 +17,9 @@ import { schedules, type TickActions } from "./schedule/schedules.ts";
 import type { Execution, Services } from "./services.ts";
 
 const RECONCILE_MS = 15_000;
+
+const CHANGED =
+  "Other settings were put in force while this worker ran, so it ends; what it computes is void. Start it again with those.";
 
 /** A worker that runs. */
 export interface WorkerApp extends Running {
@@ -35,7 +39,7 @@ export interface WorkerApp extends Running {
 export async function startWorker(services: Services): Promise<WorkerApp> {
   const { config, log } = services;
   const runs = await services.runs();
-  const session = await services.session();
+  const session = await services.session(WORKER_NAME);
   const probe = await services.redis(); // fails at once where Redis does not answer
   const policy = await evictionPolicy(probe);
   if (policy !== undefined && policy !== "noeviction") {
@@ -62,7 +66,7 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
       await dispatch();
     } catch (err) {
       log.error({ err }, "reconcile failed; it is tried again");
-      if (err instanceof UsageError) unfit.abort(err); // the settings were changed: what this process computes is void
+      if (err instanceof UsageError) unfit.abort(new UsageError(`${CHANGED}\n${err.message}`, { cause: err }));
     }
   };
   const actions: TickActions = {
@@ -85,6 +89,13 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
   const http = new HttpServer(config.httpHost, config.httpPort, consumption, metrics);
 
   const parts: Part[] = [
+    {
+      name: "http",
+      start: async () => {
+        address = await http.start();
+      },
+      stop: () => http.stop(),
+    },
     {
       name: "queues",
       start: () => {
@@ -128,13 +139,6 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
       name: "schedule",
       start: () => Promise.resolve(scheduler.start()),
       stop: () => scheduler.stop(),
-    },
-    {
-      name: "http",
-      start: async () => {
-        address = await http.start();
-      },
-      stop: () => http.stop(),
     },
   ];
   const running = await startParts(parts, log);

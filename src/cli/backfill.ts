@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { UsageError } from "../errors.ts";
 import { action, createCommand } from "./command.ts";
 import { printDryRun } from "./dry-run.ts";
 import { enqueueDue } from "./enqueue.ts";
@@ -17,7 +18,10 @@ export function backfillCommand(): Command {
     .option("--watch", "follow the run to its end (Ctrl-C leaves it running); with --json, one document a line")
     .action(
       action<RebuildOptions & { watch?: true; dryRun?: true }>(async (options, context) => {
-        if (options.dryRun) return printDryRun(options, context);
+        if (options.dryRun) {
+          if (options.watch) throw new UsageError("--dry-run starts no run that --watch could follow. Leave one out.");
+          return printDryRun(options, context);
+        }
         const { services, signal, json, answer } = context;
         const wish = await checkedWish(options, context);
         const queues = await services.queues(); // before the run: what nobody could carry is not asked for

@@ -1,3 +1,4 @@
+import { countWorkers } from "../db/postgres/slots.ts";
 import type { Runs } from "../db/postgres/runs.ts";
 import type { Queues } from "../queues/queues.ts";
 import type { Services } from "../services.ts";
@@ -8,6 +9,9 @@ export async function enqueueDue(services: Services, queues: Queues, runs: Runs)
     await queues.dispatch(runs);
   } catch (error) {
     services.log.warn({ err: error }, "Redis was lost after the run was stored; a worker will find it");
+  }
+  if ((await countWorkers(await services.pool())) === 0) {
+    process.stderr.write("No worker runs, so nothing is begun yet. Start one with: tallyman worker\n");
   }
   if ((await runs.pausedLanes()).has("bulk")) {
     process.stderr.write("The queue bulk is paused; nothing of it is begun until: tallyman queues resume bulk\n");

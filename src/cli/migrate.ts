@@ -68,7 +68,7 @@ function settingsCommand(): Command {
         }
         if (!yes) {
           throw new UsageError(
-            `These settings differ from those in force:\n${changes}\nTo change them, cancel every unfinished run and rebuild every row, say --yes.`,
+            `These settings differ from those in force:\n${changes}\nTo change them, say --yes: unfinished runs are cancelled and every row is computed anew. ${SHRINKS}`,
           );
         }
         const change = await changeSettings(pool, services.settings, {
@@ -79,11 +79,17 @@ function settingsCommand(): Command {
         const follow = change.rebuild
           ? `Run ${change.rebuild} rebuilds every row; workers with the new settings take it up. Follow it with: tallyman runs show ${change.rebuild} --watch`
           : "There is no row yet to rebuild.";
-        answer(change, `Changed:\n${change.changes}\n${change.cancelled.length} runs were cancelled. ${follow}`);
+        answer(
+          change,
+          `Changed:\n${change.changes}\n${change.cancelled.length} runs were cancelled. ${follow}\n${SHRINKS}`,
+        );
         return undefined;
       }),
     );
 }
+
+const SHRINKS =
+  "Final days may come out smaller where events were deleted since, also those that were refused till now.";
 
 function databaseUrl(config: CommandContext["config"]): string {
   return config.databaseAdminUrl ?? requireConnection(config, "databaseUrl");

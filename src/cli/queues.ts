@@ -1,5 +1,6 @@
 import { InvalidArgumentError, type Command } from "commander";
 import type { Lane } from "../db/postgres/slots.ts";
+import { UnreachableError } from "../errors.ts";
 import { action, createCommand, createGroup, type CommandContext } from "./command.ts";
 import { table } from "./table.ts";
 
@@ -21,7 +22,15 @@ export function queuesCommand(): Command {
         action<typeof given>(async (_options, context) => {
           const runs = await context.services.runs();
           await runs.setPaused(lane ? [lane] : ["fresh", "bulk"], command === pause);
-          return show(context);
+          try {
+            return await show(context);
+          } catch (error) {
+            if (!(error instanceof UnreachableError)) throw error;
+            const done = command === pause ? "The pause is stored" : "It is stored that they go on";
+            throw new UnreachableError(`${done}; workers tell Redis when it is back. ${error.message}`, {
+              cause: error,
+            });
+          }
         })(given),
       );
   }

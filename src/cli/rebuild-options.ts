@@ -24,7 +24,11 @@ export function withRebuildOptions(command: Command): Command {
     .requiredOption("--from <day>", "first day, YYYY-MM-DD", parseDay)
     .requiredOption("--to <day>", "last day, included; today at the latest", parseDay)
     .option("--tenant <id>", "only this tenant; may be given more than once", collectTenant)
-    .option("--tenants-from <file>", "only the tenants of this file, one a line; - reads standard input", readTenants)
+    .option(
+      "--tenants-from <file>",
+      "only the tenants of this file, one a line; - reads standard input; may be repeated",
+      readTenants,
+    )
     .option("--allow-shrink", "replace final days although fewer events are left of them; needs --reason")
     .option("--reason <text>", "why, for the run's record")
     .option("--by <name>", "who asks, for the run's record (default: user@host)");
@@ -48,7 +52,6 @@ export function wishOf(options: RebuildOptions, today: Day): RebuildWish {
   if (allowShrink && !reason?.trim()) {
     throw new UsageError("--allow-shrink may make final totals smaller: say why with --reason, for the run's record.");
   }
-  if (tenantsFrom?.length === 0) throw new UsageError("--tenants-from names no tenant: the file is empty.");
   const tenants = tenant || tenantsFrom ? [...(tenant ?? []), ...(tenantsFrom ?? [])] : undefined;
   const requestedBy = by ?? defaultRequester();
   return { kind: "backfill", from, to, tenants, allowShrink, priority, reason, requestedBy };
@@ -89,8 +92,8 @@ export function requireKnown(
 
 const SHOWN = 10;
 
-/** Reads one tenant a line; empty lines are left out. */
-function readTenants(file: string): string[] {
+/** Reads one tenant a line, beside those of other files; empty lines are left out. */
+function readTenants(file: string, before: readonly string[] = []): string[] {
   let text: string;
   try {
     text = readFileSync(file === "-" ? 0 : file, "utf8");
@@ -98,5 +101,9 @@ function readTenants(file: string): string[] {
     throw new InvalidArgumentError(`It cannot be read: ${(error as Error).message}.`);
   }
   const lines = text.split(/\r?\n/).map((line, index) => ({ line, number: index + 1 }));
-  return lines.filter(({ line }) => line !== "").map(({ line, number }) => parseTenant(line, `in line ${number} `));
+  const tenants = lines
+    .filter(({ line }) => line !== "")
+    .map(({ line, number }) => parseTenant(line, `in line ${number} `));
+  if (tenants.length === 0) throw new InvalidArgumentError("It names no tenant.");
+  return [...before, ...tenants];
 }

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { tenantFreshness } from "../db/postgres/tenants.ts";
+import { countWorkers } from "../db/postgres/slots.ts";
 import { EXIT, OperatorError } from "../errors.ts";
 import { action, createCommand, parseCount } from "./command.ts";
 import { runsTable } from "./show-run.ts";
@@ -19,6 +20,7 @@ export function statusCommand(): Command {
         const runs = await (await services.runs()).list(5);
         const tenants = await tenantFreshness(pool, options.tenants);
         let code: number = EXIT.done;
+        const workers = await countWorkers(pool);
         const paused = await services.runs().then((all) => all.pausedLanes());
         let queues: Awaited<ReturnType<Awaited<ReturnType<typeof services.queues>>["counts"]>> | null = null;
         let queueText: string;
@@ -41,7 +43,10 @@ export function statusCommand(): Command {
                 ["tenant", "events from", "to", "last row", "state", "read at"],
                 tenants.map((t) => [t.tenant, t.firstDay, t.lastDay, t.lastRow, t.state, shortTime(t.readAt)]),
               );
-        answer({ queues, paused: [...paused], runs, tenants }, `${queueText}\n\n${runsTable(runs)}\n\n${tenantText}`);
+        answer(
+          { workers, queues, paused: [...paused], runs, tenants },
+          `${workers === 0 ? "No worker runs; start one with: tallyman worker" : `Workers: ${workers}`}\n\n${queueText}\n\n${runsTable(runs)}\n\n${tenantText}`,
+        );
         return code;
       }),
     );

@@ -28,10 +28,10 @@ export function workerCommand(): Command {
       await worker.stop();
       log.info("worker stopped");
       if (signal.aborted) return EXIT.done;
-      process.stderr.write(
-        `tallyman: ${(worker.lost.reason as Error).message}; the worker ends, for its supervisor to start again.\n`,
-      );
-      return exitCodeOf(worker.lost.reason);
+      const reason = worker.lost.reason as Error;
+      if (reason instanceof OperatorError) throw reason;
+      process.stderr.write(`tallyman: ${reason.message}; the worker ends, for its supervisor to start again.\n`);
+      return EXIT.unreachable;
     }),
   );
 }

@@ -193,12 +193,12 @@ export class Audits {
     await this.#pool.query("UPDATE usage_audit SET repair_run = $2 WHERE id = $1", [id, runId]);
   }
 
-  /** The audit that was recorded last. */
+  /** The last audit of the schedule: what somebody looks at by hand may be a single tenant. */
   async newest(): Promise<AuditSummary | undefined> {
     const { rows } = await this.#pool.query<AuditSummary>(
       `SELECT days_checked AS checked, days_drifted + days_missing AS drifted,
               extract(epoch FROM finished_at)::float8 AS "finishedAt"
-         FROM usage_audit ORDER BY id DESC LIMIT 1`,
+         FROM usage_audit WHERE slot IS NOT NULL ORDER BY id DESC LIMIT 1`,
     );
     return rows[0];
   }

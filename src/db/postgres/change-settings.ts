@@ -1,7 +1,8 @@
 import { UsageError } from "../../errors.ts";
 import { addDays, FIRST_DAY, laterDay, type Day } from "../../usage/day.ts";
 import { differences, readSettings, type AgreedSettings } from "./meta.ts";
-import { inTransaction, type Connection, type Pool } from "./pool.ts";
+import type { Connection, Pool } from "./pool.ts";
+import { inRacingTransaction } from "./race.ts";
 import { runRequest } from "./run-request.ts";
 import { cancelLocked } from "./run-control.ts";
 import { insertRun } from "./runs.ts";
@@ -28,7 +29,7 @@ export async function changeSettings(
   settings: AgreedSettings,
   { horizon, today, by }: { readonly horizon: Day | undefined; readonly today: Day; readonly by: string },
 ): Promise<SettingsChange> {
-  return inTransaction(pool, async (connection) => {
+  return inRacingTransaction(pool, async (connection) => {
     await connection.query("SELECT 1 FROM usage_meta WHERE name = 'settings' FOR UPDATE"); // no run is inserted from here on
     const before = await readSettings(connection);
     if (before?.hash === settings.hash) return { changes: "", cancelled: [], rebuild: undefined };

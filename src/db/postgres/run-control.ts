@@ -4,6 +4,7 @@ import { joinTenantDays } from "../../usage/spans.ts";
 import { dayKey } from "./cache.ts";
 import { SETTINGS_AGREED } from "./meta.ts";
 import { inTransaction, type Connection, type Pool } from "./pool.ts";
+import { inRacingTransaction } from "./race.ts";
 import type { FailedDay, RunState } from "./run.ts";
 import { endRun, type EndedRun } from "./run-end.ts";
 import { COUNTS_OF_RUN, END_COUNTS, ENDED_RUN } from "./run-counts.ts";
@@ -14,7 +15,7 @@ import { COUNTS_OF_RUN, END_COUNTS, ENDED_RUN } from "./run-counts.ts";
  * @returns the state the run was in; it is cancelled now only if that is `planned` or `running`
  */
 export async function cancelRun(pool: Pool, id: string, by: string): Promise<RunState> {
-  return inTransaction(pool, async (connection) => {
+  return inRacingTransaction(pool, async (connection) => {
     const state = await lockRun(connection, id);
     if (state === "planned" || state === "running") await cancelLocked(connection, id, by);
     return state;

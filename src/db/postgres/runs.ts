@@ -3,6 +3,7 @@ import { UsageError } from "../../errors.ts";
 import { dueWork, unfinishedButDone, type Due } from "./due.ts";
 import { pausedLanes, SETTINGS_AGREED, setPaused } from "./meta.ts";
 import { inTransaction, type Connection, type Pool } from "./pool.ts";
+import { inRacingTransaction } from "./race.ts";
 import type { ChunkProblem, Run, RunRequest, RunState } from "./run.ts";
 import { cancelRun, resumeRun } from "./run-control.ts";
 import { COUNTS_OF_RUN, END_COUNTS, ENDED_RUN, SUMS } from "./run-counts.ts";
@@ -118,7 +119,7 @@ export class Runs {
    * @returns the state it ended in, or undefined if it goes on or had ended before
    */
   async finish(id: string): Promise<RunState | undefined> {
-    return inTransaction(this.#pool, async (connection) => {
+    return inRacingTransaction(this.#pool, async (connection) => {
       const { rows } = await connection.query<EndedRun>(
         `UPDATE usage_run r
             SET state = CASE WHEN k.failed + k.days_failed > 0 THEN 'failed' ELSE 'done' END, ${END_COUNTS},

@@ -1,6 +1,6 @@
 import pg from "pg";
 import { isConnectionLoss, LockedError } from "../../errors.ts";
-import { connectionOptions, postgresError } from "./pool.ts";
+import { connectionOptions, postgresError, type Connection } from "./pool.ts";
 
 /** Which slots a read may take: bulk work leaves slot 1 to the nightly rebuild and the refresh. */
 export type Lane = "fresh" | "bulk";
@@ -29,9 +29,16 @@ export class Session {
     client.on("error", (error) => this.#lose(error));
   }
 
-  /** @param slots how many aggregations may run at once over all processes (`MONGODB_CONCURRENCY`) */
-  static async open(databaseUrl: string, slots: number): Promise<Session> {
-    const client = new pg.Client(connectionOptions(databaseUrl));
+  /**
+   * @param slots how many aggregations may run at once over all processes (`MONGODB_CONCURRENCY`)
+   * @param name what the server shows the connection as; a worker's is counted
+   */
+  static async open(
+    databaseUrl: string,
+    slots: number,
+    name: "tallyman" | typeof WORKER_NAME = "tallyman",
+  ): Promise<Session> {
+    const client = new pg.Client({ ...connectionOptions(databaseUrl), application_name: name });
     const session = new Session(client, slots);
     try {
       await client.connect();
@@ -110,6 +117,18 @@ export class Session {
     this.#turn = result.catch(() => undefined);
     return result;
   }
+}
+
+/** The name of the connection that a worker holds as long as it lives. */
+export const WORKER_NAME = "tallyman worker";
+
+/** How many workers live, on any machine. */
+export async function countWorkers(connection: Connection): Promise<number> {
+  const { rows } = await connection.query<{ workers: number }>(
+    "SELECT count(*)::int AS workers FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1",
+    [WORKER_NAME],
+  );
+  return rows[0]?.workers ?? 0;
 }
 
 /** The advisory lock of an inline run, for a parameter $1 that holds its id. */

@@ -11,10 +11,11 @@ import {
 } from "./cache.ts";
 import type { Claim } from "./claim.ts";
 import { SETTINGS_SINCE } from "./meta.ts";
-import { inTransaction, type Connection, type Pool } from "./pool.ts";
+import type { Connection, Pool } from "./pool.ts";
+import { inRacingTransaction } from "./race.ts";
 import type { RefusedDay } from "./run.ts";
 import { forgetComputed } from "./tenants.ts";
-import { advance, againOnRace, lockOwnChunk, type BatchCounts } from "./write.ts";
+import { advance, lockOwnChunk, type BatchCounts } from "./write.ts";
 
 /** What a run did to a tenant-day. */
 interface Undoable extends TenantDay {
@@ -60,7 +61,7 @@ export async function restoreBatch(
   days: readonly TenantDay[],
   cursor: number,
 ): Promise<BatchCounts> {
-  return againOnRace(() => inTransaction(pool, (connection) => restoreOnce(connection, claim, days, cursor)));
+  return inRacingTransaction(pool, (connection) => restoreOnce(connection, claim, days, cursor));
 }
 
 async function restoreOnce(

@@ -14,7 +14,8 @@ import {
 } from "./cache.ts";
 import { ClaimLostError, LEASE_SECONDS, type Claim } from "./claim.ts";
 import { settleDirty } from "./dirty.ts";
-import { inTransaction, type Connection, type Pool } from "./pool.ts";
+import type { Connection, Pool } from "./pool.ts";
+import { inRacingTransaction, RaceError } from "./race.ts";
 import type { FailedDay, RefusedDay, RunKind } from "./run.ts";
 
 /** What became of the tenant-days of one batch. */
@@ -40,13 +41,6 @@ export interface FutureRow extends TenantDay {
   readonly readAt: Stamp;
 }
 
-/** A newer read took a row between its lock and the upsert: the batch has to be classified again. */
-class RaceError extends Error {
-  constructor() {
-    super("rows kept changing between their lock and the upsert");
-  }
-}
-
 /** What these kinds of run do to a row can be undone. The nightly rebuild and the refresh only follow the events. */
 const UNDOABLE: ReadonlySet<RunKind> = new Set(["backfill", "repair", "undo"]);
 
@@ -63,23 +57,9 @@ export async function writeBatch(
   batch: Batch,
   onFutureRows: (rows: readonly FutureRow[]) => void = () => undefined,
 ): Promise<BatchCounts> {
-  const { counts, future } = await againOnRace(() =>
-    inTransaction(pool, (connection) => writeOnce(connection, claim, batch)),
-  );
+  const { counts, future } = await inRacingTransaction(pool, (connection) => writeOnce(connection, claim, batch));
   if (future.length > 0) onFutureRows(future);
   return counts;
-}
-
-/** Tries again what lost a race against another writer, as a deadlock's victim or with a row taken. */
-export async function againOnRace<T>(write: () => Promise<T>): Promise<T> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await write();
-    } catch (error) {
-      const isRace = error instanceof RaceError || (error as { code?: string }).code === "40P01";
-      if (!isRace || attempt === 10) throw error;
-    }
-  }
 }
 
 async function writeOnce(
@@ -99,7 +79,8 @@ async function writeOnce(
     const revision = revisions.get(dayKey(row));
     return revision === undefined || (revision > 1 && !stored.has(dayKey(row)));
   });
-  if (raced || touched !== unchanged.length) throw new RaceError();
+  if (raced || touched !== unchanged.length)
+    throw new RaceError("rows kept changing between their lock and the upsert");
 
   // The clock was put back since the read, or since the one that stands: what came later cannot be told, so read again.
   const untold = new Set([

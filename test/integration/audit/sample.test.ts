@@ -123,9 +123,8 @@ test("two workers audit one sample a slot, log its drift as an error, touch noth
 
   const ended = await run(world.env, "audit", "--from", "2026-03-01", "--to", "2026-03-05", "--json");
   expect(ended.code).toBe(0);
-  for (const address of addresses) {
-    expect(await metricsOf(address)).toMatchObject({ tallyman_audit_drifted_days: 0, tallyman_audit_checked_days: 5 });
-  }
+  // What somebody looked at by hand does not hide what the schedule found.
+  for (const address of addresses) expect(await metricsOf(address)).toEqual(first);
 });
 
 test("two processes that are at one slot at once leave one row", async () => {

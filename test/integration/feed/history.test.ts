@@ -84,7 +84,7 @@ describe("changes", () => {
       await expect(read(cursor)).rejects.toMatchObject({
         code: "22000",
         message: `the changes after ${cursor} are not all there: those up to 3 were removed`,
-        hint: "Read max(id) of usage_change, take a copy of daily_usage_cache, and page on from that id.",
+        hint: "Ask usage_changes_end() for a cursor, take a copy of daily_usage_cache, and page on from the cursor.",
       });
     }
     expect(await trim()).toMatchObject({ changes: 0 });

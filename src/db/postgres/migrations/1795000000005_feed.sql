@@ -3,8 +3,8 @@
 
 /*
 Changes after a cursor, in the order of their commits. The contract:
-- To begin, read max(id) of usage_change (0 if there is none), then take a copy of daily_usage_cache, then page on from
-  that id. What changed between the two comes again.
+- To begin, ask usage_changes_end() for a cursor, then take a copy of daily_usage_cache, then page on from the cursor.
+  What changed between the two comes again.
 - Handle the rows, then keep the id of the last one as the next cursor. An empty answer keeps the cursor.
 - Nothing is missed: once an id is visible, no lower one appears any more. Ids have gaps.
 - A tenant's day appears once for each change, its revisions rising until a removal. old_* is null for a first write,
@@ -21,7 +21,7 @@ BEGIN
   IF after < trimmed THEN
     RAISE EXCEPTION 'the changes after % are not all there: those up to % were removed', after, trimmed
       USING ERRCODE = 'data_exception',
-            HINT = 'Read max(id) of usage_change, take a copy of daily_usage_cache, and page on from that id.';
+            HINT = 'Ask usage_changes_end() for a cursor, take a copy of daily_usage_cache, and page on from the cursor.';
   END IF;
   RETURN QUERY SELECT * FROM usage_change WHERE id > after ORDER BY id LIMIT max_rows;
 END $$;
@@ -29,6 +29,16 @@ END $$;
 COMMENT ON FUNCTION usage_changes(bigint, integer) IS
   'Changes with an id above the cursor, oldest first: handle them, keep the last id as the next cursor. An error says that changes after the cursor were removed; begin again then with a copy of daily_usage_cache.';
 
+-- The newest id may be of a change that was removed since.
+CREATE FUNCTION usage_changes_end() RETURNS bigint LANGUAGE sql STABLE AS $$
+  SELECT greatest((SELECT max(id) FROM usage_change),
+                  (SELECT (value ->> 'through')::bigint FROM usage_meta WHERE name = 'changes_trimmed'), 0)
+$$;
+
+COMMENT ON FUNCTION usage_changes_end() IS
+  'The cursor behind the newest change: to begin, keep it, take a copy of daily_usage_cache, and page on from it.';
+
 -- Down Migration
 
+DROP FUNCTION usage_changes_end();
 DROP FUNCTION usage_changes(bigint, integer);

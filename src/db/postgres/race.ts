@@ -1,0 +1,21 @@
+import { inTransaction, type Pool } from "./pool.ts";
+import type pg from "pg";
+
+const MOST_TRIES = 10;
+
+/** What a transaction saw was changed by another before it could write: it has to be done again. */
+export class RaceError extends Error {
+  override readonly name = "RaceError";
+}
+
+/** A transaction among many of its kind: one that loses a race, or is the victim of a deadlock, is done again. */
+export async function inRacingTransaction<T>(pool: Pool, work: (connection: pg.PoolClient) => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await inTransaction(pool, work);
+    } catch (error) {
+      const isRace = error instanceof RaceError || (error as { code?: string }).code === "40P01";
+      if (!isRace || attempt === MOST_TRIES) throw error;
+    }
+  }
+}
