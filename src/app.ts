@@ -4,7 +4,6 @@ import { agreeOnSettings } from "./db/postgres/meta.ts";
 import { createWorkerRedis, evictionPolicy } from "./db/redis.ts";
 import { nightlyThrough } from "./db/postgres/run-end.ts";
 import { UsageError } from "./errors.ts";
-import { WORKER_NAME } from "./db/postgres/slots.ts";
 import { HttpServer } from "./http/server.ts";
 import { JOBS } from "./jobs/index.ts";
 import type { JobContext } from "./jobs/job.ts";
@@ -39,7 +38,7 @@ export interface WorkerApp extends Running {
 export async function startWorker(services: Services): Promise<WorkerApp> {
   const { config, log } = services;
   const runs = await services.runs();
-  const session = await services.session(WORKER_NAME);
+  const session = await services.session();
   const probe = await services.redis(); // fails at once where Redis does not answer
   const policy = await evictionPolicy(probe);
   if (policy !== undefined && policy !== "noeviction") {
@@ -142,6 +141,7 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
     },
   ];
   const running = await startParts(parts, log);
+  await session.announceWorker();
   log.info({ address }, "worker started");
   return { address, lost: AbortSignal.any([session.lost, unfit.signal]), stop: () => running.stop() };
 }

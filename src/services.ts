@@ -19,7 +19,7 @@ import { createPool, pingPostgres, type Pool } from "./db/postgres/pool.ts";
 import { runRequest, type RebuildWish } from "./db/postgres/run-request.ts";
 import type { RunRequest } from "./db/postgres/run.ts";
 import { Runs } from "./db/postgres/runs.ts";
-import { Session, type WORKER_NAME } from "./db/postgres/slots.ts";
+import { Session } from "./db/postgres/slots.ts";
 import { History } from "./db/postgres/history.ts";
 import { readStamp } from "./db/postgres/stamp.ts";
 import { knownTenants, widenTenantSpans } from "./db/postgres/tenants.ts";
@@ -173,9 +173,8 @@ export class Services {
   }
 
   /** The locks of this process. */
-  session(name?: typeof WORKER_NAME): Promise<Session> {
-    const { mongodbConcurrency } = this.config;
-    this.#session ??= Session.open(requireConnection(this.config, "databaseUrl"), mongodbConcurrency, name);
+  session(): Promise<Session> {
+    this.#session ??= Session.open(requireConnection(this.config, "databaseUrl"), this.config.mongodbConcurrency);
     return this.#session;
   }
 

@@ -6,6 +6,7 @@ import { connectionOptions, postgresError, type Connection } from "./pool.ts";
 export type Lane = "fresh" | "bulk";
 
 const SLOT_CLASS = 0x74616c6d;
+const WORKER_CLASS = 0x74616c77;
 const POLL_MS = { first: 10, most: 250 };
 
 /**
@@ -29,16 +30,9 @@ export class Session {
     client.on("error", (error) => this.#lose(error));
   }
 
-  /**
-   * @param slots how many aggregations may run at once over all processes (`MONGODB_CONCURRENCY`)
-   * @param name what the server shows the connection as; a worker's is counted
-   */
-  static async open(
-    databaseUrl: string,
-    slots: number,
-    name: "tallyman" | typeof WORKER_NAME = "tallyman",
-  ): Promise<Session> {
-    const client = new pg.Client({ ...connectionOptions(databaseUrl), application_name: name });
+  /** @param slots how many aggregations may run at once over all processes (`MONGODB_CONCURRENCY`) */
+  static async open(databaseUrl: string, slots: number): Promise<Session> {
+    const client = new pg.Client(connectionOptions(databaseUrl));
     const session = new Session(client, slots);
     try {
       await client.connect();
@@ -80,6 +74,11 @@ export class Session {
     this.#held.delete(slot);
   }
 
+  /** Lets others know that a worker lives, for as long as it does. */
+  async announceWorker(): Promise<void> {
+    await this.#query("SELECT pg_advisory_lock_shared($1, 1)", [WORKER_CLASS]);
+  }
+
   /** Takes the lock of an inline run for as long as this process lives. @throws LockedError when another holds it */
   async lockRun(runId: string): Promise<void> {
     if (await this.#tryLock(`SELECT pg_try_advisory_lock(${RUN_LOCK_KEY}) AS locked`, [runId])) return;
@@ -119,14 +118,13 @@ export class Session {
   }
 }
 
-/** The name of the connection that a worker holds as long as it lives. */
-export const WORKER_NAME = "tallyman worker";
-
-/** How many workers live, on any machine. */
+/** How many workers live, on any machine and under any role: each holds a lock of this class that all may share. */
 export async function countWorkers(connection: Connection): Promise<number> {
   const { rows } = await connection.query<{ workers: number }>(
-    "SELECT count(*)::int AS workers FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1",
-    [WORKER_NAME],
+    `SELECT count(*)::int AS workers FROM pg_locks
+      WHERE locktype = 'advisory' AND classid = $1 AND objsubid = 2 AND granted
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
+    [WORKER_CLASS],
   );
   return rows[0]?.workers ?? 0;
 }

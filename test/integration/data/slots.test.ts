@@ -1,5 +1,6 @@
+import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { Session, type Lane } from "../../../src/db/postgres/slots.ts";
+import { countWorkers, Session, type Lane } from "../../../src/db/postgres/slots.ts";
 import { until } from "../../support/until.ts";
 import { createWorld, type World } from "../../support/world.ts";
 
@@ -151,4 +152,21 @@ test("the lock of a run has one holder, until it is let go or dies", async () =>
     await until("the locks of a closed session", async () => (await holders()).length === 0);
     await one?.lockRun(a);
   });
+});
+
+test("a worker is counted for as long as its process holds its connection, whatever other locks there are", async () => {
+  const count = () => countWorkers(world.pool);
+  await withSessions(1, 4, async (command) => {
+    await command.takeSlot("bulk", never());
+    await command.lockRun(randomUUID());
+    expect(await count()).toBe(0);
+    await withSessions(2, 4, async (worker, other) => {
+      await worker?.announceWorker();
+      await other?.announceWorker();
+      expect(await count()).toBe(2);
+      await other?.close();
+      await until("end of one", async () => (await count()) === 1);
+    });
+  });
+  await until("end of both", async () => (await count()) === 0);
 });
