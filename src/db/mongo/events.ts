@@ -40,6 +40,14 @@ const SHORTEST_SLICE_MS = 10 * 60_000;
 /** BSONObjectTooLarge, and ExceededMemoryLimit, which MongoDB raises when `$push` holds more than 100 MB. */
 const TOO_LARGE = new Set([10_334, 146]);
 
+/** A server that is silent for so much longer than the limit it was given hangs; waiting on would hold a slot. */
+const SILENCE_MS = 30_000;
+
+/** Aborts with the signal, and where the server does not even say that its time is up. */
+export function withinTime({ maxTimeMs, signal }: ReadOptions): AbortSignal {
+  return AbortSignal.any([signal, AbortSignal.timeout(maxTimeMs + SILENCE_MS)]);
+}
+
 /** Reads tenant-days of one events collection, summed on the server. */
 export class EventReader {
   readonly #collection: Collection;
@@ -121,7 +129,7 @@ export class EventReader {
       readPreference: "primary",
       readConcern: { level: "majority" },
       comment: "tallyman",
-      signal,
+      signal: withinTime({ maxTimeMs, signal }),
     });
     const documents = await cursor.toArray();
     return documents.flatMap(({ groups }) => groups);

@@ -9,6 +9,7 @@ import {
   TIMED_OUT,
   type PackedGroup,
   type ReadOptions,
+  withinTime,
 } from "./events.ts";
 import { plainPipeline, strictPipeline, tenantDateIndex, type TenantRange } from "./pipeline.ts";
 
@@ -61,7 +62,7 @@ export class TotalsReader {
       readPreference: "primary",
       readConcern: { level: "majority" },
       comment: "tallyman audit",
-      signal,
+      signal: withinTime({ maxTimeMs, signal }),
     });
     try {
       return (await cursor.toArray())[0];
