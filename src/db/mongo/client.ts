@@ -18,11 +18,57 @@ export async function connectMongo(uri: string): Promise<{ client: MongoClient; 
     await client.connect();
     const db = client.db();
     await db.command({ ping: 1 });
+    renewWhenLost(client);
     return { client, db };
   } catch (error) {
     await client?.close().catch(() => undefined);
     throw mongoError(error, uri);
   }
+}
+
+/** Longer than the driver needs to notice that a server is back. */
+const LOST_MS = 20_000;
+
+/**
+ * Connects anew where no server was found for a while. The driver's monitor may wait for ever for an answer over a
+ * connection that closed as it asked (7.8.0, a server that is stopped while it is read from); the process then never
+ * finds its server again, though it is back. What is under way fails, as it would have, and is tried again.
+ */
+function renewWhenLost(client: MongoClient): void {
+  let timer: NodeJS.Timeout | undefined;
+  let isLost = false;
+  let isRenewing = false;
+  let isClosed = false;
+  const renew = async () => {
+    if (isRenewing) return;
+    isRenewing = true;
+    try {
+      await client.close();
+      await client.connect();
+    } catch {
+      // It is away indeed; the next operation, or the next turn, connects.
+    }
+    isRenewing = false;
+    if (isClosed) await client.close();
+    else watch();
+  };
+  const watch = () => {
+    clearTimeout(timer);
+    timer = isLost ? setTimeout(() => void renew(), LOST_MS).unref() : undefined;
+  };
+  client.on("topologyDescriptionChanged", ({ newDescription }) => {
+    const types = Array.from(newDescription.servers.values(), ({ type }) => type);
+    if (types.length === 0) return; // closed
+    const wasLost = isLost;
+    isLost = types.every((type) => type === "Unknown");
+    if (isLost !== wasLost) watch();
+  });
+  client.on("topologyClosed", () => {
+    if (isRenewing) return;
+    isClosed = true;
+    isLost = false;
+    watch();
+  });
 }
 
 function mongoError(error: unknown, uri: string): Error {
