@@ -1,12 +1,19 @@
-import { dayKey, figuresOf, readRows, type CacheRow, type Figures, type TenantDay } from "./db/postgres/cache.ts";
+import {
+  dayKey,
+  figuresOf,
+  freshDay,
+  readRows,
+  type CacheRow,
+  type Figures,
+  type TenantDay,
+} from "./db/postgres/cache.ts";
 import type { RebuildWish } from "./db/postgres/run-request.ts";
 import { readTenantDay } from "./db/tenant-day.ts";
 import { TenantDayError } from "./db/mongo/events.ts";
 import { TimeLimit } from "./queues/time-limit.ts";
 import type { Services } from "./services.ts";
 import { classify, type Outcome } from "./usage/classify.ts";
-import { countDays } from "./usage/day.ts";
-import { listTenantDays, type TenantDays } from "./usage/plan.ts";
+import { countTenantDays, listTenantDays, type TenantDays } from "./usage/plan.ts";
 
 /** What would happen to one tenant-day. */
 export interface Forecast extends TenantDay {
@@ -48,7 +55,7 @@ export async function dryRun(
   const signal = AbortSignal.any([interrupted, session.lost]);
   const limit = new TimeLimit(NO_LIMIT_MS);
   const context = (await services.jobContext(() => Promise.resolve()))({ log: services.log, signal, limit });
-  const planned = spans.reduce((sum, { from, to }) => sum + countDays(from, to), 0);
+  const planned = countTenantDays(spans);
   const allow = { shrink: wish.allowShrink ?? false, rewrite: false };
   const forecasts: Forecast[] = [];
   const batches = batchesOf(spans);
@@ -77,9 +84,8 @@ export async function dryRun(
       const now = await context.stamp();
       for (const row of fresh) {
         const before = stored.get(dayKey(row));
-        const { tenant, date, totals, documents } = row;
-        const read = { ...row, contentHash: documents.contentHash, sourceEvents: totals.requests };
-        const outcome = classify(before, read, now, allow);
+        const { tenant, date, totals } = row;
+        const outcome = classify(before, freshDay(row), now, allow);
         if (outcome === "unchanged" || outcome === "stale") continue;
         forecasts.push({ tenant, date, outcome, before: before && figures(before), after: figuresOf(totals) });
       }

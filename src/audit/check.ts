@@ -16,7 +16,7 @@ import { judge, type Verdict } from "../usage/audit.ts";
 import { dayState, isFutureStamp, stampMillis, type Stamp } from "../usage/classify.ts";
 import { dayBounds, type Day } from "../usage/day.ts";
 import { SCALE } from "../usage/decimal.ts";
-import type { Documents } from "../usage/document.ts";
+import { sizeOf } from "../usage/document.ts";
 import { isBeforeHorizon } from "../usage/horizon.ts";
 import { compareKeys } from "../usage/keys.ts";
 import { noMeasures, type Measures } from "../usage/measures.ts";
@@ -219,8 +219,4 @@ export class Check {
     const { deep: _, ...outcomes } = this.#counts;
     this.#onProgress(Object.values(outcomes).reduce((sum, count) => sum + count, 0));
   }
-}
-
-function sizeOf({ raw, folded }: Documents): number {
-  return Object.values(folded).reduce((sum, text) => sum + text.length, raw.length);
 }

@@ -4,6 +4,7 @@ import type { Claim } from "../db/postgres/claim.ts";
 import { laneOf, type FailedDay } from "../db/postgres/run.ts";
 import { judgeHorizonAgain, readTenantDay } from "../db/tenant-day.ts";
 import type { BatchCounts } from "../db/postgres/write.ts";
+import { sizeOf } from "../usage/document.ts";
 import { expectedOn, listTenantDays } from "../usage/plan.ts";
 import { chunkPayload, defineJob, workOnChunk, type JobContext } from "./job.ts";
 
@@ -38,7 +39,7 @@ async function aggregate(claim: Claim, context: JobContext): Promise<BatchCounts
     try {
       const row = (await current) as CacheRow;
       batch.rows.push(row);
-      batch.bytes += sizeOf(row);
+      batch.bytes += sizeOf(row.documents);
     } catch (error) {
       if (!(error instanceof TenantDayError)) {
         await writing; // what was read before is kept
@@ -77,10 +78,6 @@ async function write(batch: OpenBatch, cursor: number, claim: Claim, context: Jo
       "rows bear read stamps more than five minutes ahead of PostgreSQL's clock, which was wrong then or is now",
     ),
   );
-}
-
-function sizeOf({ documents }: CacheRow): number {
-  return Object.values(documents.folded).reduce((sum, text) => sum + text.length, documents.raw.length);
 }
 
 /** Begins a read whose error is thrown where it is awaited. */

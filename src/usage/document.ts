@@ -121,3 +121,8 @@ function rawDocument(rows: readonly RollupRow[], limits: DocumentLimits): Text {
   }
   return { json: `${head}null,"omitted":${rows.length}}`, record: `omitted\0${rows.length}\n` };
 }
+
+/** About how much memory the documents of a row take: their characters. */
+export function sizeOf({ raw, folded }: Documents): number {
+  return Object.values(folded).reduce((sum, text) => sum + text.length, raw.length);
+}

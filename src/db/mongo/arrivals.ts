@@ -1,7 +1,7 @@
 import { Binary, MongoServerError, ObjectId, Timestamp, type Collection, type Document, type Int32 } from "mongodb";
 import { addDays, dayBounds, dayOf, FIRST_DAY, type Day, type DayBounds } from "../../usage/day.ts";
 import { MAX_TENANT_BYTES, tenantFault, type FieldMap } from "../../usage/event.ts";
-import type { ReadOptions } from "./events.ts";
+import { TIMED_OUT, type ReadOptions } from "./events.ts";
 import { idText } from "./ids.ts";
 import type { InvisibleReason } from "./invisible.ts";
 import { matchRange, tenantDateIndex } from "./pipeline.ts";
@@ -26,8 +26,6 @@ const PAGE_DAYS = 50_000;
 const BATCH = 10_000;
 const LAST_ID = new ObjectId("f".repeat(24));
 const LAST_ID_SECOND = 2 ** 32 - 1;
-/** MaxTimeMSExpired */
-const TIMED_OUT = 50;
 
 /**
  * The least value of each type of id but ObjectId. A comparison matches its own type alone, so that each of these is a

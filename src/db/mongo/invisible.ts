@@ -2,7 +2,7 @@ import { Binary, Decimal128, type Collection, type Document } from "mongodb";
 import type { DayBounds } from "../../usage/day.ts";
 import { MAX_TENANT_BYTES, type FieldMap } from "../../usage/event.ts";
 import type { ReadOptions } from "./events.ts";
-import { tenantDateIndex } from "./pipeline.ts";
+import { isMissing, tenantDateIndex } from "./pipeline.ts";
 
 /** Why no rebuild can see an event; one that has several reasons counts under the first. */
 export const INVISIBLE_REASONS = [
@@ -57,10 +57,6 @@ export function invisiblePipeline(visible: DayBounds, fields: FieldMap): Documen
   // Nested rather than $switch: of one stage, and no branch is looked at after the one that holds.
   const reason = branches.reduceRight<Document | null>((rest, [name, holds]) => ({ $cond: [holds, name, rest] }), null);
   return [{ $group: { _id: reason, n: { $sum: 1 } } }];
-}
-
-function isMissing(path: string): Document {
-  return { $in: [{ $type: path }, ["missing", "null", "undefined"]] };
 }
 
 /**

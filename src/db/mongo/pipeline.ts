@@ -132,7 +132,7 @@ function groupKey(fields: FieldMap): Record<string, string> {
 }
 
 /** Types are told by name: the order of types would put MinKey below null and so among the missing. */
-function isMissing(path: string): Document {
+export function isMissing(path: string): Document {
   return { $in: [{ $type: path }, ["missing", "null", "undefined"]] };
 }
 

@@ -2,10 +2,10 @@ import type { Stamp } from "../../usage/classify.ts";
 import type { Day } from "../../usage/day.ts";
 import { DIMENSIONS } from "../../usage/dimensions.ts";
 import type { Documents } from "../../usage/document.ts";
-import { formatCost, parseCost, whole, type Whole } from "../../usage/decimal.ts";
+import { parseCost, whole, type Whole } from "../../usage/decimal.ts";
 import { MEASURES, type Measures } from "../../usage/measures.ts";
 import { jsonbArray } from "./binary-array.ts";
-import type { TenantDay } from "./cache.ts";
+import { keyArrays, measureText, type TenantDay } from "./cache.ts";
 import type { Pool } from "./pool.ts";
 import { stampSql } from "./stamp.ts";
 
@@ -114,9 +114,8 @@ export class Audits {
     if (days.length === 0) return [];
     const contents = days.flatMap(({ content }) => content ?? []);
     const values: unknown[] = [
-      days.map(({ tenant }) => tenant),
-      days.map(({ date }) => date),
-      ...MEASURES.map(({ name }) => days.map(({ totals }) => figuresOf(totals)[name])),
+      ...keyArrays(days),
+      ...MEASURES.map(({ name }) => days.map(({ totals }) => measureText(totals, name))),
     ];
     if (contents.length > 0) {
       values.push(
@@ -206,8 +205,7 @@ export class Audits {
 
 /** Sums as decimal text. */
 export function figuresOf(sums: Measures): Figures {
-  const figures = MEASURES.map(({ name }) => [name, name === "cost" ? formatCost(sums.cost) : `${sums[name]}`]);
-  return Object.fromEntries(figures) as Figures;
+  return Object.fromEntries(MEASURES.map(({ name }) => [name, measureText(sums, name)])) as Figures;
 }
 
 /** A row that somebody wrote by hand may hold a cost of more than 18 decimals, or NaN. */

@@ -1,5 +1,5 @@
 import { DIMENSIONS } from "../../usage/dimensions.ts";
-import { NO_ALLOWANCE, type DayState, type Stamp } from "../../usage/classify.ts";
+import { NO_ALLOWANCE, type DayState, type FreshDay, type Stamp } from "../../usage/classify.ts";
 import type { Documents } from "../../usage/document.ts";
 import { formatCost, type Whole } from "../../usage/decimal.ts";
 import { MEASURES, type Measures } from "../../usage/measures.ts";
@@ -45,6 +45,11 @@ export interface Change extends TenantDay {
   readonly revision: number;
   readonly before: Figures | undefined;
   readonly after: Figures | undefined;
+}
+
+/** What counts of a row when it meets the one that is there. */
+export function freshDay({ readAt, state, isBeforeHorizon, totals, documents }: CacheRow): FreshDay {
+  return { readAt, state, isBeforeHorizon, contentHash: documents.contentHash, sourceEvents: totals.requests };
 }
 
 /** One text for a key, to look it up by: NUL occurs in no tenant. */
@@ -202,6 +207,7 @@ export function keyArrays(days: readonly TenantDay[]): [string[], string[]] {
   return [days.map(({ tenant }) => tenant), days.map(({ date }) => date)];
 }
 
-function measureText(sums: Measures, name: keyof Measures): string {
+/** A sum as decimal text, which holds every digit. */
+export function measureText(sums: Measures, name: keyof Measures): string {
   return name === "cost" ? formatCost(sums.cost) : `${sums[name]}`;
 }

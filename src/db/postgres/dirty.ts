@@ -1,5 +1,6 @@
-import { dayKey, type CacheRow, type TenantDay } from "./cache.ts";
+import { dayKey, keyArrays, type CacheRow, type TenantDay } from "./cache.ts";
 import type { Connection, Pool } from "./pool.ts";
+import { againOnRace } from "./race.ts";
 
 /** How long a tenant-day that has to be read again is left alone: longer than a stamp may be ahead of the clock. */
 const RETRY_MINUTES = 15;
@@ -23,7 +24,7 @@ export async function settleDirty(
           WHERE d.found_at < u.read_at
           ORDER BY d.tenant_id, d.date FOR UPDATE OF d)
        DELETE FROM usage_dirty d USING settled s WHERE d.tenant_id = s.tenant_id AND d.date = s.date`,
-      [read.map(({ tenant }) => tenant), read.map(({ date }) => date), read.map(({ readAt }) => readAt)],
+      [...keyArrays(read), read.map(({ readAt }) => readAt)],
     );
   }
   const each = [...new Map(again.map((day) => [dayKey(day), day])).values()];
@@ -33,7 +34,7 @@ export async function settleDirty(
        SELECT u.*, clock_timestamp(), clock_timestamp() + make_interval(mins => $3)
          FROM unnest($1::text[], $2::date[]) AS u (tenant_id, date) ORDER BY u.tenant_id COLLATE "C", u.date
        ON CONFLICT (tenant_id, date) DO UPDATE SET not_before = EXCLUDED.not_before`,
-      [each.map(({ tenant }) => tenant), each.map(({ date }) => date), RETRY_MINUTES],
+      [...keyArrays(each), RETRY_MINUTES],
     );
   }
 }
@@ -58,14 +59,8 @@ export class DirtyDays {
    * @returns how many of them differ
    */
   async markDiffering(counted: readonly CountedDay[]): Promise<number> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await this.#markOnce(counted);
-      } catch (error) {
-        // A batch that settles some and fails others locks them in two turns, each in order.
-        if ((error as { code?: string }).code !== "40P01" || attempt === 10) throw error;
-      }
-    }
+    // A batch that settles some and fails others locks them in two turns, each in order.
+    return againOnRace(() => this.#markOnce(counted));
   }
 
   async #markOnce(counted: readonly CountedDay[]): Promise<number> {
@@ -77,11 +72,7 @@ export class DirtyDays {
         WHERE u.events IS DISTINCT FROM coalesce(c.source_events, 0)
         ORDER BY u.tenant_id COLLATE "C", u.date
        ON CONFLICT (tenant_id, date) DO UPDATE SET found_at = greatest(d.found_at, EXCLUDED.found_at)`,
-      [
-        counted.map(({ tenant }) => tenant),
-        counted.map(({ date }) => date),
-        counted.map(({ events }) => events?.toString() ?? null),
-      ],
+      [...keyArrays(counted), counted.map(({ events }) => events?.toString() ?? null)],
     );
     return rowCount ?? 0;
   }

@@ -1,4 +1,5 @@
 import type { Pool } from "./pool.ts";
+import { LANE_OF_RUN } from "./run.ts";
 import { RUN_LOCK_KEY, type Lane } from "./slots.ts";
 
 /** What a queue should carry: runs to plan, and chunks to work on. */
@@ -20,8 +21,7 @@ export type Urgency = 0 | 1 | 2 | 3;
 const URGENCY = "CASE WHEN r.kind = 'refresh' THEN 0 ELSE 2 - r.priority END";
 
 /** Of the lane $1, and asked for under the settings $3. */
-const IN_LANE =
-  "(CASE WHEN r.kind IN ('nightly', 'refresh') THEN 'fresh' ELSE 'bulk' END) = $1 AND r.settings_hash = $3";
+const IN_LANE = `(${LANE_OF_RUN}) = $1 AND r.settings_hash = $3`;
 
 /** An inline run is left alone while the process that asked for it lives. */
 const NOT_INLINE = `NOT (r.inline AND EXISTS (

@@ -1,5 +1,6 @@
 import { UsageError } from "../../errors.ts";
 import type { Connection } from "./pool.ts";
+import { LANE_OF_RUN } from "./run.ts";
 import type { Lane } from "./slots.ts";
 
 /** Condition: the settings that this parameter is the hash of are those of the database. */
@@ -12,7 +13,7 @@ export const SETTINGS_SINCE =
 
 /** Condition on a run `r`: the queue that carries it is paused. */
 export const LANE_PAUSED = `EXISTS (SELECT 1 FROM usage_meta WHERE name = 'paused'
-  AND value ? CASE WHEN r.kind IN ('nightly', 'refresh') THEN 'fresh' ELSE 'bulk' END)`;
+  AND value ? ${LANE_OF_RUN})`;
 
 /** The settings that decide what a row holds, by their environment names, and a hash that tells them apart. */
 export interface AgreedSettings {

@@ -8,14 +8,19 @@ export class RaceError extends Error {
   override readonly name = "RaceError";
 }
 
-/** A transaction among many of its kind: one that loses a race, or is the victim of a deadlock, is done again. */
-export async function inRacingTransaction<T>(pool: Pool, work: (connection: pg.PoolClient) => Promise<T>): Promise<T> {
+/** Does again what loses a race, or is the victim of a deadlock. */
+export async function againOnRace<T>(work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await inTransaction(pool, work);
+      return await work();
     } catch (error) {
       const isRace = error instanceof RaceError || (error as { code?: string }).code === "40P01";
       if (!isRace || attempt === MOST_TRIES) throw error;
     }
   }
+}
+
+/** A transaction among many of its kind. */
+export async function inRacingTransaction<T>(pool: Pool, work: (connection: pg.PoolClient) => Promise<T>): Promise<T> {
+  return againOnRace(() => inTransaction(pool, work));
 }

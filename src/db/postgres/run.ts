@@ -90,3 +90,6 @@ export interface RefusedDay {
 export function laneOf(kind: RunKind): Lane {
   return kind === "nightly" || kind === "refresh" ? "fresh" : "bulk";
 }
+
+/** laneOf() of a run `r`, in SQL. */
+export const LANE_OF_RUN = "CASE WHEN r.kind IN ('nightly', 'refresh') THEN 'fresh' ELSE 'bulk' END";

@@ -2,6 +2,7 @@ import { classify, isFutureStamp, type Allowance, type Outcome, type Stamp } fro
 import {
   dayKey,
   figuresOf,
+  freshDay,
   keyArrays,
   lockRows,
   recordChanges,
@@ -135,10 +136,7 @@ function sortOut(
 ): Sorted {
   const sorted: Sorted = { written: [], unchanged: [], stale: [], refused: [] };
   for (const row of rows) {
-    const { readAt, state, isBeforeHorizon, totals, documents } = row;
-    const { contentHash } = documents;
-    const fresh = { readAt, state, isBeforeHorizon, contentHash, sourceEvents: totals.requests };
-    const outcome = classify(stored.get(dayKey(row)), fresh, now, allow);
+    const outcome = classify(stored.get(dayKey(row)), freshDay(row), now, allow);
     sorted[outcome === "new" || outcome === "changed" ? "written" : outcome].push(row);
   }
   return sorted;
