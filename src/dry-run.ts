@@ -33,8 +33,6 @@ export interface DryRun {
 
 /** Tenant-days that are compared at a time. */
 const BATCH = 32;
-/** A dry run ends when its operator says so. */
-const NO_LIMIT_MS = 2 ** 31 - 1;
 
 /**
  * Computes everything that a rebuild would, in this process and under the slots that all processes share, compares it
@@ -53,7 +51,7 @@ export async function dryRun(
   const pool = await services.pool();
   const session = await services.session();
   const signal = AbortSignal.any([interrupted, session.lost]);
-  const limit = new TimeLimit(NO_LIMIT_MS);
+  const limit = TimeLimit.none();
   const context = (await services.jobContext(() => Promise.resolve()))({ log: services.log, signal, limit });
   const planned = countTenantDays(spans);
   const allow = { shrink: wish.allowShrink ?? false, rewrite: false };

@@ -1,4 +1,5 @@
-import { TenantDayError, type ReadOptions } from "../db/mongo/events.ts";
+import { TenantDayError } from "../db/mongo/events.ts";
+import type { ReadOptions } from "../db/mongo/read.ts";
 import type { InvisibleReader } from "../db/mongo/invisible.ts";
 import type { TotalsReader } from "../db/mongo/totals.ts";
 import {

@@ -4,7 +4,7 @@ import type { RefusedDay, Run } from "../db/postgres/run.ts";
 import { planChunks } from "../usage/plan.ts";
 import { joinTenantDays } from "../usage/spans.ts";
 import type { CommandContext } from "./command.ts";
-import { Progress } from "./progress.ts";
+import { runUnderBar } from "./run-here.ts";
 
 /** What became of the drift that an audit found. */
 export interface Repair {
@@ -25,26 +25,20 @@ export async function repair(
   { id, days, drift }: AuditReport,
   { deep, requestedBy }: AuditWish,
   context: AuditContext,
-  { services, signal }: CommandContext,
+  command: CommandContext,
 ): Promise<Repair | null> {
+  const { services, signal } = command;
   const dates = drift.map(({ date }) => date).sort();
   const [from, to] = [dates[0], dates.at(-1)];
   if (id === undefined || from === undefined || to === undefined) return null;
   const tenants = [...new Set(drift.map(({ tenant }) => tenant))];
   const slot = `audit ${id}`; // its own tenant-days, no other repair's
   const wish = { kind: "repair", from, to, tenants, inline: true, requestedBy, reason: slot, slot } as const;
-  const { runInline } = await import("../inline.ts");
   const { auditAgain } = await import("../audit.ts");
   await context.tenants.learnSpans(tenants, { from, to }, signal); // rows are written of known tenants alone
   const request = services.request(wish);
   await context.audits.recordRepair(id, request.id);
-  const progress = new Progress();
-  let run: Run;
-  try {
-    run = await runInline(services, request, signal, (now) => progress.show(now), planChunks(joinTenantDays(drift)));
-  } finally {
-    progress.end();
-  }
+  const run = await runUnderBar(command, request, planChunks(joinTenantDays(drift)));
   const refused = (await (await services.runs()).problems(run.id)).flatMap(({ refusedDays }) => refusedDays);
   const remaining = await auditAgain(drift, context, deep);
   return { run, refused, remaining, left: days.drifted + days.missing - drift.length };

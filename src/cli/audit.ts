@@ -11,8 +11,6 @@ import { Bar } from "./progress.ts";
 import { requireKnown } from "./rebuild-options.ts";
 
 const EXAMPLE = "tallyman audit --from 2026-10-01 --to 2026-10-31 --deep --repair";
-/** An audit ends when its operator says so. */
-const NO_LIMIT_MS = 2 ** 31 - 1;
 
 interface AuditOptions {
   readonly from: Day;
@@ -77,7 +75,7 @@ export function auditCommand(): Command {
 async function contextOf({ services, log, signal }: CommandContext): Promise<AuditContext> {
   const { TimeLimit } = await import("../queues/time-limit.ts");
   const context = await services.jobContext(() => Promise.resolve());
-  return context({ log, signal, limit: new TimeLimit(NO_LIMIT_MS) });
+  return context({ log, signal, limit: TimeLimit.none() });
 }
 
 async function auditTenants(

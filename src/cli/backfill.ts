@@ -4,8 +4,8 @@ import { action, createCommand } from "./command.ts";
 import { printDryRun } from "./dry-run.ts";
 import { enqueueDue } from "./enqueue.ts";
 import { checkedWish, priorityOption, withRebuildOptions, type RebuildOptions } from "./rebuild-options.ts";
-import { problemsText, runText } from "./show-run.ts";
-import { exitCodeOf, findRun, watchRun } from "./watch.ts";
+import { runText } from "./show-run.ts";
+import { findRun, followRun } from "./watch.ts";
 
 const EXAMPLE = `tallyman backfill --from 2026-10-01 --to 2026-10-31 --tenant acme --reason "late imports" --watch`;
 
@@ -22,7 +22,7 @@ export function backfillCommand(): Command {
           if (options.watch) throw new UsageError("--dry-run starts no run that --watch could follow. Leave one out.");
           return printDryRun(options, context);
         }
-        const { services, signal, json, answer } = context;
+        const { services, answer } = context;
         const wish = await checkedWish(options, context);
         const queues = await services.queues(); // before the run: what nobody could carry is not asked for
         const runs = await services.runs();
@@ -37,12 +37,7 @@ export function backfillCommand(): Command {
           answer({ created, run }, `${runText(run)}\nFollow it with: tallyman runs show ${id}`);
           return undefined;
         }
-        const run = await watchRun(runs, id, signal, (now) => {
-          if (json) answer({ created, run: now }, "");
-        });
-        if (!json) answer(undefined, [runText(run), ...problemsText(await runs.problems(id))].join("\n\n"));
-        if (signal.aborted) process.stderr.write(`The run goes on. See it with: tallyman runs show ${id}\n`);
-        return exitCodeOf(run);
+        return followRun(runs, id, { created }, context);
       }),
     );
 }

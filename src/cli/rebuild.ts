@@ -1,10 +1,8 @@
 import type { Command } from "commander";
-import { EXIT, UsageError } from "../errors.ts";
+import { UsageError } from "../errors.ts";
 import { action, createCommand } from "./command.ts";
-import { Progress } from "./progress.ts";
 import { checkedWish, withRebuildOptions, type RebuildOptions } from "./rebuild-options.ts";
-import { problemsText, runText } from "./show-run.ts";
-import { exitCodeOf } from "./watch.ts";
+import { runHere } from "./run-here.ts";
 
 const EXAMPLE = "tallyman rebuild --inline --from 2026-11-01 --to 2026-11-20";
 
@@ -20,24 +18,7 @@ export function rebuildCommand(): Command {
             "rebuild does its work in this process: say --inline. To hand it to the workers, use: tallyman backfill",
           );
         }
-        const { services, signal, answer } = context;
-        const request = services.request({ ...(await checkedWish(options, context)), inline: true });
-        const { runInline } = await import("../inline.ts");
-        const progress = new Progress();
-        try {
-          const run = await runInline(services, request, signal, (now) => progress.show(now));
-          progress.end();
-          const problems = await (await services.runs()).problems(run.id);
-          answer({ run, problems }, [runText(run), ...problemsText(problems)].join("\n\n"));
-          return exitCodeOf(run);
-        } catch (error) {
-          progress.end();
-          if (!signal.aborted) throw error;
-          process.stderr.write(
-            "tallyman: interrupted; what was done is kept. The same command goes on with the rest, and so do workers that run.\n",
-          );
-          return EXIT.failed;
-        }
+        return runHere(context, context.services.request({ ...(await checkedWish(options, context)), inline: true }));
       }),
     );
 }

@@ -2,9 +2,9 @@ import type { Command } from "commander";
 import { UsageError } from "../errors.ts";
 import { action, createCommand, createGroup, defaultRequester, parseCount, parseRunId } from "./command.ts";
 import { enqueueDue } from "./enqueue.ts";
-import { problemsText, runsTable, runText } from "./show-run.ts";
+import { endText, runsTable, runText } from "./show-run.ts";
 import { undoCommand } from "./undo.ts";
-import { exitCodeOf, findRun, watchRun } from "./watch.ts";
+import { exitCodeOf, findRun, followRun, watchRun } from "./watch.ts";
 
 const ID = "5f0c4e1a-7c1e-4def-8123-456789abcdef";
 
@@ -37,7 +37,7 @@ export function runsCommand(): Command {
         }
         const run = await findRun(runs, id);
         const problems = await runs.problems(id);
-        if (!watch || !json) answer({ run, problems }, [runText(run), ...problemsText(problems)].join("\n\n"));
+        if (!watch || !json) answer({ run, problems }, endText(run, problems));
         if (watch && signal.aborted) process.stderr.write("The run goes on.\n");
         return watch ? exitCodeOf(run) : undefined;
       })(given),
@@ -69,7 +69,8 @@ export function runsCommand(): Command {
     .argument("<id>", "the run's id", parseRunId)
     .option("--watch", "follow it to its end")
     .action((id: string, given: { json?: true; watch?: true }) =>
-      action<typeof given>(async ({ watch }, { services, signal, json, answer }) => {
+      action<typeof given>(async ({ watch }, context) => {
+        const { services, answer } = context;
         const queues = await services.queues();
         const runs = await services.runs();
         const missing = await runs.resume(id);
@@ -79,12 +80,7 @@ export function runsCommand(): Command {
           answer({ missing, run: await findRun(runs, id) }, `${text} Follow it with: tallyman runs show ${id} --watch`);
           return undefined;
         }
-        const run = await watchRun(runs, id, signal, (now) => {
-          if (json) answer({ missing, run: now }, "");
-        });
-        if (!json) answer(undefined, [runText(run), ...problemsText(await runs.problems(id))].join("\n\n"));
-        if (signal.aborted) process.stderr.write(`The run goes on. See it with: tallyman runs show ${id}\n`);
-        return exitCodeOf(run);
+        return followRun(runs, id, { missing }, context);
       })(given),
     );
 

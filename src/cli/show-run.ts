@@ -38,6 +38,11 @@ export function runText(run: Run): string {
   return lines.join("\n");
 }
 
+/** A run at its end, and what went wrong in it. */
+export function endText(run: Run, problems: readonly ChunkProblem[]): string {
+  return [runText(run), ...problemsText(problems)].join("\n\n");
+}
+
 function whatOf(run: Run): string {
   const { tenants } = run;
   const who = !tenants ? "all tenants" : tenants.length <= 5 ? tenants.join(", ") : `${tenants.length} tenants`;
@@ -49,7 +54,7 @@ function whatOf(run: Run): string {
 }
 
 /** Tables of what went wrong in a run; none where nothing did. */
-export function problemsText(problems: readonly ChunkProblem[]): string[] {
+function problemsText(problems: readonly ChunkProblem[]): string[] {
   const failedChunks = problems.filter(({ error }) => error !== null);
   const failed = problems.flatMap(({ failedDays }) => failedDays);
   const refused = problems.flatMap(({ refusedDays }) => refusedDays);

@@ -1,12 +1,11 @@
 import type { Command } from "commander";
 import { isOfOtherSettings, undoableDays } from "../db/postgres/undo.ts";
-import { EXIT, UsageError } from "../errors.ts";
+import { UsageError } from "../errors.ts";
 import { planChunks } from "../usage/plan.ts";
 import { joinTenantDays } from "../usage/spans.ts";
 import { action, createCommand, defaultRequester, parseRunId } from "./command.ts";
-import { Progress } from "./progress.ts";
-import { problemsText, runText } from "./show-run.ts";
-import { exitCodeOf, findRun } from "./watch.ts";
+import { runHere } from "./run-here.ts";
+import { findRun } from "./watch.ts";
 
 /** `runs undo`: takes back what a run did, in this process, without Redis. */
 export function undoCommand(): Command {
@@ -19,7 +18,8 @@ export function undoCommand(): Command {
     .option("--reason <text>", "why, for the run's record")
     .option("--by <name>", "who asks, for the run's record (default: user@host)")
     .action((id: string, given: { json?: true; reason?: string; by?: string }) =>
-      action<typeof given>(async ({ reason, by }, { services, signal, answer }) => {
+      action<typeof given>(async ({ reason, by }, context) => {
+        const { services } = context;
         const runs = await services.runs();
         const target = await findRun(runs, id);
         if (target.state === "planned" || target.state === "running") {
@@ -45,26 +45,7 @@ export function undoCommand(): Command {
           undoes: id,
           slot: id,
         });
-        const { runInline } = await import("../inline.ts");
-        const progress = new Progress();
-        try {
-          const run = await runInline(
-            services,
-            request,
-            signal,
-            (now) => progress.show(now),
-            planChunks(joinTenantDays(days)),
-          );
-          progress.end();
-          const problems = await runs.problems(run.id);
-          answer({ run, problems }, [runText(run), ...problemsText(problems)].join("\n\n"));
-          return exitCodeOf(run);
-        } catch (error) {
-          progress.end();
-          if (!signal.aborted) throw error;
-          process.stderr.write("tallyman: interrupted; the same command goes on with the rest, and so do workers.\n");
-          return EXIT.failed;
-        }
+        return runHere(context, request, planChunks(joinTenantDays(days)));
       })(given),
     );
 }

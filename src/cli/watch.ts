@@ -1,9 +1,26 @@
 import type { Run } from "../db/postgres/run.ts";
 import type { Runs } from "../db/postgres/runs.ts";
 import { EXIT, UsageError } from "../errors.ts";
+import type { CommandContext } from "./command.ts";
 import { Progress } from "./progress.ts";
+import { endText } from "./show-run.ts";
 
 const POLL_MS = 400;
+
+/** Follows a run that a command asked for, tells how it ended, and gives the command's exit code. */
+export async function followRun(
+  runs: Runs,
+  id: string,
+  asked: Readonly<Record<string, unknown>>,
+  { signal, json, answer }: CommandContext,
+): Promise<number> {
+  const run = await watchRun(runs, id, signal, (now) => {
+    if (json) answer({ ...asked, run: now }, "");
+  });
+  if (!json) answer(undefined, endText(run, await runs.problems(id)));
+  if (signal.aborted) process.stderr.write(`The run goes on. See it with: tallyman runs show ${id}\n`);
+  return exitCodeOf(run);
+}
 
 /** Follows a run to its end. @returns the run as it ended, or as it was when `signal` aborted */
 export async function watchRun(

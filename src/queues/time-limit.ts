@@ -1,5 +1,7 @@
 import { TimeLimitError } from "../jobs/job.ts";
 
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 /** A time limit that can be stopped while its work waits for something that does not count against it. */
 export class TimeLimit {
   readonly #controller = new AbortController();
@@ -8,6 +10,11 @@ export class TimeLimit {
   #waiting = 0;
   #isOver = false;
   #timer: NodeJS.Timeout | undefined;
+
+  /** For work that an operator waits for and may interrupt. */
+  static none(): TimeLimit {
+    return new TimeLimit(LONGEST_TIMER_MS);
+  }
 
   constructor(ms: number) {
     this.#left = ms;

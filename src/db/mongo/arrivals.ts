@@ -1,10 +1,10 @@
 import { Binary, MongoServerError, ObjectId, Timestamp, type Collection, type Document, type Int32 } from "mongodb";
 import { addDays, dayBounds, dayOf, FIRST_DAY, type Day, type DayBounds } from "../../usage/day.ts";
 import { MAX_TENANT_BYTES, tenantFault, type FieldMap } from "../../usage/event.ts";
-import { TIMED_OUT, type ReadOptions } from "./events.ts";
 import { idText } from "./ids.ts";
 import type { InvisibleReason } from "./invisible.ts";
-import { matchRange, tenantDateIndex } from "./pipeline.ts";
+import { matchRange } from "./pipeline.ts";
+import { aggregation, TIMED_OUT, type ReadOptions } from "./read.ts";
 
 /** Where a scan begins: at the ids made at an instant (milliseconds since the epoch), or behind the last id of a page. */
 export type ScanStart = { readonly since: number } | { readonly after: ObjectId };
@@ -89,22 +89,12 @@ export class ArrivalReader {
   }
 
   /** How many events a tenant-day has through the index that rebuilds use; undefined when that takes too long. */
-  async count(tenant: string, date: Day, { maxTimeMs, signal }: ReadOptions): Promise<bigint | undefined> {
+  async count(tenant: string, date: Day, options: ReadOptions): Promise<bigint | undefined> {
     const range = { tenant, ...dayBounds(date, this.#timeZone) };
+    const pipeline = [{ $match: matchRange(range, this.#fields) }, { $group: { _id: null, n: { $sum: 1 } } }];
     try {
       const [counted] = await this.#collection
-        .aggregate<{ n: Int32 }>(
-          [{ $match: matchRange(range, this.#fields) }, { $group: { _id: null, n: { $sum: 1 } } }],
-          {
-            hint: tenantDateIndex(this.#fields),
-            maxTimeMS: maxTimeMs,
-            promoteValues: false,
-            readPreference: "primary",
-            readConcern: { level: "majority" },
-            comment: "tallyman",
-            signal,
-          },
-        )
+        .aggregate<{ n: Int32 }>(pipeline, aggregation(this.#fields, options))
         .toArray();
       return counted ? BigInt(counted.n.toString()) : 0n;
     } catch (error) {

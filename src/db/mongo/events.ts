@@ -7,29 +7,18 @@ import type { FieldMap } from "../../usage/event.ts";
 import { cleanKey, UNKNOWN_KEY } from "../../usage/keys.ts";
 import { RollupBuilder, type Group, type Rollup } from "../../usage/rollup.ts";
 import { idText, readDecimal128 } from "./ids.ts";
-import { ODD_EVENT, packed, plainPipeline, strictPipeline, tenantDateIndex, type TenantRange } from "./pipeline.ts";
+import { ODD_EVENT, packed, plainPipeline, strictPipeline, type TenantRange } from "./pipeline.ts";
+import { aggregation, TIMED_OUT, type ReadOptions } from "./read.ts";
 
 /** A tenant-day that no retry can read: it is counted as failed, alone, and its chunk goes on. */
 export class TenantDayError extends Error {
   override readonly name = "TenantDayError";
 }
 
-/** MaxTimeMSExpired */
-export const TIMED_OUT = 50;
-
 const INT64_MAX = 2n ** 63n - 1n;
 
 /** A tenant without totals or costs has no plain day; one try in thirty costs it 2 % at most. */
 export const STRICT_DAYS = 30;
-
-/** How one aggregation is run. */
-export interface ReadOptions {
-  /** the server gives up after this long; an abort of `signal` kills the operation at once */
-  readonly maxTimeMs: number;
-  readonly signal: AbortSignal;
-  /** about how many events the day has, where that is known to be many */
-  readonly expected?: number | undefined;
-}
 
 /** Events in one aggregation: some seconds of work, so that the time limit is far away. */
 const SLICE_EVENTS = 2_000_000;
@@ -39,14 +28,6 @@ const SHORTEST_SLICE_MS = 10 * 60_000;
 
 /** BSONObjectTooLarge, and ExceededMemoryLimit, which MongoDB raises when `$push` holds more than 100 MB. */
 const TOO_LARGE = new Set([10_334, 146]);
-
-/** A server that is silent for so much longer than the limit it was given hangs; waiting on would hold a slot. */
-const SILENCE_MS = 30_000;
-
-/** Aborts with the signal, and where the server does not even say that its time is up. */
-export function withinTime({ maxTimeMs, signal }: ReadOptions): AbortSignal {
-  return AbortSignal.any([signal, AbortSignal.timeout(maxTimeMs + SILENCE_MS)]);
-}
 
 /** Reads tenant-days of one events collection, summed on the server. */
 export class EventReader {
@@ -120,16 +101,10 @@ export class EventReader {
     return (await this.#run(strictPipeline(range, this.#fields), options)).map(decodeStrict);
   }
 
-  async #run(pipeline: Document[], { maxTimeMs, signal }: ReadOptions): Promise<PackedGroup[]> {
+  async #run(pipeline: Document[], options: ReadOptions): Promise<PackedGroup[]> {
     const cursor = this.#collection.aggregate<{ groups: PackedGroup[] }>(packed(pipeline), {
-      hint: tenantDateIndex(this.#fields),
+      ...aggregation(this.#fields, options),
       allowDiskUse: true,
-      maxTimeMS: maxTimeMs,
-      promoteValues: false, // the type of a sum is part of the proof
-      readPreference: "primary",
-      readConcern: { level: "majority" },
-      comment: "tallyman",
-      signal: withinTime({ maxTimeMs, signal }),
     });
     const documents = await cursor.toArray();
     return documents.flatMap(({ groups }) => groups);

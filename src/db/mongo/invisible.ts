@@ -1,8 +1,8 @@
 import { Binary, Decimal128, type Collection, type Document } from "mongodb";
 import type { DayBounds } from "../../usage/day.ts";
 import { MAX_TENANT_BYTES, type FieldMap } from "../../usage/event.ts";
-import type { ReadOptions } from "./events.ts";
-import { isMissing, tenantDateIndex } from "./pipeline.ts";
+import { isMissing } from "./pipeline.ts";
+import { aggregation, type ReadOptions } from "./read.ts";
 
 /** Why no rebuild can see an event; one that has several reasons counts under the first. */
 export const INVISIBLE_REASONS = [
@@ -92,15 +92,11 @@ export class InvisibleReader {
   }
 
   /** Looks at every event there is. */
-  async count(visible: DayBounds, { maxTimeMs, signal }: ReadOptions): Promise<InvisibleCounts> {
+  async count(visible: DayBounds, options: ReadOptions): Promise<InvisibleCounts> {
     const groups = await this.#collection
       .aggregate<{ _id: InvisibleReason | null; n: number }>(invisiblePipeline(visible, this.#fields), {
-        hint: tenantDateIndex(this.#fields),
-        maxTimeMS: maxTimeMs,
-        readPreference: "primary",
-        readConcern: { level: "majority" },
-        comment: "tallyman audit",
-        signal,
+        ...aggregation(this.#fields, options, "tallyman audit"),
+        promoteValues: true,
       })
       .toArray();
     const counts = new Map(groups.map(({ _id, n }) => [_id, n]));

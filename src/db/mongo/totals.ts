@@ -1,17 +1,9 @@
 import { MongoServerError, ObjectId, type Collection, type Document } from "mongodb";
 import type { FieldMap } from "../../usage/event.ts";
 import { noMeasures, type Measures } from "../../usage/measures.ts";
-import {
-  decodePlain,
-  decodeStrict,
-  STRICT_DAYS,
-  TenantDayError,
-  TIMED_OUT,
-  type PackedGroup,
-  type ReadOptions,
-  withinTime,
-} from "./events.ts";
-import { plainPipeline, strictPipeline, tenantDateIndex, type TenantRange } from "./pipeline.ts";
+import { decodePlain, decodeStrict, STRICT_DAYS, TenantDayError, type PackedGroup } from "./events.ts";
+import { plainPipeline, strictPipeline, type TenantRange } from "./pipeline.ts";
+import { aggregation, TIMED_OUT, type ReadOptions } from "./read.ts";
 
 /** The pipeline with one group for all: the same sums under the same proof, and next to nothing to send. */
 export function ungrouped(pipeline: readonly Document[]): Document[] {
@@ -54,21 +46,14 @@ export class TotalsReader {
     return group ? decodeStrict(group).sums : noMeasures();
   }
 
-  async #run(pipeline: Document[], { maxTimeMs, signal }: ReadOptions): Promise<PackedGroup | undefined> {
-    const cursor = this.#collection.aggregate<PackedGroup>(ungrouped(pipeline), {
-      hint: tenantDateIndex(this.#fields),
-      maxTimeMS: maxTimeMs,
-      promoteValues: false, // the type of a sum is part of the proof
-      readPreference: "primary",
-      readConcern: { level: "majority" },
-      comment: "tallyman audit",
-      signal: withinTime({ maxTimeMs, signal }),
-    });
+  async #run(pipeline: Document[], options: ReadOptions): Promise<PackedGroup | undefined> {
+    const read = aggregation(this.#fields, options, "tallyman audit");
+    const cursor = this.#collection.aggregate<PackedGroup>(ungrouped(pipeline), read);
     try {
       return (await cursor.toArray())[0];
     } catch (error) {
       if (!(error instanceof MongoServerError) || Number(error.code) !== TIMED_OUT) throw error;
-      throw new TenantDayError(`the read took longer than ${maxTimeMs} ms`, { cause: error });
+      throw new TenantDayError(`the read took longer than ${options.maxTimeMs} ms`, { cause: error });
     }
   }
 }

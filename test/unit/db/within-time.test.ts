@@ -1,5 +1,5 @@
 import { expect, test, vi } from "vitest";
-import { withinTime } from "../../../src/db/mongo/events.ts";
+import { withinTime } from "../../../src/db/mongo/read.ts";
 
 test("a read ends with its signal, and half a minute after its limit where the server says nothing", () => {
   const timeout = vi.spyOn(AbortSignal, "timeout").mockImplementation((ms) => {
