@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 import type { Redis } from "ioredis";
 import type { Collection, Db, MongoClient } from "mongodb";
-import { usageManifest } from "../manifests/usage.ts";
+import { MANIFESTS } from "../manifests/index.ts";
 import { computeSettings, requireConnection, type ComputeSettings, type Config } from "./config.ts";
 import { ArrivalReader } from "./db/mongo/arrivals.ts";
 import { connectMongo, requireTenantDateIndex } from "./db/mongo/client.ts";
@@ -27,6 +27,9 @@ import { Watermarks } from "./db/postgres/watermarks.ts";
 import { connectRedis } from "./db/redis.ts";
 import { Tenants } from "./db/tenants.ts";
 import { ensureIndexes, type EnsureOptions, type EnsureReport } from "./indexes/ensure.ts";
+import { loadManifest } from "./indexes/load.ts";
+import type { Manifest } from "./indexes/manifest.ts";
+import type { IndexTargets } from "./indexes/targets.ts";
 import type { JobContext } from "./jobs/job.ts";
 import type { Logger } from "./log.ts";
 import type { Queues } from "./queues/queues.ts";
@@ -182,17 +185,28 @@ export class Services {
     return runRequest(wish, this.settings.hash);
   }
 
-  /** Ensures the declared indexes of both databases, under the roles for index work where those are set. */
-  async ensureIndexes(options: Omit<EnsureOptions, "manifest" | "mongo" | "databaseUrl">): Promise<EnsureReport> {
+  /** A manifest of Tallyman's own, by its name, or one of a file. */
+  async manifest(nameOrFile: string): Promise<Manifest> {
+    const { eventsCollection, eventsFields } = this.config;
+    const own = Object.hasOwn(MANIFESTS, nameOrFile) ? MANIFESTS[nameOrFile] : undefined;
+    return own?.({ collection: eventsCollection, fields: eventsFields }) ?? loadManifest(nameOrFile);
+  }
+
+  /** Opens both databases for index work, under the roles for it where those are set. */
+  async withIndexes<T>(manifest: Manifest, work: (targets: IndexTargets) => Promise<T>): Promise<T> {
     const { config } = this;
     const { client, db } = await connectMongo(config.mongodbAdminUri ?? requireConnection(config, "mongodbUri"));
     try {
-      const manifest = usageManifest({ collection: config.eventsCollection, fields: config.eventsFields });
       const databaseUrl = config.databaseAdminUrl ?? requireConnection(config, "databaseUrl");
-      return await ensureIndexes({ ...options, manifest, mongo: db, databaseUrl });
+      return await work({ manifest, mongo: db, databaseUrl });
     } finally {
       await client.close();
     }
+  }
+
+  /** Ensures Tallyman's own indexes. */
+  async ensureIndexes(options: Omit<EnsureOptions, keyof IndexTargets>): Promise<EnsureReport> {
+    return this.withIndexes(await this.manifest("usage"), (targets) => ensureIndexes({ ...targets, ...options }));
   }
 
   /** What a job may use, given what belongs to one execution of it. */

@@ -3,7 +3,7 @@ import { auditCommand } from "./audit.ts";
 import { backfillCommand } from "./backfill.ts";
 import { exampleText } from "./command.ts";
 import { configCommand } from "./config.ts";
-import { indexesCommand } from "./indexes.ts";
+import { indexesCommand } from "./indexes/index.ts";
 import { migrateCommand } from "./migrate.ts";
 import { queuesCommand } from "./queues.ts";
 import { rebuildCommand } from "./rebuild.ts";

@@ -3,15 +3,15 @@
  * was interrupted, and touches nothing else. It never acts on what it remembers: each step looks at the server, decides,
  * does one thing and looks again, so that resuming after a crash is no special case and the second run does nothing.
  */
-import type { Db } from "mongodb";
 import { OperatorError } from "../errors.ts";
 import { type Engine, type EngineName, messageOf, type Observation, pause } from "./engine.ts";
 import { lintManifest } from "./lint.ts";
-import { DEFAULTS, type Manifest } from "./manifest.ts";
+import { DEFAULTS } from "./manifest.ts";
 import { mongoEngine } from "./mongo.ts";
 import { decide, type Decision } from "./plan.ts";
 import { Session } from "./postgres-session.ts";
 import { postgresEngine } from "./postgres.ts";
+import type { IndexTargets } from "./targets.ts";
 
 export interface EnsureEntry {
   engine: EngineName;
@@ -34,14 +34,9 @@ export interface EnsureReport {
   ok: boolean;
 }
 
-export interface EnsureOptions {
-  manifest: Manifest;
-  mongo: Db;
-  /** A direct connection, not through a transaction pooler; its database holds the lock of both engines' work. */
-  databaseUrl: string;
+export interface EnsureOptions extends IndexTargets {
   /** Lets a server that blocks writers during a build (FerretDB) build on a collection that is not empty. */
   allowBlocking?: boolean;
-  engine?: EngineName;
   /** How long to wait for the lock. */
   waitMs?: number;
   onProgress?: (line: string) => void;
@@ -60,7 +55,7 @@ const RETRY_FIRST_MS = 500;
 
 /** @throws UsageError (manifest, server), LockedError after `waitMs`, UnreachableError. Everything else is in the report. */
 export async function ensureIndexes(options: EnsureOptions): Promise<EnsureReport> {
-  const { manifest, engine: only, now = Date.now } = options;
+  const { manifest, now = Date.now } = options;
   lintManifest(manifest);
   const signal = options.signal ?? new AbortController().signal;
   const { lockWaitMs, maxBuildMs, maxWaitMs } = { ...DEFAULTS, ...manifest.defaults };
@@ -75,13 +70,11 @@ export async function ensureIndexes(options: EnsureOptions): Promise<EnsureRepor
   try {
     await session.open();
     const engines: Engine[] = [];
-    if (only !== "postgres") {
+    if (manifest.mongo) {
       const { mongo: db, allowBlocking = false } = options;
-      engines.push(await mongoEngine({ ...common, db, indexes: manifest.mongo ?? {}, allowBlocking }));
+      engines.push(await mongoEngine({ ...common, db, indexes: manifest.mongo, allowBlocking }));
     }
-    if (only !== "mongodb") {
-      engines.push(postgresEngine({ ...common, session, indexes: manifest.postgres ?? {} }));
-    }
+    if (manifest.postgres) engines.push(postgresEngine({ ...common, session, indexes: manifest.postgres }));
     for (const engine of engines) {
       const seen: Seen = new Map();
       for (const { target, name } of inOrder(engine)) {

@@ -1,8 +1,7 @@
 /**
  * What a manifest may say: the indexes a system wants, in both databases. It is TypeScript and not YAML so that the
  * compiler checks it, and keys are ordered tuples because objects reorder integer-like names and lose the order that an
- * index lives by. Only `ensure` reads manifests today; contracts, limits, rolling windows and `replace` are declared
- * already so that a manifest need not change when `verify`, `stats` and replacement arrive.
+ * index lives by.
  */
 import type { CollationOptions } from "mongodb";
 
@@ -28,6 +27,10 @@ interface Common {
   readonly owner?: string;
   /** Which reader or job needs it, in a few words. */
   readonly why: string;
+  /** Where it differs from what a source document asks for: what differs, and why. */
+  readonly note?: string;
+  /** Somebody else's, such as a migration's: checked here, never created, replaced or dropped. */
+  readonly checked?: true;
   /** The keeper may build a new one beside a differing one and then drop that. */
   readonly replace?: true;
   readonly contracts?: readonly Contract[];
@@ -63,35 +66,64 @@ export interface PostgresIndex extends Common {
   readonly constraint?: "primary" | "unique";
 }
 
-/** A partial index over a moving window, built anew before the old one is dropped. */
+/**
+ * A partial index over a moving window with a literal bound, since no database allows one that moves with the clock: the
+ * next is built and verified before the last is dropped.
+ */
 export interface Rolling {
+  /** A date, timestamp or timestamptz. */
   readonly column: string;
+  /** How far back the window reaches at least: "1 month", "90 days". */
   readonly keep: string;
   readonly rotate: "daily" | "weekly" | "monthly";
 }
 
 /**
- * A query the index exists for. Values written `"$p:name"` are filled from `params`.
- * `uses`: the plan must name the index; `could`: it must do so once sequential scans are off (small tables).
+ * A value of a contract's query: a literal, or what a field or column holds in one document or row drawn from the live
+ * data, moved by `shift` ("-15d", "+2h", of a time or date). All samples of one contract come from the same document.
+ */
+export type Param = Sample | string | number | boolean | null | readonly Param[];
+
+export interface Sample {
+  readonly sample: string;
+  readonly shift?: string;
+}
+
+/**
+ * A query that an index exists for. In MongoDB queries a string `"$p:name"` stands for the parameter `name`, in SQL `$1`
+ * stands for the first; MongoDB's are sampled from the field that they are compared with unless `params` says more.
+ *
+ * `uses`: the plan names the index; `could`: it does once sequential scans are off, since the table is small by nature;
+ * `cannot`: a query of the source document that no index serves, kept so that `verify` tells why (`because`).
  */
 export interface Contract {
   readonly name: string;
-  readonly mode?: "uses" | "could";
+  readonly mode?: "uses" | "could" | "cannot";
+  /** Other indexes that may serve it as well; its own always may. */
+  readonly orUses?: readonly string[];
+  /** For `cannot`: the reason, and what to write instead. */
+  readonly because?: string;
   readonly maxExaminedPerReturned?: number;
+  /** Answered from the index alone. */
   readonly covered?: true;
+  /** No blocking sort. */
   readonly noSort?: true;
+  /** The time that the document promises. */
   readonly maxMs?: number;
+  /** The time that it tells for a database without the index, or the factor that it promises: printed beside measured ones. */
+  readonly promised?: { readonly withoutMs?: number; readonly factor?: number };
   readonly find?: {
-    readonly filter: object;
-    readonly sort?: object;
-    readonly projection?: object;
+    readonly filter: Readonly<Record<string, unknown>>;
+    readonly sort?: Readonly<Record<string, 1 | -1>>;
+    readonly projection?: Readonly<Record<string, unknown>>;
     readonly limit?: number;
   };
-  readonly aggregate?: readonly object[];
+  readonly count?: Readonly<Record<string, unknown>>;
+  readonly aggregate?: readonly Readonly<Record<string, unknown>>[];
   readonly collation?: CollationOptions;
+  /** One statement that reads. */
   readonly sql?: string;
-  readonly params?: readonly unknown[] | Readonly<Record<string, unknown>>;
-  readonly fixtureRows?: number;
+  readonly params?: readonly Param[] | Readonly<Record<string, Param>>;
 }
 
 /** Thresholds of an index or a table: shares are 0..1, sizes are percent of the table. */
@@ -126,6 +158,10 @@ export interface Manifest {
   readonly version: 1;
   readonly project: string;
   readonly defaults?: Partial<Defaults>;
+  /** Collections that do not exist are created with their indexes; without it a name with a typo is an error. */
+  readonly createCollections?: true;
+  /** Queries of the source that belong to no index, by collection or `schema.table`. */
+  readonly queries?: Readonly<Record<string, readonly Contract[]>>;
   /** By collection. */
   readonly mongo?: Readonly<Record<string, readonly MongoIndex[]>>;
   /** By `schema.table`. */

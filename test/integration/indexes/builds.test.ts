@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest
 import type pg from "pg";
 import { EXIT, LockedError } from "../../../src/errors.ts";
 import { ensureIndexes, type EnsureOptions } from "../../../src/indexes/ensure.ts";
+import { select } from "../../../src/indexes/targets.ts";
 import type { Manifest } from "../../../src/indexes/manifest.ts";
 import {
   cacheIndexes,
@@ -35,7 +36,8 @@ beforeEach(() => makeCache(own.sql));
 afterEach(() => other.query("ROLLBACK"));
 
 function ensure(options: Partial<EnsureOptions> = {}) {
-  return ensureIndexes({ manifest, mongo: own.mongo, databaseUrl: own.databaseUrl, engine: "postgres", ...options });
+  const postgres = select(manifest, { engine: "postgres" });
+  return ensureIndexes({ manifest: postgres, mongo: own.mongo, databaseUrl: own.databaseUrl, ...options });
 }
 
 async function index() {

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { usageManifest } from "../../../manifests/usage.ts";
+import type { EngineName } from "../../../src/indexes/engine.ts";
 import { ensureIndexes, type EnsureOptions } from "../../../src/indexes/ensure.ts";
+import { select } from "../../../src/indexes/targets.ts";
 import type { Manifest } from "../../../src/indexes/manifest.ts";
 import { cacheIndexes, makeCache, type Scratch, scratch } from "./scratch.ts";
 
@@ -18,8 +20,13 @@ beforeEach(async () => {
   await makeCache(own.sql);
 });
 
-function ensure(options: Partial<EnsureOptions> = {}) {
-  return ensureIndexes({ manifest, mongo: own.mongo, databaseUrl: own.databaseUrl, ...options });
+function ensure({ engine, ...options }: Partial<EnsureOptions> & { engine?: EngineName } = {}) {
+  return ensureIndexes({
+    manifest: select(manifest, { engine }),
+    mongo: own.mongo,
+    databaseUrl: own.databaseUrl,
+    ...options,
+  });
 }
 
 function actions(report: Awaited<ReturnType<typeof ensure>>) {

@@ -1,0 +1,47 @@
+/**
+ * What the keeper did, written before and after every change, so that a rollback takes back exactly that. It never
+ * decides what there is to do: for that the catalog is looked at each time.
+ */
+
+/** What was meant by a change. `adopt`: it was there already, so no rollback touches it. */
+export type Intent = "create" | "adopt" | "drop" | "replace" | "collection";
+
+/** `started` without an end: the process died, and the server may have gone on. */
+export type LedgerState = "started" | "done" | "failed" | "rolled_back";
+
+/** The newest deed about one index; `intent: "collection"` is about the collection itself, under the name "". */
+export interface LedgerEntry {
+  /** a collection, or `schema.table` */
+  readonly target: string;
+  readonly name: string;
+  /** the manifest's */
+  readonly project: string;
+  readonly runId: string;
+  readonly intent: Intent;
+  readonly state: LedgerState;
+  /** of the definition that was wanted */
+  readonly fingerprint: string;
+  /** as the server takes it: DDL, or a spec as JSON */
+  readonly definition: string;
+  /** what a `replace` took away */
+  readonly previous?: string;
+  /** PostgreSQL's identity of the index that was made */
+  readonly oid?: number;
+  /** ISO 8601, by the server's clock */
+  readonly startedAt: string;
+  readonly finishedAt?: string;
+  readonly error?: string;
+  /** size at the end of the build, which later bloat is measured against */
+  readonly baseline?: { readonly bytes: number; readonly rows: number };
+}
+
+/** The ledger of one database. */
+export interface Ledger {
+  /** Everything, oldest first; empty where the ledger was never written. */
+  read(): Promise<readonly LedgerEntry[]>;
+  /** Writes an entry; one of the same target and name is replaced. */
+  write(entry: Omit<LedgerEntry, "startedAt" | "finishedAt">): Promise<void>;
+}
+
+/** The schema of the keeper's own tables in PostgreSQL. */
+export const KEEPER_SCHEMA = "tallyman";

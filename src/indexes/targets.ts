@@ -1,0 +1,35 @@
+import type { Db } from "mongodb";
+import type { EngineName } from "./engine.ts";
+import type { Manifest } from "./manifest.ts";
+
+/** What every verb of the index keeper works on. */
+export interface IndexTargets {
+  /** cut down to the engine and phases that were asked for */
+  readonly manifest: Manifest;
+  readonly mongo: Db;
+  /** A direct connection, not through a transaction pooler; its database holds the lock of both engines' work. */
+  readonly databaseUrl: string;
+}
+
+/** The part of a manifest that was asked for: of one engine, of one phase. */
+export function select(
+  manifest: Manifest,
+  { engine, phase }: { readonly engine?: EngineName | undefined; readonly phase?: 1 | 2 | 3 | undefined },
+): Manifest {
+  const { mongo, postgres, ...rest } = manifest;
+  return {
+    ...rest,
+    ...(mongo && engine !== "postgres" ? { mongo: ofPhase(mongo, phase) } : {}),
+    ...(postgres && engine !== "mongodb" ? { postgres: ofPhase(postgres, phase) } : {}),
+  };
+}
+
+function ofPhase<Index extends { readonly phase?: number }>(
+  targets: Readonly<Record<string, readonly Index[]>>,
+  wanted: number | undefined,
+): Readonly<Record<string, readonly Index[]>> {
+  if (wanted === undefined) return targets;
+  return Object.fromEntries(
+    Object.entries(targets).map(([target, indexes]) => [target, indexes.filter(({ phase = 1 }) => phase === wanted)]),
+  );
+}
