@@ -1,6 +1,6 @@
 /** Refuses a bad manifest before any server is asked: every fault at once, each with its place. */
 import { UsageError } from "../errors.ts";
-import type { Manifest, MongoIndex, PostgresIndex } from "./manifest.ts";
+import type { Contract, Manifest, MongoIndex, PostgresIndex } from "./manifest.ts";
 
 const NAME_BYTES = 63;
 const VOLATILE =
@@ -13,11 +13,20 @@ export function lintManifest(manifest: Manifest): void {
     if (collection === "") faults.push("mongo: a collection without a name");
     names(`mongo.${collection}`, indexes, faults);
     for (const index of indexes) mongoFaults(`mongo.${collection}.${index.name}`, index, faults);
+    const texts = indexes.filter(({ keys }) => keys.some(([, kind]) => kind === "text")).map(({ name }) => name);
+    if (texts.length > 1) {
+      faults.push(
+        `mongo.${collection}: ${texts.join(" and ")} are text indexes, a collection can have one: merge them`,
+      );
+    }
   }
   for (const [table, indexes] of Object.entries(manifest.postgres ?? {})) {
     if (!/^[^.]+\..+$/.test(table)) faults.push(`postgres.${table}: write it as schema.table`);
     names(`postgres.${table}`, indexes, faults);
     for (const index of indexes) postgresFaults(`postgres.${table}.${index.name}`, index, faults);
+  }
+  for (const [target, contracts] of Object.entries(manifest.queries ?? {})) {
+    contractFaults(`queries.${target}`, contracts, faults);
   }
   if (faults.length > 0) {
     throw new UsageError(`the index manifest "${manifest.project}" is wrong:\n  ${faults.join("\n  ")}`);
@@ -26,12 +35,25 @@ export function lintManifest(manifest: Manifest): void {
 
 function names(place: string, indexes: readonly (MongoIndex | PostgresIndex)[], faults: string[]): void {
   const seen = new Set<string>();
-  for (const { name, why } of indexes) {
+  for (const { name, why, contracts = [] } of indexes) {
     if (name === "") faults.push(`${place}: an index without a name`);
     if (Buffer.byteLength(name) > NAME_BYTES) faults.push(`${place}.${name}: the name is over ${NAME_BYTES} bytes`);
     if (seen.has(name)) faults.push(`${place}.${name}: declared twice`);
     if (why.trim() === "") faults.push(`${place}.${name}: say why it exists`);
+    contractFaults(`${place}.${name}`, contracts, faults);
     seen.add(name);
+  }
+}
+
+function contractFaults(place: string, contracts: readonly Contract[], faults: string[]): void {
+  const seen = new Set<string>();
+  for (const { name, mode, because, ...query } of contracts) {
+    if (seen.has(name)) faults.push(`${place}: two contracts are called "${name}"`);
+    seen.add(name);
+    const kinds = (["find", "count", "aggregate", "sql"] as const).filter((kind) => query[kind] !== undefined);
+    if (kinds.length !== 1) faults.push(`${place}: contract "${name}" needs one of find, count, aggregate and sql`);
+    if (mode === "cannot" && (because ?? "") === "")
+      faults.push(`${place}: contract "${name}" must say because of what`);
   }
 }
 
@@ -43,6 +65,7 @@ function mongoFaults(place: string, index: MongoIndex, faults: string[]): void {
   for (const field of fields) if (/^\d+$/.test(field)) faults.push(`${place}: field "${field}" is an integer`);
   if (index.sparse === true && index.partial !== undefined)
     faults.push(`${place}: sparse and partial exclude each other`);
+  for (const fault of partialFaults(index.partial)) faults.push(`${place}: ${fault}`);
   const ttl = index.expireAfterSeconds;
   if (ttl === undefined) return;
   if (index.keys.length !== 1) faults.push(`${place}: expireAfterSeconds needs a single key`);
@@ -51,10 +74,33 @@ function mongoFaults(place: string, index: MongoIndex, faults: string[]): void {
   }
 }
 
+/** What a server answers with error 67, and what to write instead. */
+const NOT_IN_PARTIAL: Readonly<Record<string, string>> = {
+  $ne: "name the values to index with $in, or a range",
+  $nin: "name the values to index with $in, or a range",
+  $not: "say the opposite condition itself",
+  $nor: "say the opposite conditions themselves",
+  $regex: 'index all strings ({ $gt: "" }) and keep the expression in the query',
+};
+
+function partialFaults(filter: unknown): string[] {
+  if (filter instanceof RegExp) return partialFaults({ $regex: "" });
+  if (typeof filter !== "object" || filter === null || filter instanceof Date) return [];
+  return Object.entries(filter).flatMap(([key, value]) => {
+    if (key === "$exists" && (value === false || value === 0)) {
+      return ["$exists: false cannot be in a partial filter: write { field: null } there and in the query"];
+    }
+    const instead = Object.hasOwn(NOT_IN_PARTIAL, key) ? NOT_IN_PARTIAL[key] : undefined;
+    return instead === undefined ? partialFaults(value) : [`${key} cannot be in a partial filter: ${instead}`];
+  });
+}
+
 function postgresFaults(place: string, index: PostgresIndex, faults: string[]): void {
   if (index.columns.length === 0) faults.push(`${place}: no columns`);
   if (index.where !== undefined && VOLATILE.test(index.where)) {
-    faults.push(`${place}: the predicate depends on the clock or on chance; an index cannot move with it`);
+    faults.push(
+      `${place}: the predicate depends on the clock or on chance; an index cannot move with it: index all rows, or declare it rolling`,
+    );
   }
   if (index.constraint !== undefined && index.where !== undefined) {
     faults.push(`${place}: a constraint's index has no predicate`);

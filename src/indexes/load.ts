@@ -1,9 +1,159 @@
-/** Manifests from files. */
+/** Manifests from files, and a manifest as the text of one. */
+import { readFile } from "node:fs/promises";
+import { isMap, isNode, isScalar, LineCounter, parseDocument, stringify, visit, type Document } from "yaml";
+import type { z } from "zod";
 import { UsageError } from "../errors.ts";
+import { fromExtendedJson, toExtendedJson } from "./extended-json.ts";
+import { lintManifest } from "./lint.ts";
 import type { Manifest } from "./manifest.ts";
+import { manifestSchema } from "./schema.ts";
 
-/** @throws UsageError with file:line:column for a file that is no manifest */
+/** What is wrong, and at which offset of the text. */
+interface Fault {
+  readonly at: number;
+  readonly message: string;
+}
+
+/**
+ * Reads a `.yaml`, `.yml` or `.json` file.
+ *
+ * @throws UsageError with file:line:column of every fault, for a file that is no manifest or a bad one
+ */
 export async function loadManifest(file: string): Promise<Manifest> {
-  await Promise.resolve();
-  throw new UsageError(`${file}: manifests cannot be read from files yet`);
+  if (!/\.(ya?ml|json)$/.test(file)) {
+    throw new UsageError(`"${file}" is neither a manifest of Tallyman's own nor a .yaml, .yml or .json file`);
+  }
+  const text = await readFile(file, "utf8").catch((error: unknown) => {
+    throw new UsageError(`${file} cannot be read: ${(error as Error).message}`, { cause: error });
+  });
+  const manifest = parseManifest(text, file);
+  lintManifest(manifest);
+  return manifest;
+}
+
+/** What `loadManifest` makes of a file's text; it does not look at what an index asks for. */
+export function parseManifest(text: string, file: string): Manifest {
+  const lineCounter = new LineCounter();
+  const schema = file.endsWith(".json") ? "json" : "core";
+  const document = parseDocument(text, { lineCounter, schema, prettyErrors: false, stringKeys: true });
+  const read: { value?: Manifest; faults: Fault[] } = { faults: syntaxFaults(document, text, schema) };
+  // Under a key that is there twice stands a value all the same; after another fault of syntax the rest is guesswork.
+  const isGuesswork = document.errors.some(({ code }) => code !== "DUPLICATE_KEY");
+  if (!isGuesswork) {
+    const { value, faults } = content(document);
+    read.faults.push(...faults);
+    if (value !== undefined && read.faults.length === 0) return value;
+  }
+  const lines = read.faults
+    .sort((a, b) => a.at - b.at)
+    .map(({ at, message }) => {
+      const { line, col } = lineCounter.linePos(at);
+      return `${file}:${line || 1}:${col || 1}: ${message}`;
+    });
+  throw new UsageError([...new Set(lines)].join("\n"));
+}
+
+/** YAML or JSON that `parseManifest` reads back as an equal manifest. */
+export function manifestText(manifest: Manifest, format: "yaml" | "json" = "yaml"): string {
+  const plain = toExtendedJson(manifest);
+  if (format === "json") return `${JSON.stringify(plain, null, 2)}\n`;
+  return stringify(plain, { lineWidth: 120, aliasDuplicateObjects: false });
+}
+
+function syntaxFaults(document: Document.Parsed, text: string, schema: "json" | "core"): Fault[] {
+  const faults = [...document.errors, ...document.warnings].map(({ pos, message }) => ({ at: pos[0], message }));
+  // An object moves integers to the front: in a sort that changes what is asked.
+  visit(document, {
+    Map(_key, map, ancestors) {
+      const owner = ancestors.at(-1);
+      const name = owner && "key" in owner && isScalar(owner.key) ? owner.key.value : undefined;
+      if ((name !== "sort" && name !== "$sort") || map.items.length < 2) return;
+      for (const { key } of map.items) {
+        if (isScalar(key) && /^\d+$/.test(String(key.value))) {
+          faults.push({
+            at: key.range?.[0] ?? 0,
+            message: `"${String(key.value)}" would not keep its place in a sort`,
+          });
+        }
+      }
+    },
+  });
+  if (schema === "json" && faults.length === 0) faults.push(...jsonFaults(text));
+  return faults;
+}
+
+/** YAML takes every JSON, but not only that: a file named .json is to be one. */
+function jsonFaults(text: string): Fault[] {
+  try {
+    JSON.parse(text);
+    return [];
+  } catch (error) {
+    const { message } = error as Error;
+    return [{ at: Number(/position (\d+)/.exec(message)?.[1] ?? 0), message }];
+  }
+}
+
+function content(document: Document.Parsed): { value?: Manifest; faults: Fault[] } {
+  const faults: Fault[] = [];
+  const refuse = (path: readonly PropertyKey[], message: string) => {
+    faults.push({ at: placeOf(document, path), message: path.length > 0 ? `${path.join(".")}: ${message}` : message });
+  };
+  let plain: unknown;
+  try {
+    plain = fromExtendedJson(document.toJS(), refuse);
+  } catch (error) {
+    refuse([], (error as Error).message); // aliases of aliases without end
+    return { faults };
+  }
+  const parsed = manifestSchema.safeParse(plain);
+  if (parsed.success) return { value: parsed.data, faults };
+  for (const issue of parsed.error.issues) {
+    for (const { path, message } of explain(issue)) refuse(path, message);
+  }
+  return { faults };
+}
+
+/** For keys that people know from elsewhere. */
+const INSTEAD: Readonly<Record<string, string>> = {
+  background: "servers since 4.2 ignore it, leave it out",
+  concurrently: "every build is concurrent, leave it out",
+  key: 'write "keys", as a list of pairs',
+  fields: 'write "keys", as a list of pairs',
+  partialFilterExpression: 'write "partial"',
+  default_language: 'write "defaultLanguage"',
+};
+
+/** One line an issue: an unknown key under its own name, of a union the branch that was meant. */
+function explain(issue: z.core.$ZodIssue): { path: readonly PropertyKey[]; message: string }[] {
+  if (issue.code === "unrecognized_keys") {
+    return issue.keys.map((key) => ({
+      path: [...issue.path, key],
+      message: Object.hasOwn(INSTEAD, key) ? `there is no such key: ${INSTEAD[key]}` : "there is no such key",
+    }));
+  }
+  if (issue.code === "invalid_union") {
+    const isOther = (branch: readonly z.core.$ZodIssue[]) =>
+      branch.some(({ path, code }) => path.length === 0 && code === "invalid_type");
+    const meant = issue.errors.filter((branch) => !isOther(branch)).sort((a, b) => a.length - b.length)[0];
+    const isLeaf = meant === undefined || meant.some(({ path, code }) => path.length === 0 && code === "invalid_value");
+    if (!isLeaf) {
+      return meant.flatMap((inner) => explain({ ...inner, path: [...issue.path, ...inner.path] }));
+    }
+  }
+  return [{ path: issue.path, message: issue.message }];
+}
+
+/** The key that a path ends in, or the nearest thing above it that is there. */
+function placeOf(document: Document.Parsed, path: readonly PropertyKey[]): number {
+  for (let length = path.length; length > 0; length -= 1) {
+    const parent: unknown = document.getIn(path.slice(0, length - 1), true);
+    const last = path[length - 1];
+    if (isMap(parent)) {
+      const pair = parent.items.find(({ key }) => isScalar(key) && key.value === last);
+      if (pair && isNode(pair.key)) return pair.key.range?.[0] ?? 0;
+    }
+    const node: unknown = document.getIn(path.slice(0, length), true);
+    if (isNode(node)) return node.range?.[0] ?? 0;
+  }
+  return document.contents?.range[0] ?? 0;
 }
