@@ -33,6 +33,7 @@ export function usageManifest({ collection, fields, schema = "public" }: UsageNa
   return {
     version: 1,
     project: "usage",
+    createCollections: true,
     mongo: {
       [collection]: [
         {

@@ -1,5 +1,6 @@
 /** What a verb needs of a database: to see its indexes in their normal form, and to change one at a time. */
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Ledger, LedgerEntry } from "./ledger.ts";
 import type { ActualIndex, DeclaredShape, Rules } from "./plan.ts";
 
 export type EngineName = "mongodb" | "postgres";
@@ -7,6 +8,8 @@ export type EngineName = "mongodb" | "postgres";
 export interface Observation {
   /** Why nothing can be done here, such as a table that does not exist; the other fields are empty then. */
   readonly unusable?: string;
+  /** There is no such table or collection. */
+  readonly isMissing?: boolean;
   readonly actual: readonly ActualIndex[];
   /** By declared name; an error is the server's own refusal of the definition. */
   readonly declared: ReadonlyMap<string, DeclaredShape | Error>;
@@ -21,18 +24,50 @@ export interface Observation {
  */
 export type Verdict = "fail" | "again" | "retry";
 
+/** An index of a manifest, as far as every engine has it. */
+export interface DeclaredIndex {
+  readonly name: string;
+  readonly phase?: number;
+  readonly required?: true;
+  readonly checked?: true;
+  readonly replace?: true;
+  readonly constraint?: string;
+}
+
 export interface Engine {
   readonly name: EngineName;
   /** Collections or `schema.table`s with their declared indexes. */
-  readonly targets: ReadonlyMap<string, readonly { readonly name: string; readonly phase?: number }[]>;
+  readonly targets: ReadonlyMap<string, readonly DeclaredIndex[]>;
+  readonly ledger: Ledger;
   observe(target: string): Promise<Observation>;
   /** Why this build is not to be started although it could be; undefined if it may. */
   refusal(target: string): Promise<string | undefined>;
+  /** Values that a unique index would refuse, for a person; undefined where there are none or it is not unique. */
+  duplicates(target: string, name: string): Promise<string | undefined>;
+  /** The statement or command that builds the index, word for word. */
+  definition(target: string, name: string): string;
   create(target: string, name: string): Promise<void>;
   /** Returns when no build is running on the target, by whomever. */
   waitForBuild(target: string, name: string): Promise<void>;
   /** Drops an invalid leftover; after a cancellation it gives up soon and leaves that to the next run. */
   dropInvalid(target: string, name: string): Promise<void>;
+  /** Drops an index, online. */
+  drop(target: string, name: string): Promise<void>;
+  /**
+   * Puts the declared index in the place of the one that has its name, which goes on serving until the new one is there;
+   * each step may be done already. @throws where the server cannot have both
+   */
+  replace(target: string, name: string, found: ActualIndex): Promise<void>;
+  /** Finishes a replacement that was interrupted after the new index took its place. @returns whether there was one */
+  finishReplace(target: string, name: string): Promise<boolean>;
+  /** Brings back what a replacement took away. */
+  restore(entry: LedgerEntry): Promise<void>;
+  /** Marks an index as made by the keeper, where the server has a place for that; tells its identity and its size. */
+  claim(target: string, name: string, mark: string): Promise<Pick<LedgerEntry, "oid" | "baseline">>;
+  /** Collections only: tables belong to migrations. */
+  createTarget(target: string): Promise<void>;
+  /** Drops a collection that holds nothing. @returns why it was not dropped */
+  dropTarget(target: string): Promise<string | undefined>;
   judge(error: unknown): Promise<Verdict>;
 }
 

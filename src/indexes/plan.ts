@@ -15,6 +15,31 @@ export interface ActualIndex {
   /** Some session builds it at this moment; dropping it would kill that build. */
   readonly building: boolean;
   readonly constraint?: "primary" | "unique";
+  /** How it is ordered; absent for kinds without an order (GIN, text, hashed, geographic). */
+  readonly order?: KeyOrder;
+  /** What it does besides being read: "unique", "TTL". Such an index is never called superfluous. */
+  readonly guards?: string;
+  /** Enough to make it again, in the engine's own words. */
+  readonly definition?: string;
+  /** What the keeper wrote at an index it made, where the server has a place for that. */
+  readonly mark?: string;
+  /** PostgreSQL's identity of it. */
+  readonly oid?: number;
+}
+
+/** The order of an index's entries, as texts that are equal when the order is. */
+export interface KeyOrder {
+  /** a key with its direction (and operator class, collation where each key has its own) */
+  readonly keys: readonly string[];
+  /** the same read backwards */
+  readonly opposite: readonly string[];
+  /** the keys without direction */
+  readonly columns: readonly string[];
+  readonly include: readonly string[];
+  /** Which rows or documents it holds: "" for all, else its predicate. */
+  readonly holds: string;
+  /** The collation belongs to the index and not to a key (MongoDB). */
+  readonly collatesAsOne: boolean;
 }
 
 export interface DeclaredShape {
@@ -31,7 +56,7 @@ export type Decision =
   /** A leftover of the declared definition: drop it and build again. */
   | { readonly state: "invalid" }
   /** The name is taken by something else, or the server would refuse the build beside what exists. Never dropped. */
-  | { readonly state: "different"; readonly detail: string }
+  | { readonly state: "different"; readonly detail: string; readonly found?: ActualIndex }
   /** A constraint's index that is not there: a migration's work. */
   | { readonly state: "absent" };
 
@@ -59,7 +84,11 @@ export function decide(declared: DeclaredShape, actual: readonly ActualIndex[], 
   if (identity) {
     const near = actual.find(({ shape }) => identity.every((part) => shape[part] === declared.shape[part]));
     if (near)
-      return { state: "different", detail: `as ${near.name}: ${describeDifference(declared.shape, near.shape)}` };
+      return {
+        state: "different",
+        detail: `as ${near.name}: ${describeDifference(declared.shape, near.shape)}`,
+        found: near,
+      };
   }
   return { state: "create" };
 }
@@ -67,11 +96,15 @@ export function decide(declared: DeclaredShape, actual: readonly ActualIndex[], 
 function decideNamed(declared: DeclaredShape, named: ActualIndex): Decision {
   if (!sameShape(declared.shape, named.shape)) {
     const state = named.building ? "being built, " : named.valid ? "" : "invalid, ";
-    return { state: "different", detail: state + describeDifference(declared.shape, named.shape) };
+    return { state: "different", detail: state + describeDifference(declared.shape, named.shape), found: named };
   }
   if (named.building) return { state: "building" };
   if (!constraintFits(declared, named)) {
-    return { state: "different", detail: `it is not the index of a ${declared.constraint ?? ""} constraint` };
+    return {
+      state: "different",
+      detail: `it is not the index of a ${declared.constraint ?? ""} constraint`,
+      found: named,
+    };
   }
   return { state: named.valid ? "present" : "invalid" };
 }

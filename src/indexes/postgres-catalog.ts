@@ -7,52 +7,14 @@
 import pg from "pg";
 import type { Observation } from "./engine.ts";
 import type { PostgresIndex } from "./manifest.ts";
-import type { ActualIndex, DeclaredShape, Shape } from "./plan.ts";
+import { sameShape, type ActualIndex, type DeclaredShape, type KeyOrder, type Shape } from "./plan.ts";
+import { definitionTail, tableOf, type Table } from "./postgres-ddl.ts";
 import type { Session } from "./postgres-session.ts";
 
 const CLONE = "tallyman_clone";
 const PROBE = "tallyman_probe";
 const MAX_ROUNDS = 4;
 const LOOK_LOCK_TIMEOUT = "2s";
-
-export interface Table {
-  readonly schema: string;
-  readonly table: string;
-  readonly quoted: string;
-}
-
-export function tableOf(target: string): Table {
-  const dot = target.indexOf(".");
-  const [schema, table] = [target.slice(0, dot), target.slice(dot + 1)];
-  return { schema, table, quoted: `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(table)}` };
-}
-
-/** Everything of a definition after the table's name: `USING btree (...) WHERE ...`. */
-export function definitionTail(index: PostgresIndex): string {
-  const columns = index.columns.map((column) => {
-    if (typeof column === "string") return pg.escapeIdentifier(column);
-    const { collate, opclass, desc, nulls } = column;
-    return [
-      column.col === undefined ? `(${column.expr})` : pg.escapeIdentifier(column.col),
-      collate === undefined ? "" : `COLLATE ${pg.escapeIdentifier(collate)}`,
-      opclass ?? "",
-      desc === true ? "DESC" : "",
-      nulls === undefined ? "" : `NULLS ${nulls.toUpperCase()}`,
-    ]
-      .filter((part) => part !== "")
-      .join(" ");
-  });
-  const options = Object.entries(index.with ?? {}).map(([name, value]) => `${name} = ${value}`);
-  return [
-    `USING ${index.method ?? "btree"} (${columns.join(", ")})`,
-    index.include === undefined ? "" : `INCLUDE (${index.include.map((name) => pg.escapeIdentifier(name)).join(", ")})`,
-    index.nullsNotDistinct === true ? "NULLS NOT DISTINCT" : "",
-    options.length === 0 ? "" : `WITH (${options.join(", ")})`,
-    index.where === undefined ? "" : `WHERE ${index.where}`,
-  ]
-    .filter((part) => part !== "")
-    .join(" ");
-}
 
 interface IndexRow {
   name: string;
@@ -61,6 +23,14 @@ interface IndexRow {
   valid: boolean;
   building: boolean;
   constraint: "primary" | "unique" | null;
+  guards: string | null;
+  mark: string | null;
+  oid: string;
+}
+
+interface Form {
+  readonly shape: Shape;
+  readonly order: KeyOrder | null;
 }
 
 /**
@@ -91,33 +61,42 @@ async function observeInTransaction(
   const kind = relation?.kind ?? "missing";
   if (kind !== "r" && kind !== "m") {
     const unusable = kind === "missing" ? "there is no such table; run the migrations first" : KINDS[kind];
-    return { unusable: unusable ?? "it is no table", actual: [], declared: new Map(), rules: {}, busy: false };
+    const nothing = { actual: [], declared: new Map(), rules: {}, busy: false };
+    return { unusable: unusable ?? "it is no table", isMissing: kind === "missing", ...nothing };
   }
   const rows = await session.query<IndexRow>(INDEXES, [table.schema, table.table]);
   const names = declared.map(({ name }) => name);
   const taken = await session.query<{ name: string; what: string }>(TAKEN, [table.schema, table.table, names]);
 
-  const shapes = await onClone(session, table, [
+  const forms = await onClone(session, table, [
     ...rows.map((row) => ({ unique: row.unique, tail: row.tail ?? "" })),
     ...declared.map((index) => ({
       unique: index.unique === true || index.constraint !== undefined,
       tail: definitionTail(index),
     })),
   ]);
+  await unifyPredicates(session, forms.slice(rows.length), forms.slice(0, rows.length));
   const actual = rows.map((row, at): ActualIndex => {
-    const shape = shapes[at];
+    const form = forms[at];
+    const isReadable = form !== undefined && !(form instanceof Error);
     return {
       name: row.name,
       // One that cannot be made again here equals nothing, which is the safe answer.
-      shape: shape instanceof Error || !shape ? { unreadable: shape?.message ?? row.name } : shape,
+      shape: isReadable ? form.shape : { unreadable: form?.message ?? row.name },
       valid: row.valid,
       building: row.building,
       ...(row.constraint === null ? {} : { constraint: row.constraint }),
+      ...(isReadable && form.order ? { order: form.order } : {}),
+      ...(row.guards === null ? {} : { guards: row.guards }),
+      ...(row.tail === null ? {} : { definition: (row.unique ? "UNIQUE " : "") + row.tail }),
+      ...(row.mark === null ? {} : { mark: row.mark }),
+      oid: Number(row.oid),
     };
   });
   const declaredShapes = declared.map((index, at): [string, DeclaredShape | Error] => {
-    const shape = shapes[rows.length + at] ?? new Error("no shape");
-    if (shape instanceof Error) return [index.name, shape];
+    const form = forms[rows.length + at] ?? new Error("no shape");
+    if (form instanceof Error) return [index.name, form];
+    const { shape } = form;
     return [index.name, { name: index.name, shape, ...(index.constraint ? { constraint: index.constraint } : {}) }];
   });
   return {
@@ -131,27 +110,61 @@ async function observeInTransaction(
 type Definition = { readonly unique: boolean; readonly tail: string };
 
 /** The shapes in the order of the definitions. The clone goes with the transaction. */
-async function onClone(session: Session, table: Table, definitions: readonly Definition[]): Promise<(Shape | Error)[]> {
+async function onClone(session: Session, table: Table, definitions: readonly Definition[]): Promise<(Form | Error)[]> {
   await session.query(`CREATE TEMP TABLE ${CLONE} (LIKE ${table.quoted} INCLUDING GENERATED) ON COMMIT DROP`);
-  const shapes: (Shape | Error)[] = [];
+  const forms: (Form | Error)[] = [];
   for (const definition of definitions) {
     await session.query("SAVEPOINT probe");
-    shapes.push(await settle(session, definition).catch((error: unknown) => asDefinitionError(error)));
+    forms.push(await settle(session, definition).catch((error: unknown) => asDefinitionError(error)));
     await session.query("ROLLBACK TO SAVEPOINT probe");
   }
-  return shapes;
+  return forms;
 }
 
 /** Feeds the server its own text until it stays the same; two rounds do in practice. */
-async function settle(session: Session, { unique, tail }: Definition): Promise<Shape> {
+async function settle(session: Session, { unique, tail }: Definition): Promise<Form> {
   let text = tail;
   for (let round = 0; ; round += 1) {
     await session.query(`CREATE ${unique ? "UNIQUE " : ""}INDEX ${PROBE} ON pg_temp.${CLONE} ${text}`);
-    const [row] = await session.query<{ tail: string; shape: Shape }>(SHAPE);
+    const [row] = await session.query<Form & { tail: string }>(SHAPE);
     if (!row) throw new Error("the probe index is not in the catalog");
-    if (row.tail === text || round + 1 >= MAX_ROUNDS) return row.shape;
+    if (row.tail === text || round + 1 >= MAX_ROUNDS) return row;
     text = row.tail;
     await session.query(`DROP INDEX pg_temp.${PROBE}`);
+  }
+}
+
+/**
+ * Two predicates may say the same in other words: an existing one that the planner proves to be equivalent to a declared
+ * one, both ways, takes its words.
+ */
+async function unifyPredicates(
+  session: Session,
+  declared: readonly (Form | Error)[],
+  existing: (Form | Error)[],
+): Promise<void> {
+  for (const wanted of declared) {
+    if (wanted instanceof Error || !wanted.shape["predicate"]) continue;
+    for (const [at, found] of existing.entries()) {
+      if (found instanceof Error || !found.shape["predicate"]) continue;
+      const inWords = { ...found.shape, predicate: wanted.shape["predicate"] };
+      if (sameShape(wanted.shape, found.shape) || !sameShape(wanted.shape, inWords)) continue;
+      const [a, b] = [wanted.shape["predicate"], found.shape["predicate"]];
+      if ((await implies(session, a, b)) && (await implies(session, b, a))) existing[at] = { ...found, shape: inWords };
+    }
+  }
+}
+
+/** Would the planner use an index with the predicate `wide` for a query that says `narrow`? */
+async function implies(session: Session, narrow: string, wide: string): Promise<boolean> {
+  await session.query("SAVEPOINT probe");
+  try {
+    await session.query(`CREATE INDEX ${PROBE} ON pg_temp.${CLONE} ((1)) WHERE ${wide}`);
+    await session.query("SET LOCAL enable_seqscan = off");
+    const plan = await session.query(`EXPLAIN (FORMAT JSON) SELECT 1 FROM pg_temp.${CLONE} WHERE ${narrow}`);
+    return JSON.stringify(plan).includes(`"${PROBE}"`);
+  } finally {
+    await session.query("ROLLBACK TO SAVEPOINT probe");
   }
 }
 
@@ -182,6 +195,10 @@ const INDEXES = `
          NOT i.indisvalid AND EXISTS (
            SELECT FROM pg_stat_progress_create_index p
             WHERE ${BUILDS_HERE} AND (p.index_relid IS NULL OR p.index_relid IN (0, c.oid))) AS building,
+         CASE WHEN i.indisreplident THEN 'replica identity' WHEN i.indisclustered THEN 'clustering'
+              WHEN EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = c.oid AND k.contype IN ('p', 'u', 'x')) THEN 'constraint'
+              WHEN i.indisunique THEN 'unique' END AS guards,
+         obj_description(c.oid, 'pg_class') AS mark, c.oid AS oid,
          CASE WHEN starts_with(d.def, d.head) THEN substr(d.def, length(d.head) + 1) END AS tail
     FROM pg_class t
     JOIN pg_namespace n ON n.oid = t.relnamespace
@@ -217,6 +234,15 @@ const SHAPE = `
            'options', coalesce((SELECT string_agg(o, ', ' ORDER BY o) FROM unnest(c.reloptions) o), ''),
            'opclassOptions', coalesce((SELECT string_agg(t.attnum || ' ' || t.attoptions::text, ', ' ORDER BY t.attnum)
                                          FROM pg_attribute t WHERE t.attrelid = c.oid AND t.attoptions IS NOT NULL), ''),
-           'predicate', coalesce(pg_get_expr(i.indpred, i.indrelid), '')) AS shape
+           'predicate', coalesce(pg_get_expr(i.indpred, i.indrelid), '')) AS shape,
+         CASE WHEN a.amname = 'btree' THEN json_build_object(
+           'keys', k.forth, 'opposite', k.back, 'columns', k.plain,
+           'include', (SELECT coalesce(json_agg(pg_get_indexdef(c.oid, n, false)), '[]') FROM generate_series(i.indnkeyatts + 1, i.indnatts) n),
+           'holds', coalesce(pg_get_expr(i.indpred, i.indrelid), ''), 'collatesAsOne', false) END AS "order"
     FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid JOIN pg_am a ON a.oid = c.relam
+   CROSS JOIN LATERAL (
+     SELECT json_agg(concat_ws(' ', e.plain, i.indclass[e.n - 1], i.indcollation[e.n - 1], i.indoption[e.n - 1]) ORDER BY e.n) AS forth,
+            json_agg(concat_ws(' ', e.plain, i.indclass[e.n - 1], i.indcollation[e.n - 1], i.indoption[e.n - 1] # 3) ORDER BY e.n) AS back,
+            json_agg(e.plain ORDER BY e.n) AS plain
+       FROM (SELECT n, pg_get_indexdef(c.oid, n, false) AS plain FROM generate_series(1, i.indnkeyatts) n) e) k
    WHERE c.oid = to_regclass('pg_temp.${PROBE}')`;

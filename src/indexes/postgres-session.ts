@@ -42,6 +42,12 @@ export class Session {
    * @throws LockedError, UnreachableError, UsageError
    */
   async open(): Promise<boolean> {
+    await this.connect();
+    return this.#lock();
+  }
+
+  /** Connects and checks the server without taking the lock: for looking. @throws UnreachableError, UsageError */
+  async connect(): Promise<void> {
     await this.close();
     const main = await this.#connect();
     this.#main = main;
@@ -51,7 +57,6 @@ export class Session {
     main.on("error", lose).on("end", lose);
     this.#watcher = await this.#connect();
     await this.#checkServer();
-    return this.#lock();
   }
 
   /** The lock is not held: never was, or went with the connection. */

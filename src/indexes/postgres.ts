@@ -3,7 +3,10 @@ import pg from "pg";
 import { UsageError } from "../errors.ts";
 import { type Engine, type EngineOptions, messageOf, pause, type Verdict } from "./engine.ts";
 import type { PostgresIndex } from "./manifest.ts";
-import { definitionTail, observe, tableOf } from "./postgres-catalog.ts";
+import { observe } from "./postgres-catalog.ts";
+import { besideName, createStatement, definitionTail, dropStatement, tableOf } from "./postgres-ddl.ts";
+import { findDuplicates } from "./postgres-duplicates.ts";
+import { PostgresLedger } from "./postgres-ledger.ts";
 import type { Session } from "./postgres-session.ts";
 
 /** Lock timeout, deadlock victim, serialisation: somebody was in the way. */
@@ -14,6 +17,9 @@ const NO_TEMP_RIGHT = "42501";
 const WAIT_POLL_MS = 500;
 /** After a cancellation someone waits for us to go. */
 const CLEAR_UP_PATIENCE_MS = 10_000;
+/** The names of both indexes while one takes the place of the other. */
+const NEW = "__tallyman_new";
+const OLD = "__tallyman_old";
 
 export interface PostgresEngineOptions extends EngineOptions {
   readonly session: Session;
@@ -22,9 +28,52 @@ export interface PostgresEngineOptions extends EngineOptions {
 
 export function postgresEngine(options: PostgresEngineOptions): Engine {
   const { session, indexes, signal } = options;
+
+  function find(target: string, name: string): PostgresIndex {
+    const index = indexes[target]?.find((one) => one.name === name);
+    if (!index) throw new Error(`${name} is not declared on ${target}`);
+    return index;
+  }
+
+  async function build(target: string, name: string, unique: boolean, tail: string, label = name): Promise<void> {
+    await session.runWatched(`${target} ${label}`, createStatement(target, name, unique, tail));
+  }
+
+  async function drop(target: string, name: string, label: string, patienceMs?: number): Promise<void> {
+    await session.runWatched(`${target} ${label}`, dropStatement(target, name), patienceMs);
+  }
+
+  async function exists(target: string, name: string): Promise<boolean> {
+    const { schema, table } = tableOf(target);
+    const [row] = await session.query<{ there: boolean }>(EXISTS, [schema, table, name]);
+    return row?.there === true;
+  }
+
+  /** Builds beside, changes the names in one transaction, and drops the old one; the table is never without either. */
+  async function swap(target: string, name: string, unique: boolean, tail: string): Promise<void> {
+    const { schema } = tableOf(target);
+    const [next, old] = [besideName(name, NEW), besideName(name, OLD)];
+    // A run that died here may have left either: the new one perhaps half built, the old one no longer of use.
+    if (await exists(target, next)) await drop(target, next, `${name} (dropping what an interrupted replacement left)`);
+    await build(target, next, unique, tail, `${name} (its replacement)`);
+    const quoted = (one: string) => `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(one)}`;
+    await session.query("BEGIN");
+    try {
+      await session.query(`SET LOCAL lock_timeout = '3s'`);
+      await session.query(`ALTER INDEX ${quoted(name)} RENAME TO ${pg.escapeIdentifier(old)}`);
+      await session.query(`ALTER INDEX ${quoted(next)} RENAME TO ${pg.escapeIdentifier(name)}`);
+      await session.query("COMMIT");
+    } catch (error) {
+      await session.query("ROLLBACK").catch(() => undefined);
+      throw error;
+    }
+    await drop(target, old, `${name} (dropping what was replaced)`);
+  }
+
   return {
     name: "postgres",
     targets: new Map(Object.entries(indexes)),
+    ledger: new PostgresLedger(session),
 
     async observe(target) {
       try {
@@ -39,19 +88,19 @@ export function postgresEngine(options: PostgresEngineOptions): Engine {
     },
 
     refusal: () => Promise.resolve(undefined),
+    duplicates: (target, name) => findDuplicates(session, target, find(target, name)),
+
+    definition(target, name) {
+      const index = find(target, name);
+      return createStatement(target, name, index.unique === true, definitionTail(index));
+    },
 
     async create(target, name) {
-      const index = indexes[target]?.find((one) => one.name === name);
-      if (!index) throw new Error(`${name} is not declared on ${target}`);
-      const unique = index.unique === true ? "UNIQUE " : "";
-      const { quoted } = tableOf(target);
-      await session.runWatched(
-        `${target} ${name}`,
-        `CREATE ${unique}INDEX CONCURRENTLY ${pg.escapeIdentifier(name)} ON ${quoted} ${definitionTail(index)}`,
-      );
+      const index = find(target, name);
+      await build(target, name, index.unique === true, definitionTail(index));
       // Statistics of an expression exist only from the first ANALYZE after its index.
       if (index.columns.some((column) => typeof column !== "string" && column.expr !== undefined)) {
-        await session.runWatched(`${target} (analyze)`, `ANALYZE ${quoted}`).catch((error: unknown) => {
+        await session.runWatched(`${target} (analyze)`, `ANALYZE ${tableOf(target).quoted}`).catch((error: unknown) => {
           options.onProgress(`postgres ${target} ${name}: built, but ANALYZE failed: ${messageOf(error)}`);
         });
       }
@@ -71,14 +120,43 @@ export function postgresEngine(options: PostgresEngineOptions): Engine {
       }
     },
 
-    async dropInvalid(target, name) {
-      const { schema } = tableOf(target);
-      await session.runWatched(
-        `${target} ${name} (dropping an invalid leftover)`,
-        `DROP INDEX CONCURRENTLY IF EXISTS ${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`,
-        signal.aborted ? CLEAR_UP_PATIENCE_MS : undefined,
-      );
+    dropInvalid: (target, name) =>
+      drop(target, name, `${name} (dropping an invalid leftover)`, signal.aborted ? CLEAR_UP_PATIENCE_MS : undefined),
+    drop: (target, name) => drop(target, name, `${name} (dropping)`),
+
+    async replace(target, name, found) {
+      if (found.constraint !== undefined || found.guards === "constraint") {
+        throw new UsageError(
+          `${name} belongs to a constraint, which only a migration can move to another index: ` +
+            `CREATE UNIQUE INDEX CONCURRENTLY ..., then ALTER TABLE ... DROP CONSTRAINT ..., ADD CONSTRAINT ... USING INDEX ...`,
+        );
+      }
+      const index = find(target, name);
+      await swap(target, name, index.unique === true, definitionTail(index));
     },
+
+    async finishReplace(target, name) {
+      const old = besideName(name, OLD);
+      if (!(await exists(target, old))) return false;
+      await drop(target, old, `${name} (dropping what was replaced)`);
+      return true;
+    },
+
+    async restore({ target, name, previous = "" }) {
+      const unique = previous.startsWith("UNIQUE ");
+      await swap(target, name, unique, unique ? previous.slice("UNIQUE ".length) : previous);
+    },
+
+    async claim(target, name, mark) {
+      const { schema } = tableOf(target);
+      const quoted = `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`;
+      await session.query(`COMMENT ON INDEX ${quoted} IS ${pg.escapeLiteral(mark)}`);
+      const [row] = await session.query<{ oid: string; bytes: string; rows: string }>(SIZE, [schema, name]);
+      return row ? { oid: Number(row.oid), baseline: { bytes: Number(row.bytes), rows: Number(row.rows) } } : {};
+    },
+
+    createTarget: (target) => Promise.reject(new Error(`${target} belongs to a migration`)),
+    dropTarget: () => Promise.resolve("a table belongs to a migration"),
 
     async judge(error): Promise<Verdict> {
       if (!(await session.alive())) {
@@ -103,3 +181,13 @@ const BUSY = `
                     AND (p.relid IS NULL OR p.relid = t.oid)) AS busy
     FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace
    WHERE n.nspname = $1 AND t.relname = $2`;
+
+const EXISTS = `
+  SELECT EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid
+                   JOIN pg_namespace n ON n.oid = t.relnamespace
+                  WHERE n.nspname = $1 AND t.relname = $2 AND c.relname = $3) AS there`;
+
+/** Rows as the build counted them. */
+const SIZE = `
+  SELECT c.oid, pg_relation_size(c.oid) AS bytes, greatest(c.reltuples, 0)::bigint AS rows
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2`;

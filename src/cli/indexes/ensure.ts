@@ -1,11 +1,14 @@
 import type { Command } from "commander";
 import { EXIT } from "../../errors.ts";
+import type { EnsureReport } from "../../indexes/ensure.ts";
 import { action, createCommand } from "../command.ts";
 import { table } from "../table.ts";
 import { tell, withIndexes, withIndexFlags, type IndexFlags } from "./options.ts";
 
 interface EnsureFlags extends IndexFlags {
   readonly allowBlocking?: true;
+  readonly replace?: true;
+  readonly allOrNothing?: true;
 }
 
 /** `indexes ensure`: creates the declared indexes that are missing, in both databases. */
@@ -17,32 +20,63 @@ export function ensureCommand(): Command {
   );
   return withIndexFlags(command)
     .option("--allow-blocking", "build also where the server blocks writers meanwhile (FerretDB)")
+    .option("--replace", "put a declared index in the place of one with its name and another definition, online")
+    .option("--all-or-nothing", "take back what this run created if one of its indexes fails")
     .action(
       action<EnsureFlags>(async (flags, context) => {
         const { signal, answer } = context;
         const { ensureIndexes } = await import("../../indexes/ensure.ts");
         const report = await withIndexes(context, flags, (targets) =>
-          ensureIndexes({ ...targets, signal, allowBlocking: flags.allowBlocking === true, onProgress: tell }),
+          ensureIndexes({
+            ...targets,
+            signal,
+            allowBlocking: flags.allowBlocking === true,
+            replace: flags.replace === true,
+            allOrNothing: flags.allOrNothing === true,
+            onProgress: tell,
+          }),
         );
-        const rows = report.entries.map(({ engine, target, name, action: what, detail }) => [
-          engine,
-          target,
-          name,
-          what,
-          detail ?? null,
-        ]);
-        const created = report.entries.filter(
-          (entry) => entry.action === "created" || entry.action === "repaired",
-        ).length;
-        const wanting = report.entries.filter((entry) =>
-          ["refused", "different", "failed"].includes(entry.action),
-        ).length;
         if (report.entries.some((entry) => entry.action === "refused")) {
           tell("To build what was refused, in a quiet hour: tallyman indexes ensure --allow-blocking");
         }
-        const summary = `${report.entries.length} declared, ${created} created or repaired, ${wanting} not as declared.`;
-        answer(report, `${table(["engine", "of", "index", "is", "why"], rows)}\n${summary}`);
-        return report.ok ? EXIT.done : EXIT.failed;
+        if (!flags.replace && report.entries.some((entry) => entry.action === "different")) {
+          tell("To put the declared ones in their place, online: tallyman indexes ensure --replace");
+        }
+        answer(report, ensureText(report));
+        return exitCodeOf(report);
       }),
     );
+}
+
+function exitCodeOf({ ok, entries }: EnsureReport): number {
+  if (ok) return EXIT.done;
+  return entries.some((entry) => entry.action === "failed") ? EXIT.failed : EXIT.found;
+}
+
+const NEW = new Set(["created", "repaired", "replaced"]);
+const WANTING = new Set(["refused", "different", "failed", "dropped"]);
+
+/** A report for a person: each index, then how many each table and collection has, and how many of them are new. */
+export function ensureText({ runId, entries, undone }: EnsureReport): string {
+  const rows = entries.map(({ engine, target, name, action: what, detail }) => [
+    engine,
+    target,
+    name,
+    what,
+    detail ?? null,
+  ]);
+  const count = (among: readonly EnsureReport["entries"][number][], actions: ReadonlySet<string>) =>
+    among.filter((entry) => actions.has(entry.action)).length;
+  const targets = [...new Set(entries.map(({ target }) => target))].map((target) => {
+    const own = entries.filter((entry) => entry.target === target);
+    return `${target}: ${own.length - count(own, WANTING)} of ${own.length} declared indexes (${count(own, NEW)} new)`;
+  });
+  const created = count(entries, NEW);
+  const summary =
+    `${entries.length} declared, ${created} created or repaired, ${count(entries, WANTING)} not as declared.` +
+    (created > 0 && !undone ? ` To take it back: tallyman indexes rollback --run ${runId}` : "") +
+    (undone
+      ? ` What this run created was taken back: ${undone.map(({ name }) => name || "the collection").join(", ")}.`
+      : "");
+  return `${table(["engine", "of", "index", "is", "why"], rows)}\n${targets.join("\n")}\n${summary}`;
 }

@@ -1,9 +1,17 @@
 import type { Command } from "commander";
 import { createGroup } from "../command.ts";
+import { checkCommand } from "./check.ts";
 import { ensureCommand } from "./ensure.ts";
+import { planCommand } from "./plan.ts";
+import { rollbackCommand } from "./rollback.ts";
 
 /** `indexes`: what is declared against what the databases have. A verb is one file and one line here. */
 export function indexesCommand(): Command {
   const description = "Keep the declared indexes of both databases.";
-  return createGroup("indexes", description, "tallyman indexes ensure", [ensureCommand()]);
+  return createGroup("indexes", description, "tallyman indexes ensure", [
+    ensureCommand(),
+    checkCommand(),
+    planCommand(),
+    rollbackCommand(),
+  ]);
 }

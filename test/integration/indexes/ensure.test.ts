@@ -174,6 +174,7 @@ test("a definition that the server writes in its own way is not different, run a
   const rewritten: Manifest = {
     version: 1,
     project: "test",
+    createCollections: true,
     mongo: {
       [EVENTS]: [
         { name: "partial", why: "test", keys: [["a", 1]], partial: { b: 1, c: { $gt: 2 } } },
@@ -199,17 +200,19 @@ test("a definition that the server writes in its own way is not different, run a
   expect(await cacheIndexes(own.sql)).toEqual(before);
 });
 
-test("a unique index over duplicates fails with the server's words and leaves nothing", async () => {
+test("a unique index over duplicates fails with some of them and leaves nothing", async () => {
   const unique: Manifest = {
     version: 1,
     project: "test",
+    createCollections: true,
     mongo: { [EVENTS]: [{ name: "one", why: "test", unique: true, keys: [["tenant_id", 1]] }] },
     postgres: { "public.daily_usage_cache": [{ name: "one", why: "test", unique: true, columns: ["date"] }] },
   };
   await own.mongo.collection(EVENTS).insertMany([...sample(), ...sample()]);
   const report = await ensure({ manifest: unique, allowBlocking: true });
   expect(report.entries.map(({ action }) => action)).toEqual(["failed", "failed"]);
-  expect(report.entries[1]?.detail).toMatch(/could not create unique index/);
+  expect(report.entries[0]?.detail).toMatch(/^not unique: \(tenant_id\) is there as \(t\) 2 times\. Remove/);
+  expect(report.entries[1]?.detail).toMatch(/^not unique: \(date\) is there as \(2026-01-\d\d\) 20 times, /);
   expect((await cacheIndexes(own.sql)).map(({ name }) => name)).toEqual(["daily_usage_cache_pkey"]);
   expect(await eventIndexes()).toHaveLength(1);
 });

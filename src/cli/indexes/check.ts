@@ -1,0 +1,66 @@
+import type { Command } from "commander";
+import { EXIT } from "../../errors.ts";
+import type { CheckReport, IndexFinding, TargetFinding } from "../../indexes/check.ts";
+import { action, createCommand } from "../command.ts";
+import { table } from "../table.ts";
+import { withIndexes, withIndexFlags, type IndexFlags } from "./options.ts";
+import { watching, withWatch, type WatchFlags } from "./watching.ts";
+
+type CheckFlags = IndexFlags & WatchFlags & { readonly strict?: true };
+
+/** `indexes check`: what there is against what is declared. */
+export function checkCommand(): Command {
+  const command = createCommand(
+    "check",
+    "Compare the indexes of both databases with what is declared; changes nothing.",
+    "tallyman indexes check --manifest petbuddy --strict",
+  );
+  return withWatch(withIndexFlags(command))
+    .option("--strict", "duplicate, redundant, extra and too many indexes count as found too (exit 2)")
+    .action(
+      action<CheckFlags>(async (flags, context) => {
+        const { checkIndexes } = await import("../../indexes/check.ts");
+        return watching(flags, context, () =>
+          withIndexes(context, flags, async (targets) => {
+            const report = await checkIndexes({ ...targets, signal: context.signal });
+            context.answer(report, checkText(report));
+            const advised = flags.strict === true && report.targets.some(({ advice }) => advice.length > 0);
+            return report.ok && !advised ? EXIT.done : EXIT.found;
+          }),
+        );
+      }),
+    );
+}
+
+/** A report for a person: each table and collection with its count, and every index that is not simply as declared. */
+export function checkText({ targets, ok }: CheckReport): string {
+  const rows = targets.flatMap(({ target, indexes, advice }) => [
+    ...indexes.map(({ name, status, isNew, detail }) => [target, name, isNew ? "ok (new)" : status, detail ?? null]),
+    ...advice
+      .filter(({ kind }) => kind !== "extra")
+      .map(({ kind, name, text }) => [target, name ?? null, `advice: ${kind}`, text]),
+  ]);
+  const lines = targets.map(countLine);
+  const summary = ok
+    ? "Every declared index is there, valid and as declared."
+    : "Not as declared. To see what would be done: tallyman indexes plan";
+  return `${lines.join("\n")}\n\n${table(["of", "index", "is", "why"], rows)}\n${summary}`;
+}
+
+function countLine({ engine, target, isMissing, count, indexes, advice }: TargetFinding): string {
+  if (isMissing) return `${engine} ${target}: not there`;
+  const tally = (label: string, number: number) => (number > 0 ? [`${number} ${label}`] : []);
+  const of = (...wanted: IndexFinding["status"][]) => indexes.filter(({ status }) => wanted.includes(status)).length;
+  const parts = [
+    ...tally("new", indexes.filter(({ isNew }) => isNew).length),
+    ...tally("missing", of("missing")),
+    ...tally("different", of("different", "attrs")),
+    ...tally("invalid", of("invalid-create", "invalid-drop", "invalid-foreign")),
+    ...tally("building", of("building")),
+    ...tally("extra", of("extra")),
+    ...tally("duplicate", advice.filter(({ kind }) => kind === "duplicate").length),
+    ...tally("redundant", advice.filter(({ kind }) => kind === "redundant").length),
+    ...tally("over budget", advice.filter(({ kind }) => kind === "over-budget").length),
+  ];
+  return `${engine} ${target}: ${count} indexes${parts.length > 0 ? ` (${parts.join(", ")})` : ""}`;
+}

@@ -1,0 +1,83 @@
+import { createInterface } from "node:readline/promises";
+import type { Command } from "commander";
+import { EXIT, UsageError } from "../../errors.ts";
+import type { RollbackWish, UndoneEntry } from "../../indexes/rollback.ts";
+import { action, createCommand, parseRunId } from "../command.ts";
+import { table } from "../table.ts";
+import { tell, withIndexes, withIndexFlags, type IndexFlags } from "./options.ts";
+
+interface RollbackFlags extends IndexFlags {
+  readonly run?: string;
+  readonly index?: string;
+  readonly all?: true;
+  readonly yes?: true;
+}
+
+/** `indexes rollback`: takes back what ensure made, and nothing that was there before. */
+export function rollbackCommand(): Command {
+  const command = createCommand(
+    "rollback",
+    "Drop what the newest run of ensure created, and bring back what it replaced.",
+    "tallyman indexes rollback --manifest earlybird --yes",
+  );
+  return withIndexFlags(command)
+    .option("--run <id>", "of this run, as ensure prints it", parseRunId)
+    .option("--index <name>", "only this index, of whichever run")
+    .option("--all", "of every run of this manifest")
+    .option("--yes", "do not ask")
+    .action(
+      action<RollbackFlags>(async (flags, context) => {
+        const { run, index, all, yes } = flags;
+        if ([run, index, all].filter((flag) => flag !== undefined).length > 1)
+          throw new UsageError("--run, --index and --all exclude each other. Keep one.");
+        const wish: RollbackWish = {
+          ...(run === undefined ? {} : { runId: run }),
+          ...(index === undefined ? {} : { index }),
+          ...(all ? { all } : {}),
+        };
+        const { planRollback, rollbackIndexes } = await import("../../indexes/rollback.ts");
+        return withIndexes(context, flags, async (targets) => {
+          const options = { ...targets, signal: context.signal, onProgress: tell };
+          const planned = await planRollback(options, wish);
+          if (!planned.some(({ action: what }) => what === "drop" || what === "restore")) {
+            context.answer({ undone: planned }, `${undoneTable(planned)}Nothing to take back.`);
+            return planned.some(({ action: what }) => what === "kept") ? EXIT.found : EXIT.done;
+          }
+          if (yes !== true && !(await isAgreed(planned))) {
+            tell("Nothing was changed.");
+            return EXIT.failed;
+          }
+          const undone = await rollbackIndexes(options, wish);
+          const count = undone.filter(({ action: what }) => what === "dropped" || what === "restored").length;
+          const kept = undone.filter(({ action: what }) => what === "kept").length;
+          context.answer({ undone }, `${undoneTable(undone)}${count} taken back, ${kept} kept.`);
+          return kept > 0 ? EXIT.found : EXIT.done;
+        });
+      }),
+    );
+}
+
+/** @throws UsageError where nobody can be asked */
+async function isAgreed(planned: readonly UndoneEntry[]): Promise<boolean> {
+  if (!process.stdin.isTTY) throw new UsageError("Nobody can be asked here. To take it back all the same, say --yes.");
+  process.stderr.write(undoneTable(planned));
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return /^y(es)?$/i.test((await lines.question("Take this back? [y/N] ")).trim());
+  } finally {
+    lines.close();
+  }
+}
+
+function undoneTable(entries: readonly UndoneEntry[]): string {
+  if (entries.length === 0) return "";
+  const rows = entries.map(({ engine, target, name, runId, action: what, detail }) => [
+    engine,
+    target,
+    name === "" ? "(the collection)" : name,
+    what,
+    detail || null,
+    runId,
+  ]);
+  return `${table(["engine", "of", "index", "is", "why", "made by run"], rows)}\n`;
+}

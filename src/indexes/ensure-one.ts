@@ -1,0 +1,198 @@
+/** Brings one declared index into being: look, decide, do one thing, look again. */
+import { OperatorError } from "../errors.ts";
+import { messageOf, pause, type DeclaredIndex, type Engine, type Observation } from "./engine.ts";
+import { decide, fingerprint, type ActualIndex, type Decision } from "./plan.ts";
+import { COLLECTION, type Deed, type Recorder } from "./recorder.ts";
+
+export interface Outcome {
+  /**
+   * `present`: nothing to do. `adopted`: another session was building it, and did. `repaired`: an invalid leftover was
+   * replaced. `replaced`: it took the place of one with another definition. `dropped`: a drop that had been interrupted
+   * was finished. `refused`: the build would block writers. `different`: the name, or an index the server holds for the
+   * same, has another definition. The last four and `failed` leave the index wanting, but for `replaced`.
+   */
+  readonly action:
+    "present" | "created" | "adopted" | "repaired" | "replaced" | "dropped" | "refused" | "different" | "failed";
+  readonly detail?: string;
+}
+
+/** One index, and what may be done for it. */
+export interface Step {
+  readonly engine: Engine;
+  readonly recorder: Recorder;
+  readonly target: string;
+  readonly index: DeclaredIndex;
+  readonly signal: AbortSignal;
+  readonly mayReplace: boolean;
+  /** a collection that does not exist is made */
+  readonly mayCreateTarget: boolean;
+}
+
+/** The last look at each target, good for saying "present" of the next index there and for nothing else. */
+export type Seen = Map<string, Observation>;
+
+const MAX_ATTEMPTS = 5;
+/** Looks at one index before giving up: two processes that undo each other's work must not keep this one for ever. */
+const MAX_LOOKS = 30;
+const RETRY_FIRST_MS = 500;
+
+/** @throws OperatorError for what concerns the whole run, such as a server that does not answer */
+export async function ensureOne(step: Step, seen: Seen): Promise<Outcome> {
+  const { engine, target, index, signal } = step;
+  const { name } = index;
+  const last = seen.get(target);
+  const known = last && conclude(last, index);
+  if (last && known && "state" in known && known.state === "present") {
+    return present(step, last, "present", known.otherName);
+  }
+
+  let action: Outcome["action"] = "present";
+  let attempts = 0;
+  let begun: Deed | undefined;
+  for (let looks = 0; looks < MAX_LOOKS; looks += 1) {
+    try {
+      const view = await engine.observe(target);
+      seen.set(target, view);
+      const decision = view.isMissing ? missing(step, view) : conclude(view, index);
+      if ("action" in decision && !(decision.found && step.mayReplace)) return outcomeOf(decision);
+      if ("state" in decision && decision.state === "present") {
+        return await present(step, view, action, decision.otherName);
+      }
+      if (signal.aborted) return { action: "failed", detail: "cancelled" };
+      if ("action" in decision) {
+        if (!decision.found) return outcomeOf(decision);
+        begun = deed(step, view, "replace", decision.found.definition);
+        await step.recorder.write(begun, "started");
+        await engine.replace(target, name, decision.found);
+        action = "replaced";
+      } else if (decision.state === "building" || view.busy) {
+        await engine.waitForBuild(target, name);
+        if (decision.state === "building" && action === "present") action = "adopted";
+      } else if (decision.state === "invalid") {
+        const newest = await step.recorder.newest(target, name);
+        const isDrop = newest?.intent === "drop" && newest.state === "started";
+        begun = deed(step, view, isDrop ? "drop" : "create");
+        await engine.dropInvalid(target, name);
+        if (isDrop) {
+          await step.recorder.write(begun, "done", {}, newest.runId);
+          return { action: "dropped", detail: "a drop that was interrupted is finished; the next run builds it again" };
+        }
+        action = action === "created" ? "created" : "repaired";
+      } else {
+        const refusal = await engine.refusal(target);
+        if (refusal !== undefined) return { action: "refused", detail: refusal };
+        const duplicates = await engine.duplicates(target, name);
+        if (duplicates !== undefined) return { action: "failed", detail: duplicates };
+        if (view.isMissing) await createTarget(step);
+        begun = deed(step, view, "create");
+        await step.recorder.write(begun, "started");
+        await engine.create(target, name);
+        if (action !== "repaired") action = "created";
+      }
+    } catch (error) {
+      if (error instanceof OperatorError && begun?.intent !== "replace") throw error;
+      const verdict = error instanceof OperatorError ? "fail" : await engine.judge(error);
+      attempts += 1;
+      if (signal.aborted || verdict === "fail" || attempts >= MAX_ATTEMPTS) return fail(step, begun, error);
+      if (verdict === "retry") await pause(RETRY_FIRST_MS * 2 ** (attempts - 1) * (0.5 + Math.random()), signal);
+    }
+  }
+  return { action: "failed", detail: "it does not settle: something else changes this index at the same time" };
+}
+
+/** It is there: writes down whose it is, and what an earlier process left unfinished is finished. */
+async function present(
+  step: Step,
+  view: Observation,
+  action: Outcome["action"],
+  otherName: string | undefined,
+): Promise<Outcome> {
+  const { engine, recorder, target, index } = step;
+  const outcome = { action, ...(otherName === undefined ? {} : { detail: `as ${otherName}` }) };
+  if (index.checked || index.constraint !== undefined) return outcome;
+  const newest = await recorder.newest(target, index.name);
+  const isOurs = action === "created" || action === "repaired" || action === "replaced";
+  const isUnfinished = newest?.state === "started" && (newest.intent === "create" || newest.intent === "replace");
+  if (isOurs || isUnfinished) {
+    const intent = newest?.intent === "replace" ? "replace" : "create";
+    if (intent === "replace") await engine.finishReplace(target, index.name);
+    const done = deed(step, view, intent);
+    const identity = await engine.claim(target, otherName ?? index.name, recorder.mark(done.fingerprint));
+    await recorder.write(done, "done", identity, isUnfinished ? newest.runId : recorder.runId);
+  } else if (!newest || newest.state === "rolled_back" || newest.state === "failed") {
+    await recorder.write(deed(step, view, "adopt"), "done");
+  }
+  return outcome;
+}
+
+async function createTarget({ engine, recorder, target }: Step): Promise<void> {
+  const collection: Deed = { target, name: COLLECTION, intent: "collection", fingerprint: "", definition: target };
+  await recorder.write(collection, "started");
+  await engine.createTarget(target);
+  await recorder.write(collection, "done");
+}
+
+/** After a failed change: an invalid index costs every write, and a unique one goes on refusing rows. */
+async function fail({ engine, recorder, target, index, signal }: Step, begun: Deed | undefined, error: unknown) {
+  const reason = signal.aborted ? "cancelled" : messageOf(error);
+  if (!begun) return { action: "failed", detail: reason } as const;
+  const left = await clearUp(engine, target, index);
+  const detail = left === undefined ? reason : `${reason}; ${left}`;
+  await recorder.write(begun, "failed", { error: detail }).catch(() => undefined);
+  return { action: "failed", detail } as const;
+}
+
+/** Answers what stays. */
+async function clearUp(engine: Engine, target: string, index: DeclaredIndex): Promise<string | undefined> {
+  try {
+    const decision = conclude(await engine.observe(target), index);
+    if ("state" in decision && decision.state === "invalid") await engine.dropInvalid(target, index.name);
+    return undefined;
+  } catch (error) {
+    return `an invalid index may be left, which the next run repairs (${messageOf(error)})`;
+  }
+}
+
+function deed({ engine, target, index }: Step, view: Observation, intent: Deed["intent"], previous?: string): Deed {
+  const declared = view.declared.get(index.name);
+  const print = declared === undefined || declared instanceof Error ? "" : fingerprint(declared.shape);
+  const definition = engine.definition(target, index.name);
+  return { target, name: index.name, intent, fingerprint: print, definition, ...(previous ? { previous } : {}) };
+}
+
+type Open = Exclude<Decision, { state: "different" | "absent" }>;
+type Closed = Outcome & { readonly found?: ActualIndex };
+
+function outcomeOf({ action, detail }: Closed): Outcome {
+  return { action, ...(detail === undefined ? {} : { detail }) };
+}
+
+/** Of a table or collection that does not exist. */
+function missing({ index, mayCreateTarget, target }: Step, view: Observation): Open | Closed {
+  if (view.unusable !== undefined) return { action: "failed", detail: view.unusable };
+  if (mayCreateTarget) return conclude(view, index);
+  return { action: "failed", detail: `there is no collection ${target}; a manifest with createCollections makes it` };
+}
+
+/** What to do about one index, or the outcome if there is nothing to be done. */
+function conclude({ unusable, actual, declared, rules }: Observation, index: DeclaredIndex): Open | Closed {
+  if (unusable !== undefined) return { action: "failed", detail: unusable };
+  const wanted = declared.get(index.name);
+  if (!wanted || wanted instanceof Error) {
+    return { action: "failed", detail: wanted?.message ?? "it is not declared" };
+  }
+  const decision = decide(wanted, actual, rules);
+  if (decision.state === "different") {
+    const { detail, found } = decision;
+    return { action: "different", detail, ...(found && !index.checked && found.valid ? { found } : {}) };
+  }
+  if (decision.state === "absent") {
+    const detail = `the ${wanted.constraint ?? ""} constraint is missing; it belongs to a migration`;
+    return { action: "failed", detail };
+  }
+  if (index.checked && (decision.state === "create" || decision.state === "invalid")) {
+    const what = decision.state === "create" ? "missing" : "invalid";
+    return { action: "failed", detail: `it is ${what}, and only checked here: it belongs to somebody else` };
+  }
+  return decision;
+}

@@ -1,0 +1,97 @@
+/** What MongoDB has, in the normal form that is compared. */
+import { BSON, MongoServerError, type CollationOptions, type Db } from "mongodb";
+import type { Observation } from "./engine.ts";
+import type { MongoIndex } from "./manifest.ts";
+import { canonicalFilter, IDENTITY, mongoShape, mongoSpec } from "./mongo-shape.ts";
+import type { ActualIndex, DeclaredShape } from "./plan.ts";
+
+const NAMESPACE_NOT_FOUND = 26;
+
+/** All indexes of a collection and all declared ones, comparable. */
+export async function observe(
+  db: Db,
+  target: string,
+  declared: readonly MongoIndex[],
+  blocking: boolean,
+): Promise<Observation> {
+  const [info] = await db.listCollections({ name: target }).toArray();
+  const type = info?.type ?? "collection";
+  if (type !== "collection") {
+    return { unusable: `it is a ${type}`, actual: [], declared: new Map(), rules: {}, busy: false };
+  }
+  const options = (info as { options?: { collation?: CollationOptions } } | undefined)?.options;
+  const specs = info ? await listIndexes(db, target) : [];
+  // listIndexes shows a running build like a finished index; only $indexStats tells them apart.
+  const building = info && !blocking ? await buildingNames(db, target) : new Set<string>();
+  const actual = specs.map((spec): ActualIndex => ({
+    name: String(spec["name"]),
+    // Explicitly simple under a collection with a collation shows as an absent one: only the declared side inherits.
+    shape: mongoShape(spec),
+    valid: true,
+    building: building.has(String(spec["name"])),
+    ...traitsOf(spec),
+    definition: definitionOf(spec),
+  }));
+  const shapes = declared.map((index): [string, DeclaredShape] => [
+    index.name,
+    { name: index.name, shape: mongoShape(mongoSpec(index), options?.collation) },
+  ]);
+  const isMissing = info === undefined;
+  return { isMissing, actual, declared: new Map(shapes), rules: { identity: IDENTITY }, busy: false };
+}
+
+/** How it is ordered, where it is, and what it does besides being read. */
+function traitsOf(spec: Record<string, unknown>): Pick<ActualIndex, "order" | "guards"> {
+  const keys = Object.entries(spec["key"] as Record<string, unknown>).map(([field, kind]) => ({
+    field,
+    direction: typeof kind === "string" ? NaN : Math.sign(Number(kind)),
+  }));
+  const guards =
+    spec["name"] === "_id_" ? "primary key" : spec["unique"] ? "unique" : spec["hidden"] ? "hidden" : undefined;
+  const holds = canonicalFilter(spec["partialFilterExpression"]) || (spec["sparse"] ? `sparse ${keys[0]?.field}` : "");
+  const ttl = spec["expireAfterSeconds"] === undefined ? undefined : "TTL";
+  const isOrdered = keys.every(({ field, direction }) => !Number.isNaN(direction) && !field.includes("$**"));
+  return {
+    ...(guards !== undefined || ttl !== undefined ? { guards: guards ?? ttl ?? "" } : {}),
+    ...(isOrdered
+      ? {
+          order: {
+            keys: keys.map(({ field, direction }) => `${field} ${direction}`),
+            opposite: keys.map(({ field, direction }) => `${field} ${-direction}`),
+            columns: keys.map(({ field }) => field),
+            include: [],
+            holds,
+            collatesAsOne: true,
+          },
+        }
+      : {}),
+  };
+}
+
+/** What the server adds on its own and does not want back. */
+const ADDED = new Set(["v", "ns", "background", "storageEngine", "textIndexVersion", "2dsphereIndexVersion"]);
+
+/** A spec as text that `createIndexes` takes again. */
+function definitionOf(spec: Record<string, unknown>): string {
+  return BSON.EJSON.stringify(Object.fromEntries(Object.entries(spec).filter(([name]) => !ADDED.has(name))));
+}
+
+/** The indexes of a collection as the server lists them; none where there is no such collection. */
+export async function listIndexes(db: Db, target: string): Promise<Record<string, unknown>[]> {
+  try {
+    return (await db.collection(target).listIndexes().toArray()) as Record<string, unknown>[];
+  } catch (error) {
+    if (error instanceof MongoServerError && error.code === NAMESPACE_NOT_FOUND) return [];
+    throw error;
+  }
+}
+
+/** Needs a right the role may lack; without it a running build passes for finished, and the server serves it when it is. */
+async function buildingNames(db: Db, target: string): Promise<Set<string>> {
+  const stats = await db
+    .collection(target)
+    .aggregate([{ $indexStats: {} }])
+    .toArray()
+    .catch(() => []);
+  return new Set(stats.filter((stat) => stat["building"] === true).map((stat) => String(stat["name"])));
+}

@@ -1,0 +1,40 @@
+/** Looks for what a unique index would refuse, before it is built. */
+import type { Collection, Document } from "mongodb";
+import type { MongoIndex } from "./manifest.ts";
+
+const SAMPLES = 5;
+const PROBE_TIMEOUT_MS = 60_000;
+
+/**
+ * A missing field counts as null, as it does in the index. @returns some keys that several documents have, for a person;
+ * undefined where there are none, or the look takes too long
+ */
+export async function findDuplicates(collection: Collection, index: MongoIndex): Promise<string | undefined> {
+  if (index.unique !== true) return undefined;
+  const fields = index.keys.map(([field]) => field);
+  const key = Object.fromEntries(fields.map((field, at) => [`k${at}`, { $ifNull: [`$${field}`, null] }]));
+  const present = { $or: fields.map((field) => ({ [field]: { $exists: true } })) };
+  const match: Document = index.partial ?? (index.sparse === true ? present : {});
+  const groups = await collection
+    .aggregate<{ _id: Record<string, unknown>; n: number }>(
+      [{ $match: match }, { $group: { _id: key, n: { $sum: 1 } } }, { $match: { n: { $gt: 1 } } }, { $limit: SAMPLES }],
+      {
+        maxTimeMS: PROBE_TIMEOUT_MS,
+        allowDiskUse: true,
+        comment: "tallyman indexes ensure",
+        ...(index.collation ? { collation: index.collation } : {}),
+      },
+    )
+    .toArray()
+    .catch((error: unknown) => {
+      if ((error as { codeName?: string }).codeName === "MaxTimeMSExpired") return [];
+      throw error;
+    });
+  if (groups.length === 0) return undefined;
+  const samples = groups.map(({ _id, n }) => `(${Object.values(_id).map(shortText).join(", ")}) ${n} times`);
+  return `not unique: (${fields.join(", ")}) is there as ${samples.join(", ")}. Remove the extra documents, then ask again.`;
+}
+
+function shortText(value: unknown): string {
+  return (typeof value === "string" ? value : JSON.stringify(value)).slice(0, 80);
+}

@@ -1,0 +1,56 @@
+/** The ledger of a MongoDB database: a collection beside those it tells of. */
+import type { Db, Document } from "mongodb";
+import type { Ledger, LedgerEntry } from "./ledger.ts";
+
+/** The collection of the ledger; no manifest may declare indexes for it. */
+export const LEDGER_COLLECTION = "_index_ledger";
+
+type Stored = Omit<LedgerEntry, "startedAt" | "finishedAt"> & {
+  _id: string;
+  startedAt: Date;
+  finishedAt?: Date | null;
+};
+
+/** Written under the keeper's lock. */
+export class MongoLedger implements Ledger {
+  readonly #db: Db;
+
+  constructor(db: Db) {
+    this.#db = db;
+  }
+
+  async read(): Promise<readonly LedgerEntry[]> {
+    const stored = await this.#collection().find().sort({ startedAt: 1, _id: 1 }).toArray();
+    return stored.map(({ _id, startedAt, finishedAt, ...entry }) => ({
+      ...entry,
+      startedAt: startedAt.toISOString(),
+      ...(finishedAt ? { finishedAt: finishedAt.toISOString() } : {}),
+    }));
+  }
+
+  async write(entry: Omit<LedgerEntry, "startedAt" | "finishedAt">): Promise<void> {
+    const { target, name, runId, state } = entry;
+    // The server's clock, and no value taken for an expression: a definition is full of dollar signs.
+    const values = Object.fromEntries(
+      Object.entries(entry).map(([field, value]) => [field, { $literal: value as unknown }]),
+    );
+    const update: Document[] = [
+      {
+        $set: {
+          error: "$$REMOVE",
+          ...values,
+          startedAt: { $ifNull: ["$startedAt", "$$NOW"] },
+          finishedAt: state === "started" ? null : "$$NOW",
+        },
+      },
+    ];
+    await this.#collection().updateOne({ _id: `${runId}|${target}|${name}` }, update, {
+      upsert: true,
+      writeConcern: { w: "majority" },
+    });
+  }
+
+  #collection() {
+    return this.#db.collection<Stored>(LEDGER_COLLECTION);
+  }
+}

@@ -1,0 +1,52 @@
+/** Opens what a verb works with: the session of PostgreSQL, and an engine for each database that the manifest speaks of. */
+import type { Engine } from "./engine.ts";
+import { lintManifest } from "./lint.ts";
+import { DEFAULTS } from "./manifest.ts";
+import { mongoEngine } from "./mongo.ts";
+import { Session } from "./postgres-session.ts";
+import { postgresEngine } from "./postgres.ts";
+import type { IndexTargets } from "./targets.ts";
+
+export interface OpenOptions extends IndexTargets {
+  /** Lets a server that blocks writers during a build (FerretDB) build on a collection that is not empty. */
+  readonly allowBlocking?: boolean;
+  /** How long to wait for the lock. */
+  readonly waitMs?: number;
+  readonly onProgress?: (line: string) => void;
+  /** Stops between indexes and cancels a build that runs. */
+  readonly signal?: AbortSignal;
+}
+
+export interface Opened {
+  readonly engines: readonly Engine[];
+  readonly session: Session;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Works under the keeper's lock ("change"), or without it ("look").
+ *
+ * @throws UsageError (manifest, server), LockedError after `waitMs`, UnreachableError
+ */
+export async function withEngines<T>(
+  options: OpenOptions,
+  purpose: "change" | "look",
+  work: (opened: Opened) => Promise<T>,
+): Promise<T> {
+  const { manifest, mongo: db, databaseUrl, allowBlocking = false } = options;
+  lintManifest(manifest);
+  const signal = options.signal ?? new AbortController().signal;
+  const { lockWaitMs, maxBuildMs, maxWaitMs } = { ...DEFAULTS, ...manifest.defaults };
+  const common = { signal, maxBuildMs, maxWaitMs, onProgress: options.onProgress ?? (() => undefined) };
+  const session = new Session({ ...common, databaseUrl, lockWaitMs: options.waitMs ?? lockWaitMs });
+  try {
+    if (purpose === "change") await session.open();
+    else await session.connect();
+    const engines: Engine[] = [];
+    if (manifest.mongo) engines.push(await mongoEngine({ ...common, db, indexes: manifest.mongo, allowBlocking }));
+    if (manifest.postgres) engines.push(postgresEngine({ ...common, session, indexes: manifest.postgres }));
+    return await work({ engines, session, signal });
+  } finally {
+    await session.close();
+  }
+}

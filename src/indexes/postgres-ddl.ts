@@ -1,0 +1,62 @@
+/** The statements of PostgreSQL's indexes. Names are always quoted: camelCase ones exist. */
+import pg from "pg";
+import type { PostgresIndex } from "./manifest.ts";
+
+export interface Table {
+  readonly schema: string;
+  readonly table: string;
+  readonly quoted: string;
+}
+
+export function tableOf(target: string): Table {
+  const dot = target.indexOf(".");
+  const [schema, table] = [target.slice(0, dot), target.slice(dot + 1)];
+  return { schema, table, quoted: `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(table)}` };
+}
+
+/** Everything of a definition after the table's name: `USING btree (...) WHERE ...`. */
+export function definitionTail(index: PostgresIndex): string {
+  const columns = index.columns.map((column) => {
+    if (typeof column === "string") return pg.escapeIdentifier(column);
+    const { collate, opclass, desc, nulls } = column;
+    return [
+      column.col === undefined ? `(${column.expr})` : pg.escapeIdentifier(column.col),
+      collate === undefined ? "" : `COLLATE ${pg.escapeIdentifier(collate)}`,
+      opclass ?? "",
+      desc === true ? "DESC" : "",
+      nulls === undefined ? "" : `NULLS ${nulls.toUpperCase()}`,
+    ]
+      .filter((part) => part !== "")
+      .join(" ");
+  });
+  const options = Object.entries(index.with ?? {}).map(([name, value]) => `${name} = ${value}`);
+  return [
+    `USING ${index.method ?? "btree"} (${columns.join(", ")})`,
+    index.include === undefined ? "" : `INCLUDE (${index.include.map((name) => pg.escapeIdentifier(name)).join(", ")})`,
+    index.nullsNotDistinct === true ? "NULLS NOT DISTINCT" : "",
+    options.length === 0 ? "" : `WITH (${options.join(", ")})`,
+    index.where === undefined ? "" : `WHERE ${index.where}`,
+  ]
+    .filter((part) => part !== "")
+    .join(" ");
+}
+
+/** The one statement that builds it. Never IF NOT EXISTS: that calls an invalid index, or even a table, a success. */
+export function createStatement(target: string, name: string, unique: boolean, tail: string): string {
+  const what = unique ? "UNIQUE INDEX" : "INDEX";
+  return `CREATE ${what} CONCURRENTLY ${pg.escapeIdentifier(name)} ON ${tableOf(target).quoted} ${tail}`;
+}
+
+export function dropStatement(target: string, name: string): string {
+  const { schema } = tableOf(target);
+  return `DROP INDEX CONCURRENTLY IF EXISTS ${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`;
+}
+
+const NAME_BYTES = 63;
+
+/** A name beside another for as long as both exist; PostgreSQL would cut a longer one without a word. */
+export function besideName(name: string, suffix: string): string {
+  let head = name;
+  while (Buffer.byteLength(head) + Buffer.byteLength(suffix) > NAME_BYTES) head = head.slice(0, -1);
+  return head + suffix;
+}

@@ -1,0 +1,102 @@
+/** The ledger of a PostgreSQL database: a table in the keeper's own schema, in the words of the build's own connection. */
+import pg from "pg";
+import { UsageError } from "../errors.ts";
+import { messageOf } from "./engine.ts";
+import { KEEPER_SCHEMA, type Ledger, type LedgerEntry } from "./ledger.ts";
+import type { Session } from "./postgres-session.ts";
+
+const TABLE = `${KEEPER_SCHEMA}.index_ledger`;
+const NO_RIGHT = "42501";
+
+/** Written under the keeper's lock, so that two never make its table at once. */
+export class PostgresLedger implements Ledger {
+  readonly #session: Session;
+  #exists = false;
+
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  async read(): Promise<readonly LedgerEntry[]> {
+    const [table] = await this.#session.query<{ exists: boolean }>("SELECT to_regclass($1) IS NOT NULL AS exists", [
+      TABLE,
+    ]);
+    if (table?.exists !== true) return [];
+    const rows = await this.#session.query<Row>(`
+      SELECT target, name, project, run_id::text AS "runId", intent, state, fingerprint, definition, previous, oid::text,
+             to_json(started_at) #>> '{}' AS "startedAt", to_json(finished_at) #>> '{}' AS "finishedAt", error,
+             baseline_bytes::text AS bytes, baseline_rows::text AS rows
+        FROM ${TABLE} ORDER BY started_at, target, name`);
+    return rows.map(({ oid, bytes, rows: count, previous, finishedAt, error, ...entry }) => ({
+      ...entry,
+      ...(previous === null ? {} : { previous }),
+      ...(oid === null ? {} : { oid: Number(oid) }),
+      ...(finishedAt === null ? {} : { finishedAt }),
+      ...(error === null ? {} : { error }),
+      ...(bytes === null || count === null ? {} : { baseline: { bytes: Number(bytes), rows: Number(count) } }),
+    }));
+  }
+
+  async write(entry: Omit<LedgerEntry, "startedAt" | "finishedAt">): Promise<void> {
+    await this.#create();
+    const { target, name, project, runId, intent, state, fingerprint, definition, previous, oid, error, baseline } =
+      entry;
+    await this.#session.query(
+      `INSERT INTO ${TABLE} AS l (target, name, project, run_id, intent, state, fingerprint, definition, previous, oid,
+                                  error, baseline_bytes, baseline_rows, started_at, finished_at)
+       SELECT u.*, clock_timestamp(), CASE WHEN u.state <> 'started' THEN clock_timestamp() END
+         FROM (SELECT $1::text, $2::text, $3::text, $4::uuid, $5::text, $6::text AS state, $7::text, $8::text, $9::text,
+                      $10::bigint, $11::text, $12::bigint, $13::bigint) u
+       ON CONFLICT (run_id, target, name) DO UPDATE
+          SET intent = EXCLUDED.intent, state = EXCLUDED.state, fingerprint = EXCLUDED.fingerprint,
+              definition = EXCLUDED.definition, previous = coalesce(EXCLUDED.previous, l.previous),
+              oid = coalesce(EXCLUDED.oid, l.oid), error = EXCLUDED.error,
+              baseline_bytes = coalesce(EXCLUDED.baseline_bytes, l.baseline_bytes),
+              baseline_rows = coalesce(EXCLUDED.baseline_rows, l.baseline_rows), finished_at = EXCLUDED.finished_at`,
+      [
+        target,
+        name,
+        project,
+        runId,
+        intent,
+        state,
+        fingerprint,
+        definition,
+        previous ?? null,
+        oid ?? null,
+        error ?? null,
+        baseline?.bytes ?? null,
+        baseline?.rows ?? null,
+      ],
+    );
+  }
+
+  async #create(): Promise<void> {
+    if (this.#exists) return;
+    try {
+      await this.#session.query(`CREATE SCHEMA IF NOT EXISTS ${KEEPER_SCHEMA}`);
+      await this.#session.query(`
+        CREATE TABLE IF NOT EXISTS ${TABLE} (
+          run_id uuid, target text, name text, project text NOT NULL, intent text NOT NULL, state text NOT NULL,
+          fingerprint text NOT NULL, definition text NOT NULL, previous text, oid bigint, error text,
+          baseline_bytes bigint, baseline_rows bigint, started_at timestamptz NOT NULL, finished_at timestamptz,
+          PRIMARY KEY (run_id, target, name))`);
+    } catch (error) {
+      if (!(error instanceof pg.DatabaseError) || error.code !== NO_RIGHT) throw error;
+      throw new UsageError(
+        `the index ledger cannot be kept: ${messageOf(error)}. Let an owner run: CREATE SCHEMA ${KEEPER_SCHEMA} AUTHORIZATION <the role of index work>`,
+        { cause: error },
+      );
+    }
+    this.#exists = true;
+  }
+}
+
+type Row = Omit<LedgerEntry, "previous" | "oid" | "finishedAt" | "error" | "baseline"> & {
+  previous: string | null;
+  oid: string | null;
+  finishedAt: string | null;
+  error: string | null;
+  bytes: string | null;
+  rows: string | null;
+};
