@@ -4,7 +4,7 @@ import type { Collection, Db, MongoClient } from "mongodb";
 import { MANIFESTS } from "../manifests/index.ts";
 import { computeSettings, requireConnection, type ComputeSettings, type Config } from "./config.ts";
 import { ArrivalReader } from "./db/mongo/arrivals.ts";
-import { connectMongo, requireTenantDateIndex } from "./db/mongo/client.ts";
+import { connectMongo } from "./db/mongo/client.ts";
 import { EventReader } from "./db/mongo/events.ts";
 import { readRetention } from "./db/mongo/retention.ts";
 import { InvisibleReader } from "./db/mongo/invisible.ts";
@@ -29,6 +29,7 @@ import { Tenants } from "./db/tenants.ts";
 import { ensureIndexes, type EnsureOptions, type EnsureReport } from "./indexes/ensure.ts";
 import { loadManifest } from "./indexes/load.ts";
 import type { Manifest } from "./indexes/manifest.ts";
+import { requireIndexes } from "./indexes/required.ts";
 import type { IndexTargets } from "./indexes/targets.ts";
 import type { JobContext } from "./jobs/job.ts";
 import type { Logger } from "./log.ts";
@@ -38,7 +39,7 @@ import { dayOf, type Day } from "./usage/day.ts";
 import { MAX_DOCUMENT_BYTES } from "./usage/document.ts";
 import type { Retention } from "./usage/horizon.ts";
 
-const RETENTION_KNOWN_MS = 5_000;
+const LOOKED_AT_MS = 5_000;
 
 interface Mongo {
   readonly client: MongoClient;
@@ -67,6 +68,7 @@ export class Services {
   #migrated: Promise<void> | undefined;
   #agreed: Promise<void> | undefined;
   #retention: { readonly value: Promise<Retention>; readonly until: number } | undefined;
+  #required: { readonly value: Promise<void>; readonly until: number } | undefined;
   #mongo: Promise<Mongo> | undefined;
   #source: Promise<Source> | undefined;
   #redis: Promise<Redis> | undefined;
@@ -134,7 +136,7 @@ export class Services {
       const { eventsFields, timeZone } = this.config;
       const pool = await this.agreedPool();
       const mongo = await this.#openMongo();
-      await requireTenantDateIndex(mongo.collection, eventsFields);
+      await this.requireIndexes();
       await this.retention(); // or an error that says what must be set
       const { collection } = mongo;
       return {
@@ -149,13 +151,26 @@ export class Services {
     return this.#source;
   }
 
+  /** The indexes without which no rebuild may begin, looked for every few seconds at most: a DBA may drop one any time. */
+  readonly requireIndexes = async (): Promise<void> => {
+    if (!this.#required || this.#required.until < Date.now()) {
+      const value = (async () => {
+        const [{ db }, pool, manifest] = await Promise.all([this.#openMongo(), this.pool(), this.manifest("usage")]);
+        await requireIndexes(manifest, db, pool);
+      })();
+      this.#required = { value, until: Date.now() + LOOKED_AT_MS };
+      value.catch(() => (this.#required = undefined));
+    }
+    return this.#required.value;
+  };
+
   /** For how long raw events are kept, known for a few seconds: a DBA may set a TTL at any time. */
   readonly retention = async (anew?: "anew"): Promise<Retention> => {
     const { collection } = await this.#openMongo();
     const { eventsFields, eventsRetentionDays } = this.config;
     if (anew || !this.#retention || this.#retention.until < Date.now()) {
       const value = readRetention(collection, eventsFields, eventsRetentionDays);
-      this.#retention = { value, until: Date.now() + RETENTION_KNOWN_MS };
+      this.#retention = { value, until: Date.now() + LOOKED_AT_MS };
       value.catch(() => (this.#retention = undefined));
     }
     return this.#retention.value;
@@ -237,6 +252,7 @@ export class Services {
       request: (wish: RebuildWish) => this.request(wish),
       stamp: () => readStamp(pool),
       retention: this.retention,
+      requireIndexes: this.requireIndexes,
       today: this.today,
       dispatch,
       ensureIndexes: (signal: AbortSignal) => this.ensureIndexes({ signal }),

@@ -27,6 +27,7 @@ export const aggregateDays = defineJob({
  * the reads go on.
  */
 async function aggregate(claim: Claim, context: JobContext): Promise<BatchCounts> {
+  await context.requireIndexes();
   const days = listTenantDays(claim.spans);
   const counts = { written: 0, unchanged: 0, stale: 0, refused: 0, failed: 0 };
   let writing = Promise.resolve();

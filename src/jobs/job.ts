@@ -51,6 +51,8 @@ export interface JobContext extends ReadContext {
   readonly today: () => Day;
   /** brings the queue up to what PostgreSQL says is due; does nothing where there is no queue */
   readonly dispatch: () => Promise<void>;
+  /** @throws UsageError while an index is missing without which a rebuild would be wrong or hopeless */
+  readonly requireIndexes: () => Promise<void>;
   readonly ensureIndexes: (signal: AbortSignal) => Promise<EnsureReport>;
   readonly log: Logger;
   /** aborts at the time limit and at shutdown */

@@ -33,6 +33,7 @@ export const rebuildRange = defineJob({
 
 async function plan(run: Run, context: JobContext) {
   const { runs, tenants, log, signal } = context;
+  await context.requireIndexes();
   const range = { from: await firstDayToPlan(run, context), to: run.to };
   const names = range.from > range.to ? [] : (run.tenants ?? (await tenants.listAll(signal)));
   const spans = clipSpans(await tenants.learnSpans(names, range, signal), range);

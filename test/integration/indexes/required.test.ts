@@ -1,0 +1,97 @@
+/** No rebuild without the indexes that it stands on, whatever they are called. */
+import { MongoClient, type Db } from "mongodb";
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { requireIndexes } from "../../../src/indexes/required.ts";
+import { usageManifest } from "../../../manifests/usage.ts";
+import { Services } from "../../../src/services.ts";
+import { createWorld, type World } from "../../support/world.ts";
+import { doRun, planRun, workOn } from "../fencing/runs.ts";
+import { contextOf } from "../fencing/slow-execution.ts";
+
+const KEYS = { tenant_id: 1, created_at: -1 } as const;
+const DAY = { from: "2026-01-05", to: "2026-01-05", tenants: ["t"] } as const;
+
+let world: World;
+let client: MongoClient;
+let database: Db;
+beforeAll(async () => {
+  world = await createWorld("required");
+  client = await MongoClient.connect(world.env["MONGODB_URI"] ?? "");
+  database = client.db();
+  await world.insert([{ tenant_id: "t", created_at: new Date("2026-01-05T10:00:00Z"), total_tokens: 1 }]);
+});
+afterAll(async () => {
+  await client.close();
+  await world.close();
+});
+beforeEach(async () => {
+  await world.events.dropIndexes();
+  await world.events.createIndex(KEYS, { name: "whatever" });
+});
+
+const look = () => {
+  const { eventsCollection: collection, eventsFields: fields } = world.config;
+  return requireIndexes(usageManifest({ collection, fields }), database, world.pool);
+};
+
+test("an index serves by its keys, under any name", async () => {
+  await expect(look()).resolves.toBeUndefined();
+});
+
+test.each([
+  ["other keys", { tenant_id: 1, created_at: 1 }, {}],
+  ["a part of the events", KEYS, { partialFilterExpression: { tenant_id: { $gt: "m" } } }],
+  ["sparse", KEYS, { sparse: true }],
+])("one of %s does not", async (_what, keys, options) => {
+  await world.events.dropIndexes();
+  await world.events.createIndex(keys, options);
+  await expect(look()).rejects.toThrow(
+    /^token_usage_events has no usable index \{"tenant_id":1,"created_at":-1\} .* Run: tallyman indexes ensure$/,
+  );
+});
+
+test("one that is hidden, as before a drop, does not", async () => {
+  await database.command({ collMod: "token_usage_events", index: { name: "whatever", hidden: true } });
+  await expect(look()).rejects.toThrow(/has no usable index/);
+});
+
+test("the upsert's own key is required too", async () => {
+  const [{ name }] = (
+    await world.pool.query<{ name: string }>(
+      "SELECT conname AS name FROM pg_constraint WHERE conrelid = 'daily_usage_cache'::regclass AND contype = 'p'",
+    )
+  ).rows as [{ name: string }];
+  await world.pool.query(`ALTER TABLE daily_usage_cache DROP CONSTRAINT ${name}`);
+  await expect(look()).rejects.toThrow(
+    /^public\.daily_usage_cache has no usable index as daily_usage_cache_pkey .*migration/,
+  );
+  await world.pool.query("CREATE UNIQUE INDEX another_name ON daily_usage_cache (tenant_id, date)");
+  await expect(look()).resolves.toBeUndefined();
+  await world.pool.query("DROP INDEX another_name");
+  await world.pool.query(`ALTER TABLE daily_usage_cache ADD CONSTRAINT ${name} PRIMARY KEY (tenant_id, date)`);
+});
+
+test("a worker that runs refuses to plan and to read from the moment that the index is gone, and writes nothing", async () => {
+  const id = await planRun(world.services, DAY);
+  await world.events.dropIndexes();
+  const context = await contextOf(world.services);
+  const { requireIndexes: cached, ...rest } = context;
+  void cached; // what it saw a moment ago still holds for some seconds
+  const asked = { ...rest, requireIndexes: look };
+  await expect(workOn(id, asked)).rejects.toThrow(/has no usable index/);
+  expect((await world.pool.query("SELECT FROM daily_usage_cache")).rowCount).toBe(0);
+  await world.events.createIndex(KEYS);
+  await world.pool.query("UPDATE usage_chunk SET not_before = clock_timestamp()");
+  await workOn(id, asked);
+  expect((await world.pool.query("SELECT FROM daily_usage_cache")).rowCount).toBe(1);
+});
+
+test("an inline rebuild is refused before any work", async () => {
+  await world.events.dropIndexes();
+  const fresh = new Services(world.config, world.services.log);
+  try {
+    await expect(doRun(fresh, DAY)).rejects.toThrow(/has no usable index/);
+  } finally {
+    await fresh.close();
+  }
+});
