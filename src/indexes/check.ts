@@ -6,6 +6,7 @@ import { withEngines, type OpenOptions } from "./open.ts";
 import { decide, type ActualIndex, type Decision } from "./plan.ts";
 import { COLLECTION } from "./recorder.ts";
 import { findRedundant } from "./redundant.ts";
+import { isOlderWindow, type Window } from "./rolling.ts";
 
 /**
  * `renamed`: there under another name. `attrs`: only TTL or hidden differ. `invalid-create`, `invalid-drop`: what a build
@@ -69,12 +70,12 @@ const REINDEX_LEFTOVER = /_cc(new|old)\d*$/;
 
 /** @throws UsageError (manifest, server), UnreachableError */
 export async function checkIndexes(options: OpenOptions): Promise<CheckReport> {
-  return withEngines(options, "look", async ({ engines }) => {
+  return withEngines(options, "look", async ({ engines, windows }) => {
     const targets: TargetFinding[] = [];
     for (const engine of engines) {
       const ledger = await engine.ledger.read();
       for (const target of engine.targets.keys()) {
-        targets.push(findingsOf(engine, target, await engine.observe(target), ledger, options.manifest));
+        targets.push(findingsOf(engine, target, await engine.observe(target), ledger, options.manifest, windows));
       }
     }
     return {
@@ -91,6 +92,7 @@ export function findingsOf(
   view: Observation,
   ledger: readonly LedgerEntry[],
   manifest: Manifest,
+  windows: ReadonlyMap<string, Window> = new Map(),
 ): TargetFinding {
   const declared = engine.targets.get(target) ?? [];
   const newest = new Map(ledger.filter((entry) => entry.target === target).map((entry) => [entry.name, entry]));
@@ -118,12 +120,18 @@ export function findingsOf(
   const others = view.actual.filter(
     ({ name, guards }) => !known.has(name) && !ignored.has(name) && guards !== "primary key" && guards !== "constraint",
   );
+  const isOld = (name: string) =>
+    declared.some((index) => {
+      const window = windows.get(index.name);
+      return window !== undefined && isOlderWindow(name, window);
+    });
   const foreign = others.map((index): IndexFinding => ({
     name: index.name,
     isDeclared: false,
     isRequired: false,
     isNew: false,
     ...judgeForeign(index),
+    ...(isOld(index.name) ? { detail: "an older window: ensure drops it once the one in force is proven" } : {}),
   }));
   const max = manifest.defaults?.limits?.maxIndexes ?? DEFAULTS.limits.maxIndexes;
   return {
@@ -186,7 +194,7 @@ function redundancies(actual: readonly ActualIndex[], declared: ReadonlySet<stri
 function extras(foreign: readonly IndexFinding[]): Advice[] {
   return foreign
     .filter(({ status }) => status === "extra")
-    .map(({ name }) => ({ kind: "extra", name, text: `${name} is not declared` }));
+    .map(({ name, detail }) => ({ kind: "extra", name, text: detail ?? `${name} is not declared` }));
 }
 
 function overBudget(actual: readonly ActualIndex[], max: number): Advice[] {

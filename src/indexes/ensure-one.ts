@@ -8,11 +8,21 @@ export interface Outcome {
   /**
    * `present`: nothing to do. `adopted`: another session was building it, and did. `repaired`: an invalid leftover was
    * replaced. `replaced`: it took the place of one with another definition. `dropped`: a drop that had been interrupted
-   * was finished. `refused`: the build would block writers. `different`: the name, or an index the server holds for the
-   * same, has another definition. The last four and `failed` leave the index wanting, but for `replaced`.
+   * was finished. `retired`: an older window went, since the one in force is there. `refused`: the build would block
+   * writers. `different`: the name, or an index the server holds for the same, has another definition. The last two,
+   * `dropped` and `failed` leave the index wanting.
    */
   readonly action:
-    "present" | "created" | "adopted" | "repaired" | "replaced" | "dropped" | "refused" | "different" | "failed";
+    | "present"
+    | "created"
+    | "adopted"
+    | "repaired"
+    | "replaced"
+    | "dropped"
+    | "retired"
+    | "refused"
+    | "different"
+    | "failed";
   readonly detail?: string;
 }
 

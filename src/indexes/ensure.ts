@@ -8,6 +8,7 @@ import type { Engine, EngineName } from "./engine.ts";
 import { ensureOne, type Outcome, type Seen, type Step } from "./ensure-one.ts";
 import { withEngines, type OpenOptions } from "./open.ts";
 import { Recorder } from "./recorder.ts";
+import { retireWindows, type Prove } from "./retire.ts";
 import { undoRun, type UndoneEntry } from "./rollback.ts";
 
 export interface EnsureEntry extends Outcome {
@@ -33,17 +34,19 @@ export interface EnsureOptions extends OpenOptions {
   readonly replace?: boolean;
   /** Takes back what this run created when an index of it fails. */
   readonly allOrNothing?: boolean;
+  /** Asked before an index is dropped that another took the place of; without it being valid is enough. */
+  readonly prove?: Prove;
   /** Milliseconds; for the report's durations only. */
   readonly now?: () => number;
 }
 
-const FINE = new Set<EnsureEntry["action"]>(["present", "created", "adopted", "repaired", "replaced"]);
+const FINE = new Set<EnsureEntry["action"]>(["present", "created", "adopted", "repaired", "replaced", "retired"]);
 
 /** @throws UsageError (manifest, server), LockedError after `waitMs`, UnreachableError. Everything else is in the report. */
 export async function ensureIndexes(options: EnsureOptions): Promise<EnsureReport> {
   const { manifest, now = Date.now, onProgress = () => undefined } = options;
   const runId = randomUUID();
-  return withEngines(options, "change", async ({ engines, session, signal }) => {
+  return withEngines(options, "change", async ({ engines, session, signal, windows }) => {
     const entries: EnsureEntry[] = [];
     for (const engine of engines) {
       const recorder = new Recorder(engine, manifest.project, runId);
@@ -69,6 +72,11 @@ export async function ensureIndexes(options: EnsureOptions): Promise<EnsureRepor
           : await ensureOne(step, seen);
         if (outcome.action !== "present") onProgress(`${engine.name} ${target} ${index.name}: ${outcome.action}`);
         entries.push({ engine: engine.name, target, name: index.name, ...outcome, ms: now() - started });
+        const window = windows.get(index.name);
+        if (!window || !FINE.has(outcome.action) || signal.aborted) continue;
+        for (const retired of await retireWindows(step, window, options.prove)) {
+          entries.push({ engine: engine.name, target, ...retired, ms: now() - started });
+        }
       }
     }
     const ok = entries.every(({ action }) => FINE.has(action));

@@ -1,6 +1,7 @@
 /** Refuses a bad manifest before any server is asked: every fault at once, each with its place. */
 import { UsageError } from "../errors.ts";
-import type { Contract, Manifest, MongoIndex, PostgresIndex } from "./manifest.ts";
+import type { Contract, Manifest, MongoIndex, PostgresIndex, Rolling } from "./manifest.ts";
+import { rollingFault, windowAt } from "./rolling.ts";
 
 const NAME_BYTES = 63;
 const VOLATILE =
@@ -35,14 +36,22 @@ export function lintManifest(manifest: Manifest): void {
 
 function names(place: string, indexes: readonly (MongoIndex | PostgresIndex)[], faults: string[]): void {
   const seen = new Set<string>();
-  for (const { name, why, contracts = [] } of indexes) {
+  for (const { name, why, contracts = [], rolling } of indexes) {
     if (name === "") faults.push(`${place}: an index without a name`);
     if (Buffer.byteLength(name) > NAME_BYTES) faults.push(`${place}.${name}: the name is over ${NAME_BYTES} bytes`);
     if (seen.has(name)) faults.push(`${place}.${name}: declared twice`);
+    if (rolling) faults.push(...rollingFaults(`${place}.${name}`, name, rolling));
     if (why.trim() === "") faults.push(`${place}.${name}: say why it exists`);
     contractFaults(`${place}.${name}`, contracts, faults);
     seen.add(name);
   }
+}
+
+function rollingFaults(place: string, name: string, rolling: Rolling): string[] {
+  const fault = rollingFault(rolling);
+  if (fault !== undefined) return [`${place}: rolling: ${fault}`];
+  const { length } = Buffer.from(windowAt(name, rolling, new Date(0)).name);
+  return length > NAME_BYTES ? [`${place}: with its window the name has ${length} bytes, over ${NAME_BYTES}`] : [];
 }
 
 function contractFaults(place: string, contracts: readonly Contract[], faults: string[]): void {

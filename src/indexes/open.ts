@@ -5,6 +5,7 @@ import { DEFAULTS } from "./manifest.ts";
 import { mongoEngine } from "./mongo.ts";
 import { Session } from "./postgres-session.ts";
 import { postgresEngine } from "./postgres.ts";
+import { expandRolling, windowsOf, type Window } from "./rolling.ts";
 import type { IndexTargets } from "./targets.ts";
 
 export interface OpenOptions extends IndexTargets {
@@ -20,6 +21,8 @@ export interface OpenOptions extends IndexTargets {
 export interface Opened {
   readonly engines: readonly Engine[];
   readonly session: Session;
+  /** the windows in force, by their names in the database */
+  readonly windows: ReadonlyMap<string, Window>;
   readonly signal: AbortSignal;
 }
 
@@ -42,10 +45,12 @@ export async function withEngines<T>(
   try {
     if (purpose === "change") await session.open();
     else await session.connect();
+    const now = await session.now();
+    const { mongo, postgres } = expandRolling(manifest, now);
     const engines: Engine[] = [];
-    if (manifest.mongo) engines.push(await mongoEngine({ ...common, db, indexes: manifest.mongo, allowBlocking }));
-    if (manifest.postgres) engines.push(postgresEngine({ ...common, session, indexes: manifest.postgres }));
-    return await work({ engines, session, signal });
+    if (mongo) engines.push(await mongoEngine({ ...common, db, indexes: mongo, allowBlocking }));
+    if (postgres) engines.push(postgresEngine({ ...common, session, indexes: postgres }));
+    return await work({ engines, session, signal, windows: windowsOf(manifest, now) });
   } finally {
     await session.close();
   }

@@ -90,6 +90,12 @@ export class Session {
     await Promise.all(clients.map(async (client) => client?.end().catch(() => undefined)));
   }
 
+  /** The primary's clock, which every process sees alike. */
+  async now(): Promise<Date> {
+    const [row] = await this.query<{ now: string }>("SELECT extract(epoch FROM clock_timestamp()) * 1000 AS now");
+    return new Date(Number(row?.now));
+  }
+
   async query<Row extends pg.QueryResultRow>(sql: string, values: unknown[] = []): Promise<Row[]> {
     if (!this.#main) throw new Error("the index session is not open");
     return (await this.#main.query<Row>(sql, values)).rows;
