@@ -34,7 +34,7 @@ const users: readonly MongoIndex[] = [
     why: "login; one account an address",
     note:
       "partial, where the document's plain unique index would take two users without an address for the same: equality " +
-      "to a string implies the filter, so its query stays as it is. Addresses are to be written in lower case, or two " +
+      "to a string implies this filter (it does not imply $type), so its query stays as it is. Addresses are to be written in lower case, or two " +
       "spellings are two accounts. Duplicates make the build fail with examples.",
     keys: by("email"),
     unique: true,

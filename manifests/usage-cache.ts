@@ -178,7 +178,10 @@ function keysIndex(dimension: "user" | "model" | "provider"): PostgresIndex {
     why: `days on which a ${dimension} was active`,
     note: "over the keys of the document, not over all of it: a third of the size, and no row is looked at again",
     columns: [{ expr: keys }],
-    limits: { sizePct: 40 },
+    // Its list of entries not sorted in yet holds up to 4 MB and grows to 37 % of a small table; without it the three
+    // indexes together are 3 to 5 % of it (90 days of 5 tenants, 60 days of 1,000 users, written by the worker).
+    with: { fastupdate: "off" },
+    limits: { sizePct: 10 },
     contracts,
   };
 }
