@@ -4,6 +4,8 @@ import { checkCommand } from "./check.ts";
 import { ensureCommand } from "./ensure.ts";
 import { planCommand } from "./plan.ts";
 import { rollbackCommand } from "./rollback.ts";
+import { showCommand } from "./show.ts";
+import { statsCommand } from "./stats.ts";
 
 /** `indexes`: what is declared against what the databases have. A verb is one file and one line here. */
 export function indexesCommand(): Command {
@@ -13,5 +15,7 @@ export function indexesCommand(): Command {
     checkCommand(),
     planCommand(),
     rollbackCommand(),
+    showCommand(),
+    statsCommand(),
   ]);
 }
