@@ -1,0 +1,114 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Command } from "commander";
+import { EXIT } from "../../errors.ts";
+import type { StatsReport } from "../../indexes/stats.ts";
+import { formatBytes, formatDay, formatShare } from "../../indexes/stats/format.ts";
+import type { IndexReport, TargetReport } from "../../indexes/stats/report.ts";
+import { action, createCommand, parseCount } from "../command.ts";
+import { table } from "../table.ts";
+import { withIndexes, withIndexFlags, type IndexFlags } from "./options.ts";
+
+interface StatsFlags extends IndexFlags {
+  readonly strict?: true;
+  readonly watch?: number | true;
+}
+
+const WATCH_SECONDS = 10;
+
+/** `indexes stats`: what the indexes cost and what they are good for. */
+export function statsCommand(): Command {
+  const command = createCommand(
+    "stats",
+    "Show sizes, use, cache hits and full scans, with a verdict on each.",
+    "tallyman indexes stats --strict",
+  );
+  return withIndexFlags(command)
+    .option("--strict", "leave with 2 when a verdict is an alert")
+    .option(
+      "--watch [seconds]",
+      `again every so many seconds (${WATCH_SECONDS}); with --json, one document a line`,
+      parseCount,
+    )
+    .action(
+      action<StatsFlags>(async (flags, context) => {
+        const { signal, answer } = context;
+        const { readStats } = await import("../../indexes/stats.ts");
+        const seconds = flags.watch === true ? WATCH_SECONDS : flags.watch;
+        const report = await withIndexes(context, flags, async (targets) => {
+          for (;;) {
+            const newest = await readStats({ ...targets, signal });
+            answer(newest, statsText(newest));
+            if (seconds !== undefined) await sleep(seconds * 1_000, undefined, { signal }).catch(() => undefined);
+            if (seconds === undefined || signal.aborted) return newest;
+          }
+        });
+        return flags.strict && !report.ok ? EXIT.found : EXIT.done;
+      }),
+    );
+}
+
+/** The report for a person. */
+export function statsText(report: StatsReport): string {
+  const parts = report.targets.map((target) => [heading(target), indexTable(target), ...notesOf(target)].join("\n"));
+  const verdicts = report.verdicts.map(
+    ({ level, engine, target, index, sentence }) =>
+      `${level.toUpperCase()} ${engine} ${target}${index === undefined ? "" : ` ${index}`}: ${sentence}`,
+  );
+  const alerts = report.verdicts.filter(({ level }) => level === "alert").length;
+  const summary = `${alerts} alert(s), ${report.verdicts.length - alerts} warning(s).`;
+  const kept = report.notKept === undefined ? [] : [`This sample could not be kept: ${report.notKept}`];
+  return [...parts, [...verdicts, ...kept, summary].join("\n")].join("\n\n");
+}
+
+function heading(target: TargetReport): string {
+  const { engine, rows, dataBytes, indexBytes, sizePct, fullScans, unusable, lastAnalyze } = target;
+  if (unusable !== undefined) return `${engine} ${target.target}: ${unusable}`;
+  const scans =
+    fullScans === null
+      ? ""
+      : `; ${formatShare(fullScans.value)} of ${fullScans.of} scans since ${formatDay(fullScans.from)} were full`;
+  const analyzed = engine === "mongodb" ? "" : `; analyzed ${lastAnalyze === null ? "never" : formatDay(lastAnalyze)}`;
+  const of = sizePct === null ? "" : ` (${sizePct} % of the data)`;
+  return `${engine} ${target.target}: ${rows.toLocaleString("en")} rows, data ${formatBytes(dataBytes)}, indexes ${formatBytes(indexBytes)}${of}${scans}${analyzed}`;
+}
+
+function indexTable({ indexes, since, verdicts, unusable, declared }: TargetReport): string {
+  if (unusable !== undefined) return "";
+  const rows = indexes.map((index) => [
+    index.name,
+    stateOf(index),
+    formatBytes(index.bytes),
+    index.sizePct === null ? null : `${index.sizePct} %`,
+    index.scans,
+    index.newScans === null ? null : `+${index.newScans}`,
+    sinceOf(index, since),
+    index.hit === null ? null : formatShare(index.hit.value),
+    index.bloat === null ? null : `${index.bloat.toFixed(1)}x`,
+    verdicts
+      .filter((verdict) => verdict.index === index.name)
+      .map(({ kind }) => kind)
+      .join(", ") || "-",
+  ]);
+  const missing = declared
+    .filter(({ state }) => state === "missing")
+    .map(({ name }) => [name, "missing", null, null, null, null, null, null, null, "missing"]);
+  return table(
+    ["index", "is", "size", "of data", "scans", "new", "since", "hit", "bloat", "verdicts"],
+    [...rows, ...missing],
+  );
+}
+
+function stateOf({ state, declaredAs, guards }: IndexReport): string {
+  const what = declaredAs === null ? "not declared" : "declared";
+  return [...(state === "ready" ? [] : [state]), what, ...guards].join(", ");
+}
+
+function sinceOf({ since }: IndexReport, ofTarget: string | null): string | null {
+  const began = since ?? ofTarget;
+  return began === null ? null : formatDay(began);
+}
+
+function notesOf({ notes, samples, firstSample, unusable }: TargetReport): string[] {
+  if (unusable !== undefined) return [];
+  return [`samples: ${samples} since ${formatDay(firstSample)}`, ...notes].map((note) => `  ${note}`);
+}

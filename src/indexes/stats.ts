@@ -1,0 +1,148 @@
+/**
+ * What the indexes cost and what they are good for, in both databases: sizes against data, use since when, cache hits,
+ * full scans, bloat, what is unused or redundant, with a verdict on each by the limits of the manifest. It changes no
+ * index; it remembers its samples, because a count alone says nothing.
+ */
+import type { Db } from "mongodb";
+import { messageOf, type DeclaredIndex, type Engine, type EngineName } from "./engine.ts";
+import type { LedgerEntry } from "./ledger.ts";
+import { DEFAULTS, type Limits, type Manifest } from "./manifest.ts";
+import { withEngines, type OpenOptions } from "./open.ts";
+import { decide } from "./plan.ts";
+import type { Session } from "./postgres-session.ts";
+import { findRedundant } from "./redundant.ts";
+import type { Sample } from "./stats/figures.ts";
+import { beganAnew, buildWindows } from "./stats/history.ts";
+import { SIZE_PCT, type Verdict } from "./stats/judge.ts";
+import { mongoFigures } from "./stats/mongo-figures.ts";
+import { postgresFigures } from "./stats/postgres-figures.ts";
+import { type Catalog, targetReport, type TargetReport } from "./stats/report.ts";
+import { Samples } from "./stats/samples.ts";
+
+export interface StatsReport {
+  /** ISO 8601, by the clock of PostgreSQL */
+  readonly at: string;
+  readonly targets: readonly TargetReport[];
+  /** the worst first */
+  readonly verdicts: readonly (Verdict & { readonly engine: EngineName; readonly target: string })[];
+  /** No verdict is an alert. */
+  readonly ok: boolean;
+  /** why no sample could be kept, so that the next look will know no more than this one */
+  readonly notKept?: string;
+}
+
+export interface StatsOptions extends OpenOptions {
+  /** Keeps the report for /metrics; the role named here may read it. */
+  readonly publishFor?: string;
+}
+
+/** Takes a sample, and judges it with those before. @throws UsageError (manifest, server), UnreachableError */
+export async function readStats(options: StatsOptions): Promise<StatsReport> {
+  const { manifest, mongo } = options;
+  return withEngines(options, "look", async ({ engines, session, signal }) => {
+    const samples = await Samples.open(session);
+    const [clock] = await session.query<{ at: Date; database: string }>(
+      "SELECT clock_timestamp() AS at, current_database() AS database",
+    );
+    if (!clock) throw new Error("PostgreSQL tells no time");
+    const at = clock.at.toISOString();
+    const targets: TargetReport[] = [];
+    for (const engine of engines) {
+      const database = engine.name === "mongodb" ? mongo.databaseName : clock.database;
+      const entries = await engine.ledger.read();
+      for (const target of engine.targets.keys()) {
+        signal.throwIfAborted();
+        const earlier =
+          typeof samples === "string" ? [] : await samples.load({ engine: engine.name, target }, { database });
+        const sample = { ...(await figuresOf(engine.name, target, { session, mongo, at })), at };
+        const catalog = await catalogOf(engine, target, entries, manifest);
+        targets.push(targetReport([...earlier, sample], catalog));
+        const last = earlier.at(-1);
+        // After a reset only a sample from after it tells of growth.
+        if (typeof samples !== "string") await samples.save(sample, { database }, !last || beganAnew(last, sample));
+      }
+    }
+    const verdicts = targets.flatMap(({ engine, target, verdicts: own }) =>
+      own.map((verdict) => ({ engine, target, ...verdict })),
+    );
+    verdicts.sort((a, b) => Number(a.level === "warn") - Number(b.level === "warn"));
+    const report: StatsReport = {
+      at,
+      targets,
+      verdicts,
+      ok: verdicts.every(({ level }) => level !== "alert"),
+      ...(typeof samples === "string" ? { notKept: samples } : {}),
+    };
+    if (options.publishFor !== undefined && typeof samples !== "string") {
+      await samples.report(report, at, options.publishFor);
+    }
+    return report;
+  });
+}
+
+interface Servers {
+  readonly session: Session;
+  readonly mongo: Db;
+  readonly at: string;
+}
+
+function figuresOf(engine: EngineName, target: string, { session, mongo, at }: Servers): Promise<Omit<Sample, "at">> {
+  return engine === "postgres" ? postgresFigures(session, target) : mongoFigures(mongo, target, Date.parse(at));
+}
+
+/** What the declaration, the catalog and the ledger say of a target, beside its figures. */
+async function catalogOf(
+  engine: Engine,
+  target: string,
+  entries: readonly LedgerEntry[],
+  manifest: Manifest,
+): Promise<Catalog> {
+  const declared = engine.targets.get(target) ?? [];
+  const own = entries.filter((entry) => entry.target === target);
+  const common = {
+    limits: limitsOf(manifest, engine.name),
+    declared,
+    limitsByIndex: limitsByIndex(manifest, engine.name, target),
+    builds: buildWindows(own, target),
+    newest: new Map(own.map((entry) => [entry.name, entry])),
+  };
+  try {
+    const { actual, declared: shapes, rules, unusable } = await engine.observe(target);
+    if (unusable !== undefined) return { ...common, states: new Map(), redundant: [] };
+    const names = new Map<string, string>();
+    const states = declared.map(({ name }): [string, DeclaredState] => {
+      const shape = shapes.get(name);
+      if (!shape || shape instanceof Error)
+        return [name, { state: "different", detail: shape?.message ?? "not declared" }];
+      const decision = decide(shape, actual, rules);
+      if (decision.state === "different") return [name, { state: "different", detail: decision.detail }];
+      if (decision.state === "create" || decision.state === "absent") return [name, { state: "missing" }];
+      const as = "otherName" in decision ? decision.otherName : undefined;
+      names.set(as ?? name, name);
+      return [
+        name,
+        { state: decision.state === "present" ? "ok" : decision.state, ...(as === undefined ? {} : { as }) },
+      ];
+    });
+    return { ...common, states: new Map(states), redundant: findRedundant(actual, new Set(names.keys())) };
+  } catch (error) {
+    // Comparing definitions needs a right that looking at figures does not.
+    return { ...common, states: undefined, redundant: [], notCompared: messageOf(error) };
+  }
+}
+
+type DeclaredState = Catalog["states"] extends ReadonlyMap<string, infer State> | undefined ? State : never;
+
+function limitsOf({ defaults }: Manifest, engine: EngineName): Limits {
+  return defaults?.limits ?? { ...DEFAULTS.limits, sizePct: SIZE_PCT[engine] };
+}
+
+function limitsByIndex(
+  { mongo, postgres }: Manifest,
+  engine: EngineName,
+  target: string,
+): ReadonlyMap<string, Partial<Limits>> {
+  const indexes: readonly (DeclaredIndex & { readonly limits?: Partial<Limits> })[] =
+    (engine === "mongodb" ? mongo?.[target] : postgres?.[target]) ?? [];
+  return new Map(indexes.map(({ name, limits }) => [name, limits ?? {}]));
+}

@@ -1,0 +1,167 @@
+/** The figures, rates and verdicts of one table or collection, put together. Pure. */
+import type { DeclaredIndex } from "../engine.ts";
+import type { LedgerEntry } from "../ledger.ts";
+import type { Limits } from "../manifest.ts";
+import type { Redundancy } from "../redundant.ts";
+import type { IndexFigures, Sample, TargetFigures } from "./figures.ts";
+import {
+  type Baseline,
+  baselineOf,
+  type BuildWindow,
+  fullScanShare,
+  hitRate,
+  newScans,
+  notAnalyzedSince,
+  type Rate,
+  unusedSince,
+} from "./history.ts";
+import { bloatOf, judge, share, type IndexHistory, type Verdict } from "./judge.ts";
+
+/** How a declared index stands; `as`: under another name. */
+export interface DeclaredState {
+  readonly state: "ok" | "missing" | "different" | "building" | "invalid";
+  readonly as?: string;
+  readonly detail?: string;
+}
+
+/** What is known of a target beside its figures. */
+export interface Catalog {
+  readonly limits: Limits;
+  readonly declared: readonly DeclaredIndex[];
+  /** by declared name: limits of its own */
+  readonly limitsByIndex: ReadonlyMap<string, Partial<Limits>>;
+  /** by declared name; undefined where definitions could not be compared */
+  readonly states: ReadonlyMap<string, DeclaredState> | undefined;
+  readonly notCompared?: string;
+  readonly redundant: readonly Redundancy[];
+  readonly builds: readonly BuildWindow[];
+  /** by name: the ledger's newest deed */
+  readonly newest: ReadonlyMap<string, LedgerEntry>;
+}
+
+export interface IndexReport extends Omit<IndexFigures, "cache" | "id"> {
+  /** the name in the manifest, where it has one */
+  readonly declaredAs: string | null;
+  /** percent of the data; null without data */
+  readonly sizePct: number | null;
+  /** scans since the sample before */
+  readonly newScans: number | null;
+  readonly hit: Rate | null;
+  readonly unusedSince: string | null;
+  /** times the bytes for each entry of the baseline */
+  readonly bloat: number | null;
+  readonly baseline: Baseline | null;
+}
+
+export interface TargetReport extends Omit<TargetFigures, "indexes" | "epoch"> {
+  readonly sizePct: number | null;
+  /** share of scans that read all of it */
+  readonly fullScans: Rate | null;
+  /** how many samples there are, this one among them, and the first's time */
+  readonly samples: number;
+  readonly firstSample: string;
+  readonly indexes: readonly IndexReport[];
+  /** declared indexes with how they stand; a fixed set, which metrics are made of */
+  readonly declared: readonly ({ readonly name: string } & DeclaredState)[];
+  readonly verdicts: readonly Verdict[];
+  /** what to keep in mind with these figures */
+  readonly notes: readonly string[];
+}
+
+/** @param samples of one target, oldest first; the last is of now */
+export function targetReport(samples: readonly Sample[], catalog: Catalog): TargetReport {
+  const sample = samples.at(-1);
+  const first = samples[0];
+  if (!sample || !first) throw new Error("there is no sample");
+  const { at, epoch: _epoch, indexes, ...figures } = sample;
+  const declared = catalog.declared.map(({ name }) => ({ name, ...stateOf(name, sample, catalog) }));
+  const declaredNames = new Map(
+    declared.filter(({ state }) => state !== "missing").map(({ name, as }) => [as ?? name, name]),
+  );
+  const histories = indexes.map((index): IndexHistory => {
+    const own = catalog.limitsByIndex.get(declaredNames.get(index.name) ?? "") ?? {};
+    return {
+      figures: index,
+      limits: { ...catalog.limits, ...own },
+      ownSize: own.sizePct !== undefined,
+      hit: hitRate(samples, index.name),
+      unusedSince: unusedSince(samples, index.name),
+      baseline: baselineOf(samples, index.name, catalog.newest.get(index.name)),
+    };
+  });
+  const fullScans = fullScanShare(samples, catalog.builds);
+  const verdicts = judge({
+    figures: sample,
+    at,
+    limits: catalog.limits,
+    // One look cannot tell what is not used from what was not used yet.
+    indexes: samples.length > 1 ? histories : histories.map((index) => ({ ...index, unusedSince: null })),
+    wanting: declared.flatMap(({ name, state, detail }) => {
+      if (state !== "missing" && state !== "different") return [];
+      const required = catalog.declared.find((index) => index.name === name)?.required === true;
+      return [{ name, required, ...(state === "different" ? { detail: detail ?? "" } : {}) }];
+    }),
+    fullScans,
+    notAnalyzedSince: notAnalyzedSince(samples),
+    failures: declared.flatMap(({ name, state }) => {
+      const entry = catalog.newest.get(name);
+      if (state === "ok" || entry?.state !== "failed") return [];
+      return [{ name, error: entry.error ?? "no reason is known", at: entry.finishedAt ?? entry.startedAt }];
+    }),
+    redundant: catalog.redundant,
+  });
+  return {
+    ...figures,
+    sizePct: percentOf(figures.indexBytes, figures.dataBytes),
+    fullScans,
+    samples: samples.length,
+    firstSample: first.at,
+    indexes: histories.map(({ figures: index, hit, unusedSince: unused, baseline }): IndexReport => {
+      const { cache: _cache, id: _id, ...rest } = index;
+      return {
+        ...rest,
+        declaredAs: declaredNames.get(index.name) ?? null,
+        sizePct: percentOf(index.bytes, figures.dataBytes),
+        newScans: newScans(samples, index.name),
+        hit,
+        unusedSince: unused,
+        bloat: bloatOf(index, baseline),
+        baseline,
+      };
+    }),
+    declared,
+    verdicts,
+    notes: notesOf(sample, samples, catalog, histories),
+  };
+}
+
+function stateOf(name: string, sample: Sample, { states }: Catalog): DeclaredState {
+  const known = states?.get(name);
+  if (known) return known;
+  const index = sample.indexes.find((one) => one.name === name);
+  if (!index) return { state: "missing" };
+  return { state: index.state === "ready" ? "ok" : index.state };
+}
+
+function notesOf(
+  { unknown, unusable, otherNodes, node }: Sample,
+  samples: readonly Sample[],
+  { notCompared }: Catalog,
+  histories: readonly IndexHistory[],
+): string[] {
+  if (unusable !== undefined) return [];
+  const fromSamples = histories.some(({ baseline }) => baseline?.of === "sample");
+  return [
+    ...unknown,
+    ...(samples.length > 1
+      ? []
+      : ["this is the first sample: hit rate, share of full scans and what is unused are judged from the second on"]),
+    ...(otherNodes > 0 ? [`scans are those of ${node} alone; ${otherNodes} other node(s) are not asked`] : []),
+    ...(fromSamples ? ["bloat is measured against a sample where no build of the keeper's is known"] : []),
+    ...(notCompared === undefined ? [] : [`definitions are not compared: ${notCompared}`]),
+  ];
+}
+
+function percentOf(part: number, whole: number): number | null {
+  return whole > 0 ? Math.round(share(part, whole) * 10_000) / 100 : null;
+}

@@ -1,0 +1,135 @@
+/**
+ * What the keeper remembers of earlier looks, for both databases in the PostgreSQL one: counters say little, their growth
+ * does. Also the newest report, so that every replica shows the same metrics.
+ */
+import pg from "pg";
+import { messageOf } from "../engine.ts";
+import { KEEPER_SCHEMA } from "../ledger.ts";
+import type { Session } from "../postgres-session.ts";
+import type { Sample, TargetFigures } from "./figures.ts";
+
+const SAMPLES = `${KEEPER_SCHEMA}.index_sample`;
+const REPORTS = `${KEEPER_SCHEMA}.index_report`;
+
+/** As long as the history of the totals is kept; a sample of a table with ten indexes is some 4 kB. */
+const KEEP_DAYS = 400;
+/** For so many days every sample is kept, and one a day before that. */
+const KEEP_ALL_DAYS = 2;
+/** Samples that follow each other faster are not kept: a watch of every second would fill the table. */
+const MIN_GAP_MINUTES = 10;
+const MAX_CREATE_ATTEMPTS = 5;
+/** The name is there already, or came while we made it: IF NOT EXISTS is no protection from a race. */
+const RACES = new Set(["23505", "42P06", "42P07", "42710"]);
+const UNREADABLE = new Set(["42P01", "42501", "3F000"]);
+
+/** Whose samples: the same collection name may be in two databases. */
+interface Place {
+  readonly database: string;
+}
+
+export class Samples {
+  readonly #sql: Session;
+
+  private constructor(sql: Session) {
+    this.#sql = sql;
+  }
+
+  /** Makes the tables if they are not there. @returns why samples cannot be kept, where the role may not make them */
+  static async open(sql: Session): Promise<Samples | string> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        const [tables] = await sql.query<{ there: boolean }>(
+          "SELECT to_regclass($1) IS NOT NULL AND to_regclass($2) IS NOT NULL AS there",
+          [SAMPLES, REPORTS],
+        );
+        if (tables?.there !== true) for (const statement of CREATE) await sql.query(statement);
+        return new Samples(sql);
+      } catch (error) {
+        const code = codeOf(error);
+        if (RACES.has(code) && attempt < MAX_CREATE_ATTEMPTS) continue;
+        if (code === "42501" || code === "25006") return messageOf(error);
+        throw error;
+      }
+    }
+  }
+
+  /** Earlier samples of a target, oldest first. */
+  async load({ engine, target }: Pick<TargetFigures, "engine" | "target">, { database }: Place): Promise<Sample[]> {
+    const rows = await this.#sql.query<{ at: Date; figures: TargetFigures }>(
+      `SELECT taken_at AS at, figures FROM ${SAMPLES}
+        WHERE engine = $1 AND database = $2 AND target = $3 ORDER BY taken_at`,
+      [engine, database, target],
+    );
+    return rows.map(({ at, figures }) => ({ ...figures, at: at.toISOString() }));
+  }
+
+  /** Keeps a sample, unless one was kept a moment ago (`force`: even so), and lets go of what is too old. */
+  async save({ at, ...figures }: Sample, { database }: Place, force: boolean): Promise<void> {
+    const key = [figures.engine, database, figures.target];
+    await this.#sql.query(
+      `INSERT INTO ${SAMPLES} (engine, database, target, taken_at, figures)
+       SELECT $1, $2, $3, $4::timestamptz, $5::jsonb
+        WHERE $6 OR NOT EXISTS (
+          SELECT FROM ${SAMPLES} WHERE engine = $1 AND database = $2 AND target = $3
+             AND taken_at > $4::timestamptz - make_interval(mins => ${MIN_GAP_MINUTES}))
+       ON CONFLICT DO NOTHING`,
+      [...key, at, JSON.stringify(figures), force],
+    );
+    await this.#sql.query(
+      `DELETE FROM ${SAMPLES} s
+        WHERE engine = $1 AND database = $2 AND target = $3
+          AND (taken_at < $4::timestamptz - make_interval(days => ${KEEP_DAYS})
+               OR taken_at < $4::timestamptz - make_interval(days => ${KEEP_ALL_DAYS})
+                  AND EXISTS (SELECT FROM ${SAMPLES} o
+                               WHERE o.engine = s.engine AND o.database = s.database AND o.target = s.target
+                                 AND o.taken_at < s.taken_at
+                                 AND date_trunc('day', o.taken_at, 'UTC') = date_trunc('day', s.taken_at, 'UTC')))`,
+      [...key, at],
+    );
+  }
+
+  /** Keeps the report in the place of the last one. @param reader a role that may read it, such as the worker's own */
+  async report(report: object, at: string, reader?: string): Promise<void> {
+    await this.#sql.query(
+      `INSERT INTO ${REPORTS} (only_row, taken_at, report) VALUES (true, $1::timestamptz, $2::jsonb)
+       ON CONFLICT (only_row) DO UPDATE SET taken_at = EXCLUDED.taken_at, report = EXCLUDED.report
+        WHERE ${REPORTS}.taken_at <= EXCLUDED.taken_at`,
+      [at, JSON.stringify(report)],
+    );
+    if (reader === undefined) return;
+    const [rights] = await this.#sql.query<{ wanting: boolean }>(
+      `SELECT NOT (has_schema_privilege(rolname, $2, 'USAGE') AND has_table_privilege(rolname, $3, 'SELECT')) AS wanting
+         FROM pg_roles WHERE rolname = $1`,
+      [reader, KEEPER_SCHEMA, REPORTS],
+    );
+    if (rights?.wanting !== true) return;
+    await this.#sql.query(`GRANT USAGE ON SCHEMA ${KEEPER_SCHEMA} TO ${pg.escapeIdentifier(reader)}`);
+    await this.#sql.query(`GRANT SELECT ON ${REPORTS} TO ${pg.escapeIdentifier(reader)}`);
+  }
+}
+
+/** The newest report, or undefined where there is none yet or this role may not read it. */
+export async function newestReport<Report>(
+  sql: Pick<pg.Pool, "query">,
+): Promise<(Report & { readonly at: string }) | undefined> {
+  try {
+    const { rows } = await sql.query<{ at: Date; report: Report }>(`SELECT taken_at AS at, report FROM ${REPORTS}`);
+    return rows[0] && { ...rows[0].report, at: rows[0].at.toISOString() };
+  } catch (error) {
+    if (UNREADABLE.has(codeOf(error))) return undefined;
+    throw error;
+  }
+}
+
+function codeOf(error: unknown): string {
+  return (error instanceof pg.DatabaseError ? error.code : undefined) ?? "";
+}
+
+const CREATE = [
+  `CREATE SCHEMA IF NOT EXISTS ${KEEPER_SCHEMA}`,
+  `CREATE TABLE IF NOT EXISTS ${SAMPLES} (
+     engine text NOT NULL, database text NOT NULL, target text NOT NULL, taken_at timestamptz NOT NULL,
+     figures jsonb NOT NULL, PRIMARY KEY (engine, database, target, taken_at))`,
+  `CREATE TABLE IF NOT EXISTS ${REPORTS} (
+     only_row boolean PRIMARY KEY CHECK (only_row), taken_at timestamptz NOT NULL, report jsonb NOT NULL)`,
+];

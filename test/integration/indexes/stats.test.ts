@@ -1,0 +1,314 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import type { EngineName } from "../../../src/indexes/engine.ts";
+import type { Manifest } from "../../../src/indexes/manifest.ts";
+import { readStats, type StatsReport } from "../../../src/indexes/stats.ts";
+import type { TargetReport } from "../../../src/indexes/stats/report.ts";
+import { newestReport } from "../../../src/indexes/stats/samples.ts";
+import { select } from "../../../src/indexes/targets.ts";
+import { type Scratch, scratch, until, waitingBuild } from "./scratch.ts";
+
+const manifest: Manifest = {
+  version: 1,
+  project: "stats",
+  mongo: {
+    events: [
+      { name: "by_tenant", why: "test", keys: [["tenant", 1]] },
+      { name: "by_kind", why: "test", keys: [["kind", 1]] },
+    ],
+  },
+  postgres: {
+    "public.orders": [
+      { name: "orders_pkey", constraint: "primary", why: "test", columns: ["id"] },
+      { name: "orders_by_kind", why: "test", columns: ["kind"] },
+    ],
+  },
+};
+const ROWS = 20_000;
+
+let own: Scratch;
+beforeAll(async () => {
+  own = await scratch();
+  await own.mongo.collection("events").createIndexes([
+    { key: { tenant: 1 }, name: "by_tenant" },
+    { key: { kind: 1 }, name: "by_kind" },
+    { key: { day: 1 }, name: "ttl", expireAfterSeconds: 1_000_000 },
+  ]);
+  const documents = Array.from({ length: 2_000 }, (_, n) => ({ tenant: `t${n}`, kind: n % 7, day: new Date() }));
+  await own.mongo.collection("events").insertMany(documents);
+});
+afterAll(() => own.drop());
+beforeEach(async () => {
+  await own.sql.query(`
+    DROP SCHEMA IF EXISTS tallyman CASCADE;
+    DROP TABLE IF EXISTS orders, customers;
+    CREATE TABLE customers (id int PRIMARY KEY);
+    INSERT INTO customers SELECT generate_series(1, 100);
+    CREATE TABLE orders (id int PRIMARY KEY, customer int REFERENCES customers, kind int, number int, note text);
+    INSERT INTO orders SELECT n, 1 + n % 100, n % 7, n, repeat('x', 100) FROM generate_series(1, ${ROWS}) n;
+    CREATE INDEX orders_by_kind ON orders (kind);
+    CREATE INDEX orders_by_customer ON orders (customer);
+    CREATE UNIQUE INDEX orders_number ON orders (number);
+    ANALYZE orders`);
+});
+
+async function stats(engine: EngineName = "postgres", more: Partial<Parameters<typeof readStats>[0]> = {}) {
+  const report = await readStats({
+    manifest: select(manifest, { engine }),
+    mongo: own.mongo,
+    databaseUrl: own.databaseUrl,
+    ...more,
+  });
+  return { report, target: report.targets[0] as TargetReport };
+}
+
+const kinds = (report: StatsReport) => report.verdicts.map(({ kind, index }) => (index ? `${kind} ${index}` : kind));
+const indexOf = (target: TargetReport, name: string) => target.indexes.find((index) => index.name === name);
+
+/** Sends earlier samples into the past, as if this had gone on for so long. */
+async function age(days: number): Promise<void> {
+  await own.sql.query("UPDATE tallyman.index_sample SET taken_at = taken_at - $1 * interval '1 day'", [days]);
+}
+
+/** Sends this session's counts at once, where the server can; else it does so within ten seconds. */
+async function flush(): Promise<void> {
+  await own.sql.query("SELECT pg_stat_force_next_flush()").catch(() => undefined);
+}
+
+/** Counters of another session are seen a moment later. */
+async function scansSeen(index: string, atLeast: number): Promise<void> {
+  await until(async () => {
+    const { rows } = await own.sql.query<{ scans: string }>(
+      "SELECT idx_scan AS scans FROM pg_stat_user_indexes WHERE indexrelname = $1",
+      [index],
+    );
+    return Number(rows[0]?.scans) >= atLeast || undefined;
+  }, `${atLeast} scans of ${index}`);
+}
+
+async function repeat(times: number, sql: string): Promise<void> {
+  await own.sql.query("SET enable_seqscan = off");
+  for (let n = 0; n < times; n += 1) await own.sql.query(sql);
+  await own.sql.query("RESET enable_seqscan");
+  await flush();
+}
+
+describe("PostgreSQL", () => {
+  test("sizes and counts are those of the server, and the first sample judges no use", async () => {
+    const { report, target } = await stats();
+    const { rows } = await own.sql.query<{ data: string; pkey: string; kind: string }>(
+      "SELECT pg_table_size('orders') AS data, pg_relation_size('orders_pkey') AS pkey, pg_relation_size('orders_by_kind') AS kind",
+    );
+    expect(target).toMatchObject({ engine: "postgres", target: "public.orders", rows: ROWS, samples: 1 });
+    expect(target.dataBytes).toBe(Number(rows[0]?.data));
+    expect(indexOf(target, "orders_pkey")).toMatchObject({
+      bytes: Number(rows[0]?.pkey),
+      declaredAs: "orders_pkey",
+      guards: ["primary key", "replica identity"],
+    });
+    expect(indexOf(target, "orders_by_kind")).toMatchObject({ bytes: Number(rows[0]?.kind), guards: [], hit: null });
+    expect(indexOf(target, "orders_by_customer")?.guards).toEqual(["foreign key"]);
+    expect(indexOf(target, "orders_number")?.guards).toEqual(["unique"]);
+    expect(target.notes.join()).toContain("this is the first sample");
+    expect(kinds(report)).toEqual([]);
+    expect(report.ok).toBe(true);
+  });
+
+  test("the second sample tells what was used since the first", async () => {
+    await stats();
+    await age(1 / 24);
+    await repeat(200, "SELECT note FROM orders WHERE kind = 3 LIMIT 10");
+    await scansSeen("orders_by_kind", 200);
+    const { target } = await stats();
+    expect(target.samples).toBe(2);
+    const used = indexOf(target, "orders_by_kind");
+    expect(used?.newScans).toBeGreaterThanOrEqual(200);
+    expect(used?.hit?.value).toBeGreaterThan(0.9);
+    expect(used?.unusedSince).toBeNull();
+    expect(indexOf(target, "orders_by_customer")).toMatchObject({ newScans: 0, unusedSince: target.firstSample });
+    expect(target.fullScans?.value).toBe(0);
+  });
+
+  test("full scans of a large table are an alert that names their share; a build's own scans are not among them", async () => {
+    await stats();
+    for (let n = 0; n < 12; n += 1) await own.sql.query("SELECT count(*) FROM orders WHERE note = 'y'");
+    await flush();
+    await until(async () => ((await stats()).target.fullScans?.part ?? 0) >= 12 || undefined, "twelve full scans");
+    const { report } = await stats();
+    expect(kinds(report)).toEqual(["full-scans"]);
+    expect(report.ok).toBe(false);
+    expect(report.verdicts[0]?.sentence).toMatch(/^100 % of its 1\d scans since .* the limit is 1 %;/);
+
+    await own.sql.query(`
+      CREATE TABLE tallyman.index_ledger (run_id uuid, target text, name text, project text, intent text, state text,
+        fingerprint text, definition text, previous text, oid bigint, error text, baseline_bytes bigint,
+        baseline_rows bigint, started_at timestamptz, finished_at timestamptz);
+      INSERT INTO tallyman.index_ledger (run_id, target, name, project, intent, state, fingerprint, definition, started_at, finished_at)
+      VALUES (gen_random_uuid(), 'public.orders', 'orders_by_kind', 'stats', 'create', 'done', '', '', now(), now())`);
+    const during = await stats();
+    expect(during.target.fullScans).toBeNull();
+    expect(during.report.ok).toBe(true);
+  });
+
+  test("unused after the window, and never what does more than be read", async () => {
+    await stats();
+    await age(29);
+    expect(kinds((await stats()).report)).toEqual([]);
+    await age(2);
+    const { report } = await stats();
+    expect(kinds(report)).toEqual(["unused orders_by_kind"]);
+    expect(report.verdicts[0]).toMatchObject({ level: "warn" });
+    expect(report.verdicts[0]?.sentence).toMatch(/window 30 days.*this node/);
+    await repeat(1, "SELECT note FROM orders WHERE kind = 3 LIMIT 1");
+    await scansSeen("orders_by_kind", 1);
+    expect(kinds((await stats()).report)).toEqual([]);
+  });
+
+  test("after a reset of the counters nothing is said about use until there is a later sample", async () => {
+    await repeat(3, "SELECT note FROM orders WHERE kind = 3 LIMIT 1");
+    await scansSeen("orders_by_kind", 3);
+    await stats();
+    await age(40);
+    await own.sql.query("SELECT pg_stat_reset()");
+    const { report, target } = await stats();
+    expect(kinds(report)).toEqual([]);
+    expect(target.since).not.toBeNull();
+    expect(indexOf(target, "orders_by_kind")).toMatchObject({ newScans: null, unusedSince: null, hit: null });
+    expect(target.fullScans).toBeNull();
+    const later = await stats();
+    expect(indexOf(later.target, "orders_by_kind")).toMatchObject({ newScans: 0 });
+    expect(Date.parse(indexOf(later.target, "orders_by_kind")?.unusedSince ?? "")).toBeGreaterThan(
+      Date.parse(target.since ?? ""),
+    );
+  });
+
+  test("what is missing, different or invalid is said at once", async () => {
+    await own.sql.query("DROP INDEX orders_by_kind; CREATE INDEX orders_by_kind ON orders (kind, number)");
+    expect(kinds((await stats()).report)).toContain("different orders_by_kind");
+    await own.sql.query("DROP INDEX orders_by_kind");
+    expect(kinds((await stats()).report)).toContain("missing orders_by_kind");
+    await own.sql.query("INSERT INTO orders (id, kind) VALUES (-1, -1), (-2, -1)");
+    const build = own.sql.query("CREATE UNIQUE INDEX CONCURRENTLY orders_by_kind ON orders (kind)");
+    await expect(build).rejects.toThrow(/could not create unique index/);
+    const { report, target } = await stats();
+    expect(kinds(report)).toContain("invalid orders_by_kind");
+    expect(report.ok).toBe(false);
+    expect(indexOf(target, "orders_by_kind")?.state).toBe("invalid");
+  });
+
+  test("an index that is being built is said to be, not to be broken", async () => {
+    const [builder, writer] = [await own.connect(), await own.connect()];
+    await writer.query("BEGIN; UPDATE orders SET note = 'z' WHERE id = 1");
+    const build = builder.query("CREATE INDEX CONCURRENTLY later ON orders (note)");
+    await waitingBuild(own.sql);
+    const { report, target } = await stats().finally(async () => {
+      await writer.query("ROLLBACK");
+      await build;
+    });
+    expect(indexOf(target, "later")?.state).toBe("building");
+    expect(kinds(report)).toEqual([]);
+  });
+
+  test("bloat is measured against the least that was seen of the index", async () => {
+    await own.sql.query("INSERT INTO orders SELECT n, 1, n % 7, n, '' FROM generate_series(100001, 700000) n");
+    await own.sql.query("REINDEX TABLE orders; ANALYZE orders");
+    await stats();
+    await own.sql.query("DELETE FROM orders WHERE id % 5 <> 0");
+    await own.sql.query("VACUUM orders");
+    const { report, target } = await stats();
+    expect(indexOf(target, "orders_pkey")?.bloat).toBeGreaterThan(4.5);
+    expect(indexOf(target, "orders_pkey")?.baseline).toMatchObject({ of: "sample" });
+    expect(kinds(report)).toContain("bloat orders_pkey");
+    expect(target.notes.join()).toContain("bloat is measured against a sample");
+  });
+
+  test("a table that is not there is an alert, not an error", async () => {
+    await own.sql.query("DROP TABLE orders");
+    const { report, target } = await stats();
+    expect(kinds(report)).toEqual(["missing"]);
+    expect(target.unusable).toMatch(/there is no such table/);
+  });
+});
+
+describe("MongoDB", () => {
+  test("sizes and counts are those of the server, and what it does not give is named", async () => {
+    const isFerret = "ferretdb" in (await own.mongo.command({ buildInfo: 1 }));
+    const events = own.mongo.collection("events");
+    const first = await stats("mongodb");
+    const told = await own.mongo.command({ collStats: "events" });
+    expect(first.target).toMatchObject({ rows: told["count"] as number, dataBytes: told["storageSize"] as number });
+    expect(Object.fromEntries(first.target.indexes.map(({ name, bytes }) => [name, bytes]))).toEqual(
+      told["indexSizes"],
+    );
+    expect(indexOf(first.target, "_id_")?.guards).toContain("_id");
+    expect(indexOf(first.target, "ttl")?.guards).toEqual(["ttl"]);
+    const names = [isFerret ? "not available on FerretDB" : "hit rate", "share of collection scans"];
+    if (isFerret) for (const name of names) expect(first.target.unknown.join("; ")).toContain(name);
+
+    for (let n = 0; n < 10; n += 1) await events.find({ tenant: `t${n}` }).toArray();
+    await until(async () => {
+      const { target } = await stats("mongodb");
+      return (indexOf(target, "by_tenant")?.newScans ?? 0) >= 10 || undefined;
+    }, "ten scans");
+    const { target, report } = await stats("mongodb");
+    expect(indexOf(target, "by_tenant")?.unusedSince).toBeNull();
+    expect(indexOf(target, "by_kind")).toMatchObject({ newScans: 0, unusedSince: first.target.firstSample });
+    expect(kinds(report)).toEqual([]);
+    await age(31);
+    // `_id_` and the TTL index were not scanned either.
+    expect(kinds((await stats("mongodb")).report)).toEqual(["unused by_kind"]);
+  });
+
+  test("a collection that is not there is an alert, not an error", async () => {
+    const gone: Manifest = {
+      version: 1,
+      project: "stats",
+      mongo: { gone: [{ name: "a", why: "test", keys: [["a", 1]] }] },
+    };
+    const { report } = await stats("mongodb", { manifest: gone });
+    expect(report.verdicts).toMatchObject([{ level: "alert", kind: "missing", target: "gone" }]);
+  });
+});
+
+describe("what is kept", () => {
+  test("eight that begin at once make the tables once", async () => {
+    const reports = await Promise.all(Array.from({ length: 8 }, () => stats()));
+    expect(reports.map(({ report }) => report.notKept)).toEqual(Array(8).fill(undefined));
+    expect((await own.sql.query("SELECT count(*)::int AS n FROM tallyman.index_sample")).rows[0]).not.toEqual({ n: 0 });
+  });
+
+  test("looks that follow each other fast leave one sample, and old ones thin out to one a day", async () => {
+    for (let n = 0; n < 3; n += 1) await stats();
+    const count = async () =>
+      (await own.sql.query<{ n: number }>("SELECT count(*)::int AS n FROM tallyman.index_sample")).rows[0]?.n;
+    expect(await count()).toBe(1);
+    await own.sql.query(`
+      INSERT INTO tallyman.index_sample
+      SELECT engine, database, target, date_trunc('day', now(), 'UTC') - interval '10 days' + h * interval '1 hour', figures
+        FROM tallyman.index_sample, generate_series(0, 47) h;
+      INSERT INTO tallyman.index_sample
+      SELECT engine, database, target, taken_at - interval '401 days', figures FROM tallyman.index_sample ORDER BY taken_at DESC LIMIT 1`);
+    await stats();
+    expect(await count()).toBe(1 + 2);
+  });
+
+  test("without the right to keep samples it still tells what there is", async () => {
+    await own.sql.query("DROP ROLE IF EXISTS stats_reader; CREATE ROLE stats_reader LOGIN");
+    await own.sql.query("GRANT SELECT ON orders, customers TO stats_reader");
+    const url = new URL(own.databaseUrl);
+    url.username = "stats_reader";
+    const { report, target } = await stats("postgres", { databaseUrl: url.href });
+    expect(report.notKept).toMatch(/permission denied/);
+    expect(target.indexes).toHaveLength(4);
+    await own.sql.query("DROP OWNED BY stats_reader; DROP ROLE stats_reader");
+  });
+
+  test("the published report is there for a role that may read nothing else of the keeper's", async () => {
+    expect(await newestReport(own.sql)).toBeUndefined();
+    await own.sql.query("DROP ROLE IF EXISTS stats_scraper; CREATE ROLE stats_scraper LOGIN");
+    const { report } = await stats("postgres", { publishFor: "stats_scraper" });
+    await own.sql.query("SET ROLE stats_scraper");
+    expect(await newestReport<StatsReport>(own.sql)).toEqual(report);
+    await expect(own.sql.query("SELECT 1 FROM tallyman.index_sample")).rejects.toThrow(/permission denied/);
+    await own.sql.query("RESET ROLE; DROP OWNED BY stats_scraper; DROP ROLE stats_scraper");
+  });
+});
