@@ -1,6 +1,6 @@
 /** What the databases have against what is declared. Looks only. */
 import type { DeclaredIndex, Engine, EngineName, Observation } from "./engine.ts";
-import type { LedgerEntry } from "./ledger.ts";
+import { keyOf, standing, type LedgerEntry } from "./ledger.ts";
 import { DEFAULTS, type Manifest } from "./manifest.ts";
 import { withEngines, type OpenOptions } from "./open.ts";
 import { decide, type ActualIndex, type Decision } from "./plan.ts";
@@ -95,11 +95,13 @@ export function findingsOf(
   windows: ReadonlyMap<string, Window> = new Map(),
 ): TargetFinding {
   const declared = engine.targets.get(target) ?? [];
-  const newest = new Map(ledger.filter((entry) => entry.target === target).map((entry) => [entry.name, entry]));
-  const lastRun = ledger.filter(({ intent, name }) => intent !== "adopt" && name !== COLLECTION).at(-1)?.runId;
+  const deeds = standing(ledger);
+  const lastRun = ledger
+    .filter(({ intent, name, project }) => intent !== "adopt" && name !== COLLECTION && project === manifest.project)
+    .at(-1)?.runId;
   const own = declared.map((index): IndexFinding => {
-    const judged = judge(view, index, newest.get(index.name));
-    const entry = newest.get(index.name);
+    const entry = deeds.get(keyOf({ target, name: index.name }));
+    const judged = judge(view, index, entry);
     const isMade = entry?.intent === "create" || entry?.intent === "replace";
     return {
       name: index.name,

@@ -40,8 +40,8 @@ export interface Engine {
   readonly targets: ReadonlyMap<string, readonly DeclaredIndex[]>;
   readonly ledger: Ledger;
   observe(target: string): Promise<Observation>;
-  /** Why this build is not to be started although it could be; undefined if it may. */
-  refusal(target: string): Promise<string | undefined>;
+  /** Why this build is not to be started although it could be; undefined if it may. @param found what is to be replaced */
+  refusal(target: string, name: string, found?: ActualIndex): Promise<string | undefined>;
   /** Values that a unique index would refuse, for a person; undefined where there are none or it is not unique. */
   duplicates(target: string, name: string): Promise<string | undefined>;
   /** The statement or command that builds the index, word for word. */
@@ -53,15 +53,19 @@ export interface Engine {
   dropInvalid(target: string, name: string): Promise<void>;
   /** Drops an index, online. */
   drop(target: string, name: string): Promise<void>;
+  /** Why the declared index cannot take the place of this one, with what to do instead; undefined if it can. */
+  irreplaceable(target: string, name: string, found: ActualIndex): string | undefined;
   /**
    * Puts the declared index in the place of the one that has its name, which goes on serving until the new one is there;
-   * each step may be done already. @throws where the server cannot have both
+   * each step may be done already.
    */
   replace(target: string, name: string, found: ActualIndex): Promise<void>;
   /** Finishes a replacement that was interrupted after the new index took its place. @returns whether there was one */
   finishReplace(target: string, name: string): Promise<boolean>;
-  /** Brings back what a replacement took away. */
-  restore(entry: LedgerEntry): Promise<void>;
+  /** Drops what a replacement was building that will not go on. @returns whether there was something */
+  abandonReplace(target: string, name: string): Promise<boolean>;
+  /** Brings back what a replacement took away. @param made the index that took the place @returns why it was not done */
+  restore(entry: LedgerEntry, made: ActualIndex): Promise<string | undefined>;
   /** Marks an index as made by the keeper, where the server has a place for that; tells its identity and its size. */
   claim(target: string, name: string, mark: string): Promise<Pick<LedgerEntry, "oid" | "baseline">>;
   /** Collections only: tables belong to migrations. */

@@ -2,7 +2,7 @@
 import { OperatorError } from "../errors.ts";
 import { messageOf, pause, type DeclaredIndex, type Engine, type Observation } from "./engine.ts";
 import { decide, fingerprint, type ActualIndex, type Decision } from "./plan.ts";
-import { COLLECTION, type Deed, type Recorder } from "./recorder.ts";
+import { COLLECTION, markOf, type Deed, type Recorder } from "./recorder.ts";
 
 export interface Outcome {
   /**
@@ -48,66 +48,76 @@ const RETRY_FIRST_MS = 500;
 
 /** @throws OperatorError for what concerns the whole run, such as a server that does not answer */
 export async function ensureOne(step: Step, seen: Seen): Promise<Outcome> {
-  const { engine, target, index, signal } = step;
+  const { engine, recorder, target, index, signal } = step;
   const { name } = index;
-  const last = seen.get(target);
-  const known = last && conclude(last, index);
-  if (last && known && "state" in known && known.state === "present") {
-    return present(step, last, "present", known.otherName);
-  }
-
+  let last = seen.get(target);
   let action: Outcome["action"] = "present";
   let attempts = 0;
   let begun: Deed | undefined;
   for (let looks = 0; looks < MAX_LOOKS; looks += 1) {
     try {
-      const view = await engine.observe(target);
+      const view: Observation = last ?? (await engine.observe(target));
+      const isFresh = last === undefined;
+      last = undefined;
       seen.set(target, view);
       const decision = view.isMissing ? missing(step, view) : conclude(view, index);
-      if ("action" in decision && !(decision.found && step.mayReplace)) return outcomeOf(decision);
       if ("state" in decision && decision.state === "present") {
         return await present(step, view, action, decision.otherName);
       }
+      if (!isFresh) continue;
+      if ("action" in decision && !(decision.found && step.mayReplace)) return outcomeOf(decision);
       if (signal.aborted) return { action: "failed", detail: "cancelled" };
-      if ("action" in decision) {
+      if (view.busy || ("state" in decision && decision.state === "building")) {
+        await engine.waitForBuild(target, name);
+        if ("state" in decision && decision.state === "building" && action === "present") action = "adopted";
+      } else if ("action" in decision) {
         if (!decision.found) return outcomeOf(decision);
+        const obstacle = engine.irreplaceable(target, name, decision.found);
+        if (obstacle !== undefined) return { action: "different", detail: `${decision.detail ?? ""}. ${obstacle}` };
+        const refusal = await preflight(step, decision.found);
+        if (refusal) return refusal;
         begun = deed(step, view, "replace", decision.found.definition);
-        await step.recorder.write(begun, "started");
+        await recorder.write(begun, "started");
         await engine.replace(target, name, decision.found);
         action = "replaced";
-      } else if (decision.state === "building" || view.busy) {
-        await engine.waitForBuild(target, name);
-        if (decision.state === "building" && action === "present") action = "adopted";
       } else if (decision.state === "invalid") {
-        const newest = await step.recorder.newest(target, name);
+        const newest = await recorder.newest(target, name);
         const isDrop = newest?.intent === "drop" && newest.state === "started";
         begun = deed(step, view, isDrop ? "drop" : "create");
         await engine.dropInvalid(target, name);
         if (isDrop) {
-          await step.recorder.write(begun, "done", {}, newest.runId);
+          const { startedAt: _startedAt, finishedAt: _finishedAt, state: _state, ...drop } = newest;
+          await recorder.write(drop, "done", {}, newest);
           return { action: "dropped", detail: "a drop that was interrupted is finished; the next run builds it again" };
         }
         action = action === "created" ? "created" : "repaired";
       } else {
-        const refusal = await engine.refusal(target);
-        if (refusal !== undefined) return { action: "refused", detail: refusal };
-        const duplicates = await engine.duplicates(target, name);
-        if (duplicates !== undefined) return { action: "failed", detail: duplicates };
+        const refusal = await preflight(step);
+        if (refusal) return refusal;
         if (view.isMissing) await createTarget(step);
         begun = deed(step, view, "create");
-        await step.recorder.write(begun, "started");
+        await recorder.write(begun, "started");
         await engine.create(target, name);
         if (action !== "repaired") action = "created";
       }
     } catch (error) {
-      if (error instanceof OperatorError && begun?.intent !== "replace") throw error;
-      const verdict = error instanceof OperatorError ? "fail" : await engine.judge(error);
+      recorder.forget();
+      if (error instanceof OperatorError) throw error;
+      const verdict = await engine.judge(error);
       attempts += 1;
       if (signal.aborted || verdict === "fail" || attempts >= MAX_ATTEMPTS) return fail(step, begun, error);
       if (verdict === "retry") await pause(RETRY_FIRST_MS * 2 ** (attempts - 1) * (0.5 + Math.random()), signal);
     }
   }
   return { action: "failed", detail: "it does not settle: something else changes this index at the same time" };
+}
+
+/** Why it is not to be built now. */
+async function preflight({ engine, target, index }: Step, found?: ActualIndex): Promise<Outcome | undefined> {
+  const refusal = await engine.refusal(target, index.name, found);
+  if (refusal !== undefined) return { action: "refused", detail: refusal };
+  const duplicates = await engine.duplicates(target, index.name);
+  return duplicates === undefined ? undefined : { action: "failed", detail: duplicates };
 }
 
 /** It is there: writes down whose it is, and what an earlier process left unfinished is finished. */
@@ -118,21 +128,26 @@ async function present(
   otherName: string | undefined,
 ): Promise<Outcome> {
   const { engine, recorder, target, index } = step;
-  const outcome = { action, ...(otherName === undefined ? {} : { detail: `as ${otherName}` }) };
-  if (index.checked || index.constraint !== undefined) return outcome;
+  const detail = otherName === undefined ? {} : { detail: `as ${otherName}` };
+  if (index.checked || index.constraint !== undefined) return { action, ...detail };
   const newest = await recorder.newest(target, index.name);
-  const isOurs = action === "created" || action === "repaired" || action === "replaced";
   const isUnfinished = newest?.state === "started" && (newest.intent === "create" || newest.intent === "replace");
-  if (isOurs || isUnfinished) {
-    const intent = newest?.intent === "replace" ? "replace" : "create";
-    if (intent === "replace") await engine.finishReplace(target, index.name);
-    const done = deed(step, view, intent);
-    const identity = await engine.claim(target, otherName ?? index.name, recorder.mark(done.fingerprint));
-    await recorder.write(done, "done", identity, isUnfinished ? newest.runId : recorder.runId);
-  } else if (!newest || newest.state === "rolled_back" || newest.state === "failed") {
+  // An equal one under a name of somebody else's is somebody else's, whatever was begun under this name.
+  const isForeign = otherName !== undefined && view.rules.isVersion?.(otherName, index.name) !== true;
+  if (isUnfinished && !isForeign) {
+    if (newest.intent === "replace") await engine.finishReplace(target, index.name);
+    const made = view.actual.find(({ name }) => name === (otherName ?? index.name));
+    const print = made ? fingerprint(made.ownShape ?? made.shape) : newest.fingerprint;
+    const identity = await engine.claim(target, otherName ?? index.name, markOf(newest.project, print));
+    await recorder.write({ ...deed(step, view, newest.intent), fingerprint: print }, "done", identity, newest);
+    // The connection may have gone after the end of a build, before the word of it.
+    const isOwn = newest.runId === recorder.runId && action === "present";
+    return { action: isOwn ? (newest.intent === "replace" ? "replaced" : "created") : action, ...detail };
+  }
+  if (!newest || newest.state === "rolled_back" || newest.state === "failed" || isUnfinished) {
     await recorder.write(deed(step, view, "adopt"), "done");
   }
-  return outcome;
+  return { action, ...detail };
 }
 
 async function createTarget({ engine, recorder, target }: Step): Promise<void> {
@@ -143,21 +158,29 @@ async function createTarget({ engine, recorder, target }: Step): Promise<void> {
 }
 
 /** After a failed change: an invalid index costs every write, and a unique one goes on refusing rows. */
-async function fail({ engine, recorder, target, index, signal }: Step, begun: Deed | undefined, error: unknown) {
+async function fail(step: Step, begun: Deed | undefined, error: unknown): Promise<Outcome> {
+  const { engine, recorder, target, index, signal } = step;
   const reason = signal.aborted ? "cancelled" : messageOf(error);
-  if (!begun) return { action: "failed", detail: reason } as const;
-  const left = await clearUp(engine, target, index);
-  const detail = left === undefined ? reason : `${reason}; ${left}`;
-  await recorder.write(begun, "failed", { error: detail }).catch(() => undefined);
-  return { action: "failed", detail } as const;
+  if (!begun) return { action: "failed", detail: reason };
+  const left = await clearUp(step, begun);
+  // What came in after the look before the build: the server names one key at most.
+  const duplicates = signal.aborted ? undefined : await engine.duplicates(target, index.name).catch(() => undefined);
+  const detail = [duplicates ?? reason, ...(left === undefined ? [] : [left])].join("; ");
+  // What may be there stays "started", so that the next run finishes it.
+  if (left === undefined) await recorder.write(begun, "failed", { error: detail }).catch(() => undefined);
+  return { action: "failed", detail };
 }
 
 /** Answers what stays. */
-async function clearUp(engine: Engine, target: string, index: DeclaredIndex): Promise<string | undefined> {
+async function clearUp({ engine, target, index }: Step, begun: Deed): Promise<string | undefined> {
   try {
-    const decision = conclude(await engine.observe(target), index);
-    if ("state" in decision && decision.state === "invalid") await engine.dropInvalid(target, index.name);
-    return undefined;
+    const view = await engine.observe(target);
+    if (!view.isMissing && begun.intent === "replace") await engine.abandonReplace(target, index.name);
+    const decision = conclude(view, index);
+    if (!("state" in decision)) return undefined;
+    if (decision.state === "invalid") await engine.dropInvalid(target, index.name);
+    if (decision.state === "building") return "it is still being built; the next run looks after it";
+    return decision.state === "present" ? "it is there all the same; the next run finishes the work" : undefined;
   } catch (error) {
     return `an invalid index may be left, which the next run repairs (${messageOf(error)})`;
   }
@@ -194,7 +217,8 @@ function conclude({ unusable, actual, declared, rules }: Observation, index: Dec
   const decision = decide(wanted, actual, rules);
   if (decision.state === "different") {
     const { detail, found } = decision;
-    return { action: "different", detail, ...(found && !index.checked && found.valid ? { found } : {}) };
+    const isUsable = found?.valid === true && !found.building && !index.checked;
+    return { action: "different", detail, ...(isUsable ? { found } : {}) };
   }
   if (decision.state === "absent") {
     const detail = `the ${wanted.constraint ?? ""} constraint is missing; it belongs to a migration`;

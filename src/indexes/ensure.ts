@@ -9,7 +9,8 @@ import { ensureOne, type Outcome, type Seen, type Step } from "./ensure-one.ts";
 import { withEngines, type OpenOptions } from "./open.ts";
 import { Recorder } from "./recorder.ts";
 import { retireWindows, type Prove } from "./retire.ts";
-import { undoRun, type UndoneEntry } from "./rollback.ts";
+import { undoRun } from "./rollback.ts";
+import type { UndoneEntry } from "./undo.ts";
 
 export interface EnsureEntry extends Outcome {
   readonly engine: EngineName;
@@ -57,6 +58,7 @@ export async function ensureIndexes(options: EnsureOptions): Promise<EnsureRepor
         if (session.lost && !signal.aborted) {
           await session.reopen();
           seen.clear();
+          recorder.forget();
         }
         const step: Step = {
           engine,

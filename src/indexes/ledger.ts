@@ -3,8 +3,11 @@
  * decides what there is to do: for that the catalog is looked at each time.
  */
 
-/** What was meant by a change. `adopt`: it was there already, so no rollback touches it. */
-export type Intent = "create" | "adopt" | "drop" | "replace" | "collection";
+/**
+ * What was meant by a change. `adopt`: it was there already, so no rollback touches it. `drop`, `restore`: a rollback of
+ * what was created or replaced is under way.
+ */
+export type Intent = "create" | "adopt" | "drop" | "replace" | "restore" | "collection";
 
 /** `started` without an end: the process died, and the server may have gone on. */
 export type LedgerState = "started" | "done" | "failed" | "rolled_back";
@@ -41,6 +44,21 @@ export interface Ledger {
   read(): Promise<readonly LedgerEntry[]>;
   /** Writes an entry; one of the same target and name is replaced. */
   write(entry: Omit<LedgerEntry, "startedAt" | "finishedAt">): Promise<void>;
+}
+
+/**
+ * The deed that stands for each target and name (`keyOf`): the newest, but not a replacement that failed or was taken
+ * back, since then the deed before it stands again. @param entries oldest first
+ */
+export function standing(entries: readonly LedgerEntry[]): Map<string, LedgerEntry> {
+  const isVoid = ({ intent, state }: LedgerEntry) =>
+    (intent === "replace" || intent === "restore") && (state === "failed" || state === "rolled_back");
+  return new Map(entries.filter((entry) => !isVoid(entry)).map((entry) => [keyOf(entry), entry]));
+}
+
+/** What a deed is about, as one text. */
+export function keyOf({ target, name }: { readonly target: string; readonly name: string }): string {
+  return `${target}\0${name}`;
 }
 
 /** The schema of the keeper's own tables in PostgreSQL. */

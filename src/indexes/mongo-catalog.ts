@@ -3,9 +3,10 @@ import { BSON, MongoServerError, type CollationOptions, type Db } from "mongodb"
 import type { Observation } from "./engine.ts";
 import type { MongoIndex } from "./manifest.ts";
 import { canonicalFilter, IDENTITY, mongoShape, mongoSpec } from "./mongo-shape.ts";
-import type { ActualIndex, DeclaredShape } from "./plan.ts";
+import { fingerprint, type ActualIndex, type DeclaredShape, type Shape } from "./plan.ts";
 
 const NAMESPACE_NOT_FOUND = 26;
+const VERSION_DIGITS = 6;
 
 /** All indexes of a collection and all declared ones, comparable. */
 export async function observe(
@@ -37,7 +38,24 @@ export async function observe(
     { name: index.name, shape: mongoShape(mongoSpec(index), options?.collation) },
   ]);
   const isMissing = info === undefined;
-  return { isMissing, actual, declared: new Map(shapes), rules: { identity: IDENTITY }, busy: false };
+  const names = new Set(declared.map(({ name }) => name));
+  const rules = {
+    identity: IDENTITY,
+    isVersion: (name: string, of: string) => !names.has(name) && isVersionName(name, of),
+  };
+  return { isMissing, actual, declared: new Map(shapes), rules, busy: false };
+}
+
+/** What a definition that took the place of another one is called, since no index can be renamed. */
+export function versionName(name: string, shape: Shape): string {
+  return `${name}__${fingerprint(shape).slice(0, VERSION_DIGITS)}`;
+}
+
+/** Is it what `versionName` makes of the name? */
+export function isVersionName(version: string, name: string): boolean {
+  if (!version.startsWith(`${name}__`)) return false;
+  const digits = version.slice(name.length + 2);
+  return digits.length === VERSION_DIGITS && /^[0-9a-f]+$/.test(digits);
 }
 
 /** How it is ordered, where it is, and what it does besides being read. */

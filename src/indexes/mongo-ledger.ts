@@ -31,9 +31,7 @@ export class MongoLedger implements Ledger {
   async write(entry: Omit<LedgerEntry, "startedAt" | "finishedAt">): Promise<void> {
     const { target, name, runId, state } = entry;
     // The server's clock, and no value taken for an expression: a definition is full of dollar signs.
-    const values = Object.fromEntries(
-      Object.entries(entry).map(([field, value]) => [field, { $literal: value as unknown }]),
-    );
+    const values = Object.fromEntries(Object.entries(entry).map(([field, value]) => [field, { $literal: value }]));
     const update: Document[] = [
       {
         $set: {

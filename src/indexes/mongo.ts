@@ -1,14 +1,14 @@
 /** Indexes of a MongoDB-compatible server. */
 import { BSON, MongoNetworkError, MongoServerError, MongoServerSelectionError, type Db, type Document } from "mongodb";
-import { UnreachableError, UsageError } from "../errors.ts";
+import { UnreachableError } from "../errors.ts";
 import type { Engine, EngineOptions, Verdict } from "./engine.ts";
 import type { MongoIndex } from "./manifest.ts";
 import { build, type BuildOptions } from "./mongo-build.ts";
-import { listIndexes, observe } from "./mongo-catalog.ts";
+import { isVersionName, listIndexes, observe, versionName } from "./mongo-catalog.ts";
 import { findDuplicates } from "./mongo-duplicates.ts";
 import { MongoLedger } from "./mongo-ledger.ts";
 import { IDENTITY, mongoShape, mongoSpec } from "./mongo-shape.ts";
-import { describeDifference, fingerprint, type Shape } from "./plan.ts";
+import { sameShape, type ActualIndex, type Shape } from "./plan.ts";
 
 /** 85, 86: the name or the definition is taken. Which one, and by what, only a fresh look tells. */
 const CONFLICTS = new Set([85, 86]);
@@ -38,6 +38,15 @@ export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> 
     return index;
   }
 
+  const look = (target: string) => reach(() => observe(db, target, indexes[target] ?? [], blocking));
+
+  /** With the collation of its collection. */
+  async function declaredShape(target: string, name: string): Promise<Shape> {
+    const declared = (await look(target)).declared.get(name);
+    if (!declared || declared instanceof Error) throw declared ?? new Error(`${name} is not declared on ${target}`);
+    return declared.shape;
+  }
+
   const create = (target: string, spec: Record<string, unknown>) => reach(() => build(builds, target, spec));
 
   async function drop(target: string, name: string): Promise<void> {
@@ -58,18 +67,21 @@ export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> 
     await db.command({ collMod: target, index });
   }
 
+  async function blocked(target: string): Promise<string | undefined> {
+    if (!blocking || allowBlocking) return undefined;
+    const some = await reach(() => db.collection(target).findOne({}, { projection: { _id: 1 } }));
+    if (!some) return undefined;
+    return "this server (FerretDB) blocks every write while it builds an index, and the collection is not empty; build it in a quiet hour with blocking builds allowed";
+  }
+
   return {
     name: "mongodb",
     targets: new Map(Object.entries(indexes)),
     ledger: new MongoLedger(db),
-    observe: (target) => reach(() => observe(db, target, indexes[target] ?? [], blocking)),
+    observe: look,
 
-    async refusal(target) {
-      if (!blocking || allowBlocking) return undefined;
-      const some = await reach(() => db.collection(target).findOne({}, { projection: { _id: 1 } }));
-      if (!some) return undefined;
-      return "this server (FerretDB) blocks every write while it builds an index, and the collection is not empty; build it in a quiet hour with blocking builds allowed";
-    },
+    refusal: async (target, name, found) =>
+      found && isAttributeChange(mongoShape(mongoSpec(find(target, name))), found.shape) ? undefined : blocked(target),
 
     duplicates: (target, name) => findDuplicates(db.collection(target), find(target, name)),
     definition: (target, name) => commandText(target, mongoSpec(find(target, name))),
@@ -80,42 +92,57 @@ export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> 
     dropInvalid: () => Promise.resolve(),
     drop,
 
+    irreplaceable(target, name, found) {
+      const wanted = mongoShape(mongoSpec(find(target, name)));
+      const isOwnName = found.name === name || isVersionName(found.name, name);
+      if (!isOwnName) return `${found.name} is not declared, so it is left alone: change or drop it by hand.`;
+      if (isAttributeChange(wanted, found.shape)) return undefined;
+      const isOther = IDENTITY.some((part) => wanted[part] !== found.shape[part]);
+      if (isOther && (wanted["weights"] === "" || found.shape["weights"] === "")) return undefined;
+      return `The server cannot have both at once. In a window without its readers, drop ${found.name} by hand and run ensure again.`;
+    },
+
     async replace(target, name, found) {
       const spec = mongoSpec(find(target, name));
-      const wanted = mongoShape(spec);
-      const parts = differingParts(wanted, found.shape);
-      if (
-        parts.every((part) => ATTRIBUTES.has(part)) &&
-        !(parts.includes("expireAfterSeconds") && !wanted["expireAfterSeconds"])
-      ) {
+      const wanted = await declaredShape(target, name);
+      if (isAttributeChange(wanted, found.shape)) {
         await setAttributes(target, found.name, spec);
         return;
       }
-      if (found.name !== name || !parts.some((part) => (IDENTITY as readonly string[]).includes(part))) {
-        throw new UsageError(
-          `the server cannot have both definitions of ${name} at once (${describeDifference(wanted, found.shape)}). ` +
-            `In a window without its readers, drop ${found.name} by hand and run ensure again.`,
-        );
-      }
       // No index can be renamed here: the new one keeps a name of its own, and is found by its definition.
-      await create(target, { ...spec, name: versionedName(name, wanted) });
-      await drop(target, name);
+      await create(target, { ...spec, name: versionName(name, wanted) });
+      await drop(target, found.name);
     },
 
-    finishReplace: () => Promise.resolve(false), // what is left of one still has the name, and is replaced again
+    async finishReplace(target, name) {
+      const { actual, rules } = await look(target);
+      const wanted = await declaredShape(target, name);
+      const others = actual.filter((index) => rules.isVersion?.(index.name, name) && !sameShape(index.shape, wanted));
+      for (const other of others) await drop(target, other.name);
+      return others.length > 0;
+    },
 
-    async restore({ target, name, previous = "{}" }) {
+    async abandonReplace(target, name) {
+      const version = versionName(name, await declaredShape(target, name));
+      const { actual, rules } = await look(target);
+      const isOld = (index: ActualIndex) => index.name === name || rules.isVersion?.(index.name, name) === true;
+      // The last one of them is the one that serves.
+      if (!actual.some((index) => isOld(index) && index.name !== version)) return false;
+      if (!actual.some((index) => index.name === version)) return false;
+      await drop(target, version);
+      return true;
+    },
+
+    async restore({ target, previous = "{}" }, made) {
       const spec = BSON.EJSON.parse(previous) as Document;
-      const specs = await listIndexes(db, target);
-      const present = specs.find((one) => one["name"] === spec["name"]);
       const wanted = mongoShape(spec);
-      if (present && differingParts(wanted, mongoShape(present)).every((part) => ATTRIBUTES.has(part))) {
-        await setAttributes(target, String(present["name"]), spec);
-        return;
-      }
-      await create(target, spec);
-      const versions = specs.map((one) => String(one["name"])).filter((one) => isVersionOf(one, name));
-      for (const version of versions) await drop(target, version);
+      const present = (await listIndexes(db, target)).find((one) => one["name"] === spec["name"]);
+      const refusal = present ? undefined : await blocked(target);
+      if (refusal !== undefined) return refusal;
+      if (!present) await create(target, spec);
+      else if (!sameShape(wanted, mongoShape(present))) await setAttributes(target, String(present["name"]), spec);
+      if (made.name !== spec["name"]) await drop(target, made.name);
+      return undefined;
     },
 
     claim: () => Promise.resolve({}),
@@ -139,16 +166,11 @@ export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> 
   };
 }
 
-function differingParts(a: Shape, b: Shape): string[] {
-  return [...new Set([...Object.keys(a), ...Object.keys(b)])].filter((part) => (a[part] ?? "") !== (b[part] ?? ""));
-}
-
-function versionedName(name: string, shape: Shape): string {
-  return `${name}__${fingerprint(shape).slice(0, 6)}`;
-}
-
-function isVersionOf(version: string, name: string): boolean {
-  return version.startsWith(`${name}__`) && /^[0-9a-f]{6}$/.test(version.slice(name.length + 2));
+/** Can `collMod` make the one of the other, and back? It can give a TTL and not take it away. */
+function isAttributeChange(wanted: Shape, found: Shape): boolean {
+  const parts = Object.keys({ ...wanted, ...found }).filter((part) => (wanted[part] ?? "") !== (found[part] ?? ""));
+  const isTtl = (shape: Shape) => shape["expireAfterSeconds"] !== "";
+  return parts.every((part) => ATTRIBUTES.has(part)) && isTtl(wanted) === isTtl(found);
 }
 
 /** The command as a person would type it into a shell. */

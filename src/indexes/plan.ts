@@ -10,6 +10,8 @@ export type Shape = Readonly<Record<string, string>>;
 export interface ActualIndex {
   readonly name: string;
   readonly shape: Shape;
+  /** Its shape in its own words, where `shape` has those of a declared one that says the same. */
+  readonly ownShape?: Shape;
   /** False for what an interrupted build or drop left behind: it costs writes and serves no read. */
   readonly valid: boolean;
   /** Some session builds it at this moment; dropping it would kill that build. */
@@ -17,7 +19,7 @@ export interface ActualIndex {
   readonly constraint?: "primary" | "unique";
   /** How it is ordered; absent for kinds without an order (GIN, text, hashed, geographic). */
   readonly order?: KeyOrder;
-  /** What it does besides being read: "unique", "TTL". Such an index is never called superfluous. */
+  /** What it does besides being read: "unique", "TTL", "foreign key". Such an index is never called superfluous. */
   readonly guards?: string;
   /** Enough to make it again, in the engine's own words. */
   readonly definition?: string;
@@ -65,6 +67,8 @@ export interface Rules {
   readonly identity?: readonly string[];
   /** Names in the same name space that belong to something that is no index of this table, with what it is. */
   readonly taken?: ReadonlyMap<string, string>;
+  /** Is this the name that a later definition of the declared index was given, because no index can be renamed? */
+  readonly isVersion?: (name: string, declared: string) => boolean;
 }
 
 /** What there is to do for one declared index, given all indexes of its table. */
@@ -80,23 +84,20 @@ export function decide(declared: DeclaredShape, actual: readonly ActualIndex[], 
   if (taken !== undefined) return { state: "different", detail: `the name belongs to ${taken}` };
   if (declared.constraint !== undefined) return { state: "absent" };
 
+  const version = actual.find(({ name }) => rules.isVersion?.(name, declared.name));
+  if (version) return different(declared, version, `as ${version.name}: `);
+
   const { identity } = rules;
   if (identity) {
     const near = actual.find(({ shape }) => identity.every((part) => shape[part] === declared.shape[part]));
-    if (near)
-      return {
-        state: "different",
-        detail: `as ${near.name}: ${describeDifference(declared.shape, near.shape)}`,
-        found: near,
-      };
+    if (near) return different(declared, near, `as ${near.name}: `);
   }
   return { state: "create" };
 }
 
 function decideNamed(declared: DeclaredShape, named: ActualIndex): Decision {
   if (!sameShape(declared.shape, named.shape)) {
-    const state = named.building ? "being built, " : named.valid ? "" : "invalid, ";
-    return { state: "different", detail: state + describeDifference(declared.shape, named.shape), found: named };
+    return different(declared, named, named.building ? "being built, " : named.valid ? "" : "invalid, ");
   }
   if (named.building) return { state: "building" };
   if (!constraintFits(declared, named)) {
@@ -107,6 +108,10 @@ function decideNamed(declared: DeclaredShape, named: ActualIndex): Decision {
     };
   }
   return { state: named.valid ? "present" : "invalid" };
+}
+
+function different(declared: DeclaredShape, found: ActualIndex, how: string): Decision {
+  return { state: "different", detail: how + describeDifference(declared.shape, found.shape), found };
 }
 
 function constraintFits(declared: DeclaredShape, index: ActualIndex): boolean {

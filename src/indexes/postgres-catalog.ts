@@ -75,14 +75,16 @@ async function observeInTransaction(
       tail: definitionTail(index),
     })),
   ]);
-  await unifyPredicates(session, forms.slice(rows.length), forms.slice(0, rows.length));
+  const words = [...forms];
+  await unifyPredicates(session, forms.slice(rows.length), words, rows.length);
   const actual = rows.map((row, at): ActualIndex => {
-    const form = forms[at];
+    const [form, own] = [words[at], forms[at]];
     const isReadable = form !== undefined && !(form instanceof Error);
     return {
       name: row.name,
       // One that cannot be made again here equals nothing, which is the safe answer.
       shape: isReadable ? form.shape : { unreadable: form?.message ?? row.name },
+      ...(isReadable && own !== form && own && !(own instanceof Error) ? { ownShape: own.shape } : {}),
       valid: row.valid,
       building: row.building,
       ...(row.constraint === null ? {} : { constraint: row.constraint }),
@@ -136,21 +138,22 @@ async function settle(session: Session, { unique, tail }: Definition): Promise<F
 
 /**
  * Two predicates may say the same in other words: an existing one that the planner proves to be equivalent to a declared
- * one, both ways, takes its words.
+ * one, both ways, takes its words. @param count of the existing ones, at the beginning of `forms`
  */
 async function unifyPredicates(
   session: Session,
   declared: readonly (Form | Error)[],
-  existing: (Form | Error)[],
+  forms: (Form | Error)[],
+  count: number,
 ): Promise<void> {
   for (const wanted of declared) {
     if (wanted instanceof Error || !wanted.shape["predicate"]) continue;
-    for (const [at, found] of existing.entries()) {
+    for (const [at, found] of forms.slice(0, count).entries()) {
       if (found instanceof Error || !found.shape["predicate"]) continue;
       const inWords = { ...found.shape, predicate: wanted.shape["predicate"] };
       if (sameShape(wanted.shape, found.shape) || !sameShape(wanted.shape, inWords)) continue;
       const [a, b] = [wanted.shape["predicate"], found.shape["predicate"]];
-      if ((await implies(session, a, b)) && (await implies(session, b, a))) existing[at] = { ...found, shape: inWords };
+      if ((await implies(session, a, b)) && (await implies(session, b, a))) forms[at] = { ...found, shape: inWords };
     }
   }
 }
@@ -195,8 +198,9 @@ const INDEXES = `
          NOT i.indisvalid AND EXISTS (
            SELECT FROM pg_stat_progress_create_index p
             WHERE ${BUILDS_HERE} AND (p.index_relid IS NULL OR p.index_relid IN (0, c.oid))) AS building,
-         CASE WHEN i.indisreplident THEN 'replica identity' WHEN i.indisclustered THEN 'clustering'
-              WHEN EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = c.oid AND k.contype IN ('p', 'u', 'x')) THEN 'constraint'
+         CASE WHEN EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = c.oid AND k.contype IN ('p', 'u', 'x')) THEN 'constraint'
+              WHEN EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = c.oid AND k.contype = 'f') THEN 'foreign key'
+              WHEN i.indisreplident THEN 'replica identity' WHEN i.indisclustered THEN 'clustering'
               WHEN i.indisunique THEN 'unique' END AS guards,
          obj_description(c.oid, 'pg_class') AS mark, c.oid AS oid,
          CASE WHEN starts_with(d.def, d.head) THEN substr(d.def, length(d.head) + 1) END AS tail

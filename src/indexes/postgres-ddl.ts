@@ -1,4 +1,5 @@
 /** The statements of PostgreSQL's indexes. Names are always quoted: camelCase ones exist. */
+import { createHash } from "node:crypto";
 import pg from "pg";
 import type { PostgresIndex } from "./manifest.ts";
 
@@ -54,9 +55,15 @@ export function dropStatement(target: string, name: string): string {
 
 const NAME_BYTES = 63;
 
-/** A name beside another for as long as both exist; PostgreSQL would cut a longer one without a word. */
+/**
+ * A name beside another for as long as both exist. PostgreSQL would cut a longer one without a word, and two long names
+ * may begin alike, so a name that is cut here has its digest.
+ */
 export function besideName(name: string, suffix: string): string {
-  let head = name;
-  while (Buffer.byteLength(head) + Buffer.byteLength(suffix) > NAME_BYTES) head = head.slice(0, -1);
-  return head + suffix;
+  const fits = (text: string) => Buffer.byteLength(text) <= NAME_BYTES;
+  if (fits(name + suffix)) return name + suffix;
+  const end = `_${createHash("sha256").update(name).digest("hex").slice(0, 6)}${suffix}`;
+  const letters = [...name];
+  while (!fits(letters.join("") + end)) letters.pop();
+  return letters.join("") + end;
 }

@@ -7,6 +7,7 @@ import type { Session } from "./postgres-session.ts";
 
 const TABLE = `${KEEPER_SCHEMA}.index_ledger`;
 const NO_RIGHT = "42501";
+const ISO = `YYYY-MM-DD"T"HH24:MI:SS.US"Z"`;
 
 /** Written under the keeper's lock, so that two never make its table at once. */
 export class PostgresLedger implements Ledger {
@@ -18,13 +19,11 @@ export class PostgresLedger implements Ledger {
   }
 
   async read(): Promise<readonly LedgerEntry[]> {
-    const [table] = await this.#session.query<{ exists: boolean }>("SELECT to_regclass($1) IS NOT NULL AS exists", [
-      TABLE,
-    ]);
-    if (table?.exists !== true) return [];
+    if (!(await this.#isThere())) return [];
     const rows = await this.#session.query<Row>(`
       SELECT target, name, project, run_id::text AS "runId", intent, state, fingerprint, definition, previous, oid::text,
-             to_json(started_at) #>> '{}' AS "startedAt", to_json(finished_at) #>> '{}' AS "finishedAt", error,
+             to_char(started_at AT TIME ZONE 'UTC', '${ISO}') AS "startedAt",
+             to_char(finished_at AT TIME ZONE 'UTC', '${ISO}') AS "finishedAt", error,
              baseline_bytes::text AS bytes, baseline_rows::text AS rows
         FROM ${TABLE} ORDER BY started_at, target, name`);
     return rows.map(({ oid, bytes, rows: count, previous, finishedAt, error, ...entry }) => ({
@@ -74,7 +73,13 @@ export class PostgresLedger implements Ledger {
   async #create(): Promise<void> {
     if (this.#exists) return;
     try {
-      await this.#session.query(`CREATE SCHEMA IF NOT EXISTS ${KEEPER_SCHEMA}`);
+      // IF NOT EXISTS asks for the right to create before it looks, also where there is nothing to create.
+      const [schema] = await this.#session.query<{ there: boolean }>(
+        "SELECT to_regnamespace($1) IS NOT NULL AS there",
+        [KEEPER_SCHEMA],
+      );
+      if (schema?.there !== true) await this.#session.query(`CREATE SCHEMA IF NOT EXISTS ${KEEPER_SCHEMA}`);
+      if (await this.#isThere()) return void (this.#exists = true);
       await this.#session.query(`
         CREATE TABLE IF NOT EXISTS ${TABLE} (
           run_id uuid, target text, name text, project text NOT NULL, intent text NOT NULL, state text NOT NULL,
@@ -89,6 +94,21 @@ export class PostgresLedger implements Ledger {
       );
     }
     this.#exists = true;
+  }
+
+  async #isThere(): Promise<boolean> {
+    try {
+      const [table] = await this.#session.query<{ there: boolean }>("SELECT to_regclass($1) IS NOT NULL AS there", [
+        TABLE,
+      ]);
+      return table?.there === true;
+    } catch (error) {
+      if (!(error instanceof pg.DatabaseError) || error.code !== NO_RIGHT) throw error;
+      throw new UsageError(
+        `the index ledger cannot be read: ${messageOf(error)}. Let an owner run: GRANT USAGE ON SCHEMA ${KEEPER_SCHEMA} TO <the role of index work>`,
+        { cause: error },
+      );
+    }
   }
 }
 

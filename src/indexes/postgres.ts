@@ -1,8 +1,9 @@
 /** Indexes of PostgreSQL: built concurrently, one statement each, outside any transaction, never with IF NOT EXISTS. */
 import pg from "pg";
 import { UsageError } from "../errors.ts";
-import { type Engine, type EngineOptions, messageOf, pause, type Verdict } from "./engine.ts";
+import { type Engine, type EngineOptions, messageOf, type Observation, pause, type Verdict } from "./engine.ts";
 import type { PostgresIndex } from "./manifest.ts";
+import { sameShape } from "./plan.ts";
 import { observe } from "./postgres-catalog.ts";
 import { besideName, createStatement, definitionTail, dropStatement, tableOf } from "./postgres-ddl.ts";
 import { findDuplicates } from "./postgres-duplicates.ts";
@@ -13,7 +14,7 @@ import type { Session } from "./postgres-session.ts";
 const IN_THE_WAY = new Set(["55P03", "40P01", "40001"]);
 /** IF NOT EXISTS would call an invalid or differing index, or even a table, a success; without it the name is news. */
 const NAME_TAKEN = new Set(["42P07", "42710"]);
-const NO_TEMP_RIGHT = "42501";
+const NO_RIGHT = "42501";
 const WAIT_POLL_MS = 500;
 /** After a cancellation someone waits for us to go. */
 const CLEAR_UP_PATIENCE_MS = 10_000;
@@ -39,7 +40,9 @@ export function postgresEngine(options: PostgresEngineOptions): Engine {
     await session.runWatched(`${target} ${label}`, createStatement(target, name, unique, tail));
   }
 
-  async function drop(target: string, name: string, label: string, patienceMs?: number): Promise<void> {
+  /** After a cancellation it gives up soon. */
+  async function drop(target: string, name: string, label: string): Promise<void> {
+    const patienceMs = signal.aborted ? CLEAR_UP_PATIENCE_MS : undefined;
     await session.runWatched(`${target} ${label}`, dropStatement(target, name), patienceMs);
   }
 
@@ -49,13 +52,31 @@ export function postgresEngine(options: PostgresEngineOptions): Engine {
     return row?.there === true;
   }
 
+  async function dropBeside(target: string, name: string, suffix: string): Promise<boolean> {
+    const beside = besideName(name, suffix);
+    if (!(await exists(target, beside))) return false;
+    const what = suffix === OLD ? "what was replaced" : "what an interrupted replacement left";
+    await drop(target, beside, `${name} (dropping ${what})`);
+    return true;
+  }
+
+  /** An earlier process may have died after the build, which the server then finished. */
+  async function isBuilt(target: string, name: string): Promise<boolean> {
+    const { actual, declared } = await look(target);
+    const [next, wanted] = [actual.find((one) => one.name === besideName(name, NEW)), declared.get(name)];
+    if (!next?.valid || !wanted || wanted instanceof Error) return false;
+    return sameShape(next.shape, wanted.shape);
+  }
+
   /** Builds beside, changes the names in one transaction, and drops the old one; the table is never without either. */
-  async function swap(target: string, name: string, unique: boolean, tail: string): Promise<void> {
+  async function swap(target: string, name: string, definition: { unique: boolean; tail: string } | "built") {
     const { schema } = tableOf(target);
     const [next, old] = [besideName(name, NEW), besideName(name, OLD)];
-    // A run that died here may have left either: the new one perhaps half built, the old one no longer of use.
-    if (await exists(target, next)) await drop(target, next, `${name} (dropping what an interrupted replacement left)`);
-    await build(target, next, unique, tail, `${name} (its replacement)`);
+    await dropBeside(target, name, OLD);
+    if (definition !== "built") {
+      await dropBeside(target, name, NEW);
+      await build(target, next, definition.unique, definition.tail, `${name} (its replacement)`);
+    }
     const quoted = (one: string) => `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(one)}`;
     await session.query("BEGIN");
     try {
@@ -67,7 +88,19 @@ export function postgresEngine(options: PostgresEngineOptions): Engine {
       await session.query("ROLLBACK").catch(() => undefined);
       throw error;
     }
-    await drop(target, old, `${name} (dropping what was replaced)`);
+    await dropBeside(target, name, OLD);
+  }
+
+  async function look(target: string): Promise<Observation> {
+    try {
+      return await observe(session, target, indexes[target] ?? []);
+    } catch (error) {
+      if (codeOf(error) !== NO_RIGHT) throw error;
+      throw new UsageError(
+        `comparing indexes needs the right to create temporary tables and to read ${target}: ${messageOf(error)}`,
+        { cause: error },
+      );
+    }
   }
 
   return {
@@ -75,17 +108,7 @@ export function postgresEngine(options: PostgresEngineOptions): Engine {
     targets: new Map(Object.entries(indexes)),
     ledger: new PostgresLedger(session),
 
-    async observe(target) {
-      try {
-        return await observe(session, target, indexes[target] ?? []);
-      } catch (error) {
-        if (codeOf(error) !== NO_TEMP_RIGHT) throw error;
-        throw new UsageError(
-          `comparing indexes needs the right to create temporary tables and to read ${target}: ${messageOf(error)}`,
-          { cause: error },
-        );
-      }
-    },
+    observe: look,
 
     refusal: () => Promise.resolve(undefined),
     duplicates: (target, name) => findDuplicates(session, target, find(target, name)),
@@ -120,31 +143,28 @@ export function postgresEngine(options: PostgresEngineOptions): Engine {
       }
     },
 
-    dropInvalid: (target, name) =>
-      drop(target, name, `${name} (dropping an invalid leftover)`, signal.aborted ? CLEAR_UP_PATIENCE_MS : undefined),
+    dropInvalid: (target, name) => drop(target, name, `${name} (dropping an invalid leftover)`),
     drop: (target, name) => drop(target, name, `${name} (dropping)`),
 
-    async replace(target, name, found) {
-      if (found.constraint !== undefined || found.guards === "constraint") {
-        throw new UsageError(
-          `${name} belongs to a constraint, which only a migration can move to another index: ` +
-            `CREATE UNIQUE INDEX CONCURRENTLY ..., then ALTER TABLE ... DROP CONSTRAINT ..., ADD CONSTRAINT ... USING INDEX ...`,
-        );
-      }
-      const index = find(target, name);
-      await swap(target, name, index.unique === true, definitionTail(index));
+    irreplaceable(target, name, { guards = "", definition }) {
+      if (definition === undefined) return "Its definition cannot be read, so nothing could bring it back.";
+      if (find(target, name).constraint !== undefined) return "A constraint belongs to a migration.";
+      return RECIPES[guards] === undefined ? undefined : `${name} ${RECIPES[guards]}`;
     },
 
-    async finishReplace(target, name) {
-      const old = besideName(name, OLD);
-      if (!(await exists(target, old))) return false;
-      await drop(target, old, `${name} (dropping what was replaced)`);
-      return true;
+    async replace(target, name) {
+      const index = find(target, name);
+      const definition = { unique: index.unique === true, tail: definitionTail(index) };
+      await swap(target, name, (await isBuilt(target, name)) ? "built" : definition);
     },
+
+    finishReplace: (target, name) => dropBeside(target, name, OLD),
+    abandonReplace: (target, name) => dropBeside(target, name, NEW),
 
     async restore({ target, name, previous = "" }) {
-      const unique = previous.startsWith("UNIQUE ");
-      await swap(target, name, unique, unique ? previous.slice("UNIQUE ".length) : previous);
+      const [, unique, tail = ""] = /^(UNIQUE )?(.*)$/s.exec(previous) ?? [];
+      await swap(target, name, { unique: unique !== undefined, tail });
+      return undefined;
     },
 
     async claim(target, name, mark) {
@@ -170,6 +190,19 @@ export function postgresEngine(options: PostgresEngineOptions): Engine {
     },
   };
 }
+
+/** What has to go over to the new index, and only a migration can take there. */
+const RECIPES: Readonly<Record<string, string>> = {
+  constraint:
+    "belongs to a constraint, which only a migration can move: CREATE UNIQUE INDEX CONCURRENTLY ..., " +
+    "then ALTER TABLE ... DROP CONSTRAINT ..., ADD CONSTRAINT ... USING INDEX ...",
+  "foreign key":
+    "is what a foreign key refers to, which only a migration can move: CREATE UNIQUE INDEX CONCURRENTLY ..., " +
+    "then ALTER TABLE ... DROP CONSTRAINT ..., ADD FOREIGN KEY ... NOT VALID, VALIDATE CONSTRAINT ...",
+  "replica identity":
+    "is the table's replica identity, which only a migration can move: CREATE UNIQUE INDEX CONCURRENTLY ..., " +
+    "then ALTER TABLE ... REPLICA IDENTITY USING INDEX ...",
+};
 
 function codeOf(error: unknown): string | undefined {
   return error instanceof pg.DatabaseError ? error.code : undefined;

@@ -1,6 +1,6 @@
 /** One run's hand on the ledgers. */
 import type { Engine } from "./engine.ts";
-import type { Intent, LedgerEntry, LedgerState } from "./ledger.ts";
+import { keyOf, standing, type Intent, type LedgerEntry, type LedgerState } from "./ledger.ts";
 
 /** The name under which a collection itself stands in the ledger. */
 export const COLLECTION = "";
@@ -20,7 +20,7 @@ export class Recorder {
   readonly runId: string;
   readonly project: string;
   readonly #engine: Engine;
-  #newest: Map<string, LedgerEntry> | undefined;
+  #standing: Map<string, LedgerEntry> | undefined;
 
   constructor(engine: Engine, project: string, runId: string) {
     this.#engine = engine;
@@ -28,33 +28,30 @@ export class Recorder {
     this.runId = runId;
   }
 
-  /** The newest deed about an index; undefined where the keeper never touched it. */
+  /** The deed that stands for an index; undefined where the keeper never touched it. */
   async newest(target: string, name: string): Promise<LedgerEntry | undefined> {
-    if (!this.#newest) {
-      const entries = await this.#engine.ledger.read();
-      this.#newest = new Map(entries.map((entry) => [keyOf(entry), entry]));
-    }
-    return this.#newest.get(keyOf({ target, name }));
+    this.#standing ??= standing(await this.#engine.ledger.read());
+    return this.#standing.get(keyOf({ target, name }));
   }
 
-  /** @param runId of the run whose deed it is, unless it is this one's */
+  /** After the lock was away: another run may have written meanwhile. */
+  forget(): void {
+    this.#standing = undefined;
+  }
+
+  /** @param of the run whose deed it is, unless it is this one's */
   async write(
     deed: Deed,
     state: LedgerState,
     more: Pick<LedgerEntry, "oid" | "baseline" | "error"> = {},
-    runId = this.runId,
+    { runId, project }: Pick<LedgerEntry, "runId" | "project"> = this,
   ): Promise<void> {
-    const entry = { ...deed, project: this.project, runId, state, ...more };
-    await this.#engine.ledger.write(entry);
-    this.#newest?.set(keyOf(deed), { ...entry, startedAt: "" });
-  }
-
-  /** What is written at an index in the database itself, so that a lost ledger can be told from somebody else's index. */
-  mark(fingerprint: string): string {
-    return `tallyman:${this.project}:${fingerprint.slice(0, 12)}`;
+    this.forget();
+    await this.#engine.ledger.write({ ...deed, project, runId, state, ...more });
   }
 }
 
-function keyOf({ target, name }: { readonly target: string; readonly name: string }): string {
-  return `${target}\0${name}`;
+/** What is written at an index in the database itself, so that it is known again under another identity. */
+export function markOf(project: string, fingerprint: string): string {
+  return `tallyman:${project}:${fingerprint.slice(0, 12)}`;
 }

@@ -36,7 +36,7 @@ function yields(index: ActualIndex, other: ActualIndex, declared: ReadonlySet<st
 }
 
 function doesWorkOf(wide: ActualIndex, narrow: ActualIndex): boolean {
-  if (!wide.order || !narrow.order || !wide.valid || wide.building || wide.guards === "hidden") return false;
+  if (!wide.order || !narrow.order || !wide.valid || wide.building || wide.shape["hidden"]) return false;
   if ((wide.shape["collation"] ?? "") !== (narrow.shape["collation"] ?? "") && wide.order.collatesAsOne) return false;
   const { keys } = wide.order;
   const begins = (those: readonly string[]) => those.every((key, at) => key === keys[at]);

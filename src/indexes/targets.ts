@@ -21,6 +21,22 @@ export function select(
     ...rest,
     ...(mongo && engine !== "postgres" ? { mongo: ofPhase(mongo, phase) } : {}),
     ...(postgres && engine !== "mongodb" ? { postgres: ofPhase(postgres, phase) } : {}),
+    ...(phase === undefined ? {} : { ignore: withOtherPhases(manifest, phase) }),
+  };
+}
+
+/** What another phase declares is not extra. */
+function withOtherPhases(
+  { ignore, mongo = {}, postgres = {} }: Manifest,
+  wanted: number,
+): NonNullable<Manifest["ignore"]> {
+  const others = (targets: Readonly<Record<string, readonly { name: string; phase?: number }[]>>) =>
+    Object.values(targets).flatMap((indexes) =>
+      indexes.filter(({ phase = 1 }) => phase !== wanted).map(({ name }) => name),
+    );
+  return {
+    mongo: [...(ignore?.mongo ?? []), ...others(mongo)],
+    postgres: [...(ignore?.postgres ?? []), ...others(postgres)],
   };
 }
 

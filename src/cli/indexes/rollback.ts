@@ -1,7 +1,8 @@
 import { createInterface } from "node:readline/promises";
 import type { Command } from "commander";
 import { EXIT, UsageError } from "../../errors.ts";
-import type { RollbackWish, UndoneEntry } from "../../indexes/rollback.ts";
+import type { RollbackWish } from "../../indexes/rollback.ts";
+import type { UndoneEntry } from "../../indexes/undo.ts";
 import { action, createCommand, parseRunId } from "../command.ts";
 import { table } from "../table.ts";
 import { tell, withIndexes, withIndexFlags, type IndexFlags } from "./options.ts";
@@ -11,6 +12,7 @@ interface RollbackFlags extends IndexFlags {
   readonly index?: string;
   readonly all?: true;
   readonly yes?: true;
+  readonly allowBlocking?: true;
 }
 
 /** `indexes rollback`: takes back what ensure made, and nothing that was there before. */
@@ -25,19 +27,21 @@ export function rollbackCommand(): Command {
     .option("--index <name>", "only this index, of whichever run")
     .option("--all", "of every run of this manifest")
     .option("--yes", "do not ask")
+    .option("--allow-blocking", "bring back also where the server blocks writers meanwhile (FerretDB)")
     .action(
       action<RollbackFlags>(async (flags, context) => {
-        const { run, index, all, yes } = flags;
+        const { run, index, all, yes, phase, allowBlocking = false } = flags;
         if ([run, index, all].filter((flag) => flag !== undefined).length > 1)
           throw new UsageError("--run, --index and --all exclude each other. Keep one.");
         const wish: RollbackWish = {
           ...(run === undefined ? {} : { runId: run }),
           ...(index === undefined ? {} : { index }),
           ...(all ? { all } : {}),
+          declaredOnly: phase !== undefined,
         };
         const { planRollback, rollbackIndexes } = await import("../../indexes/rollback.ts");
         return withIndexes(context, flags, async (targets) => {
-          const options = { ...targets, signal: context.signal, onProgress: tell };
+          const options = { ...targets, signal: context.signal, allowBlocking, onProgress: tell };
           const planned = await planRollback(options, wish);
           if (!planned.some(({ action: what }) => what === "drop" || what === "restore")) {
             context.answer({ undone: planned }, `${undoneTable(planned)}Nothing to take back.`);
@@ -47,7 +51,7 @@ export function rollbackCommand(): Command {
             tell("Nothing was changed.");
             return EXIT.failed;
           }
-          const undone = await rollbackIndexes(options, wish);
+          const undone = await rollbackIndexes(options, { ...wish, agreed: planned });
           const count = undone.filter(({ action: what }) => what === "dropped" || what === "restored").length;
           const kept = undone.filter(({ action: what }) => what === "kept").length;
           context.answer({ undone }, `${undoneTable(undone)}${count} taken back, ${kept} kept.`);

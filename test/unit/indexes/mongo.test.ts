@@ -46,7 +46,7 @@ test("a build under way looks finished in the list; the statistics tell", async 
 test("a build is one command of one index, without a time limit that would abort it", async () => {
   const { db, sent } = stub({});
   const engine = await engineOf(db);
-  expect(await engine.refusal("events")).toBeUndefined();
+  expect(await engine.refusal("events", "one")).toBeUndefined();
   await engine.create("events", "one");
   expect(sent[1]).toMatchObject({ createIndexes: "events", indexes: [{ name: "one", key: new Map([["a", 1]]) }] });
   expect(sent[1]).not.toHaveProperty("maxTimeMS");
