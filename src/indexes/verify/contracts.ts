@@ -1,0 +1,95 @@
+/** The contracts of a manifest, each with its place; and what is wrong with them before any server is asked. Pure. */
+import { UsageError } from "../../errors.ts";
+import type { EngineName } from "../engine.ts";
+import type { Contract, Manifest, MongoIndex, Param, PostgresIndex, Sample } from "../manifest.ts";
+import { placeholdersOf } from "./placeholders.ts";
+import { shiftMs } from "./shift.ts";
+import { parameterCount, statementFault } from "./statement.ts";
+
+interface Common {
+  /** a collection, or `schema.table` */
+  readonly target: string;
+  readonly contract: Contract;
+}
+
+/** A contract and the index it is about; a query of `manifest.queries` has none. */
+export type Placed =
+  | (Common & { readonly engine: "mongodb"; readonly index?: MongoIndex })
+  | (Common & { readonly engine: "postgres"; readonly index?: PostgresIndex });
+
+/**
+ * In the order of the manifest: each index with its contracts, then the queries without one. An engine that the manifest
+ * was cut down from has none, its queries neither.
+ */
+export function placedContracts(manifest: Manifest): Placed[] {
+  const { mongo = {}, postgres = {}, queries = {} } = manifest;
+  const placed: Placed[] = [
+    ...Object.entries(mongo).flatMap(([of, declared]) =>
+      declared.flatMap((index) =>
+        (index.contracts ?? []).map((contract): Placed => ({ engine: "mongodb", target: of, index, contract })),
+      ),
+    ),
+    ...Object.entries(postgres).flatMap(([of, declared]) =>
+      declared.flatMap((index) =>
+        (index.contracts ?? []).map((contract): Placed => ({ engine: "postgres", target: of, index, contract })),
+      ),
+    ),
+    ...Object.entries(queries).flatMap(([of, contracts]) =>
+      contracts.map((contract): Placed => ({ engine: engineOf(contract), target: of, contract })),
+    ),
+  ];
+  const has: Record<EngineName, boolean> = {
+    mongodb: manifest.mongo !== undefined,
+    postgres: manifest.postgres !== undefined,
+  };
+  const isQueryOnly = !has.mongodb && !has.postgres;
+  return placed.filter(({ engine }) => has[engine] || isQueryOnly);
+}
+
+function engineOf(contract: Contract): EngineName {
+  return contract.sql === undefined ? "mongodb" : "postgres";
+}
+
+/** @throws UsageError naming every faulty contract */
+export function lintContracts(placed: readonly Placed[], project: string): void {
+  const faults = placed.flatMap((one) =>
+    contractFaults(one).map(
+      (fault) => `${one.target}${one.index ? `.${one.index.name}` : ""}, contract "${one.contract.name}": ${fault}`,
+    ),
+  );
+  if (faults.length > 0) {
+    throw new UsageError(`the index manifest "${project}" has contracts that are wrong:\n  ${faults.join("\n  ")}`);
+  }
+}
+
+function contractFaults({ engine, contract }: Placed): string[] {
+  const { find, count, aggregate, sql, params } = contract;
+  const kinds = [find, count, aggregate, sql].filter((query) => query !== undefined).length;
+  if (kinds !== 1) return ["it needs one query: find, count, aggregate or sql"];
+  if ((sql !== undefined) !== (engine === "postgres")) return [`its query is none for ${engine}`];
+  const faults = Object.values(params ?? {})
+    .filter(isSample)
+    .filter(({ shift }) => shift !== undefined && shiftMs(shift) === undefined)
+    .map(({ shift }) => `the shift "${shift}" is not understood; write "-15d" or "+2h" (s, m, h, d, w)`);
+  if (sql !== undefined) {
+    const fault = statementFault(sql);
+    if (fault !== undefined) faults.push(fault);
+    const given = Array.isArray(params) ? params.length : 0;
+    if (params !== undefined && !Array.isArray(params))
+      faults.push("its params must be a list, in the order of $1, $2");
+    else if (given !== parameterCount(sql))
+      faults.push(`it has ${parameterCount(sql)} parameters, and params for ${given}`);
+    return faults;
+  }
+  if (Array.isArray(params)) return [...faults, "its params must be by name"];
+  for (const { name, field } of placeholdersOf(contract)) {
+    if (field === undefined && !Object.hasOwn(params ?? {}, name)) {
+      faults.push(`no field tells what "$p:${name}" is; say it in params`);
+    }
+  }
+  return faults;
+}
+
+export function isSample(param: Param | undefined): param is Sample {
+  return typeof param === "object" && param !== null && !Array.isArray(param);
+}

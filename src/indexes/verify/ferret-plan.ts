@@ -1,0 +1,62 @@
+/**
+ * The plans of FerretDB: nodes of the PostgreSQL behind it, never executed, so that they count nothing. Its `_id_` index
+ * leads with the number of the collection, so that a scan of it is as often one of everything. Pure.
+ */
+import { BSON } from "mongodb";
+import type { Access, PlanFacts } from "./plan-facts.ts";
+import type { PlanNode } from "./postgres-plan.ts";
+
+/** The key of an index condition that stands for "all of it", as BSON in hex; made where a hint leaves no choice. */
+const FULL_SCAN = Buffer.from("fullScan").toString("hex");
+/** The first key's part of the bounds, where it has none. */
+const WHOLE_BOUNDS = /^\["(?:[^"\\]|\\.)*": (?:DESC)?[([]MinKey, MaxKey[)\]]/;
+/** The nodes that read a collection whole. One that does not exist is a function that gives nothing. */
+const WHOLE = new Set(["Seq Scan", "Sample Scan"]);
+
+/** @param reply what `explain` answered */
+export function readFerretPlan(reply: Readonly<Record<string, unknown>>): PlanFacts {
+  const root = (reply["queryPlanner"] as { Plan?: PlanNode } | undefined)?.Plan;
+  const accesses: Access[] = [];
+  const sorts: string[] = [];
+  const walk = (node: PlanNode, above: readonly Detail[]): void => {
+    const stage = node["Node Type"];
+    const index = node["Index Name"];
+    const condition = node["Index Cond"] ?? "";
+    const details = (node["IndexDetails"] as readonly Detail[] | undefined) ?? above;
+    if (index !== undefined) {
+      const bounds = details.find(({ indexName }) => indexName === index)?.indexBounds ?? [];
+      accesses.push(accessOf(stage, index, condition, bounds));
+    } else if (WHOLE.has(stage)) accesses.push({ stage, index: undefined, bounded: false });
+    if (stage === "Sort") sorts.push(...(node["Sort Key"] ?? []).flatMap(orderOf));
+    for (const child of node.Plans ?? []) walk(child, details);
+  };
+  if (root) walk(root, []);
+  return {
+    accesses,
+    sorts: sorts.length > 0 ? [sorts.join(", ")] : [],
+    covered: undefined,
+    work: undefined,
+    advice: [],
+  };
+}
+
+interface Detail {
+  readonly indexName?: string;
+  /** one for each range: `["tenant": ["a", "a"], "at": DESC(MinKey, MaxKey)]` */
+  readonly indexBounds?: readonly string[];
+}
+
+function accessOf(stage: string, index: string, condition: string, bounds: readonly string[]): Access {
+  if (index === "_id_" || index.startsWith("collection_pk_")) {
+    if (!condition.includes("object_id")) return { stage, index: undefined, bounded: false };
+    return { stage, index: "_id_", bounded: true };
+  }
+  const isWhole = condition === "" || condition.includes(FULL_SCAN) || bounds.some((range) => WHOLE_BOUNDS.test(range));
+  return { stage, index, bounded: !isWhole };
+}
+
+/** The keys that a query is sorted by; sorting that serves a grouping says something else. */
+function orderOf(key: string): string[] {
+  const [, hex] = /bson_orderby\(.*?'BSONHEX([0-9a-f]+)'/.exec(key) ?? [];
+  return hex === undefined ? [] : [JSON.stringify(BSON.deserialize(Buffer.from(hex, "hex")))];
+}

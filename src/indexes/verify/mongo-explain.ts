@@ -1,0 +1,105 @@
+/** `explain` of one query, and how long its whole answer takes, on either kind of server. */
+import { performance } from "node:perf_hooks";
+import { type Db, type Document, MongoServerError } from "mongodb";
+import type { Contract } from "../manifest.ts";
+import { readFerretPlan } from "./ferret-plan.ts";
+import { readMongoPlan } from "./mongo-plan.ts";
+import type { Query } from "./mongo-sample.ts";
+import type { PlanFacts } from "./plan-facts.ts";
+
+const RUNS = 3;
+const TOOK_TOO_LONG = 50;
+
+export interface MongoExplained {
+  readonly plan: PlanFacts;
+  readonly ms?: number;
+  readonly isCutOff: boolean;
+}
+
+export interface MongoTarget {
+  readonly db: Db;
+  readonly name: string;
+  /** FerretDB, which plans and does not count. */
+  readonly isFerret: boolean;
+  readonly limitMs: number;
+}
+
+/** The query as a command; `extra` may hold a hint. */
+function commandOf({ name }: MongoTarget, contract: Contract, query: Query, extra: Document): Document {
+  const { find, count, aggregate } = query;
+  const common = { ...(contract.collation ? { collation: contract.collation } : {}), ...extra };
+  if (find) return { find: name, ...find, ...common };
+  if (count) return { count: name, query: count, ...common };
+  return { aggregate: name, pipeline: aggregate ?? [], cursor: {}, ...common };
+}
+
+/** Executes it, where the server does so in its explain; only plans it where that takes too long. */
+export async function explainOnMongo(
+  target: MongoTarget,
+  contract: Contract,
+  query: Query,
+  extra: Document = {},
+): Promise<MongoExplained> {
+  const { db, isFerret, limitMs } = target;
+  const explain = commandOf(target, contract, query, extra);
+  if (isFerret) {
+    const reply = await db.command({ explain, verbosity: "queryPlanner", maxTimeMS: limitMs });
+    return { plan: readFerretPlan(reply), isCutOff: false };
+  }
+  try {
+    const reply = await db.command({ explain, verbosity: "executionStats", maxTimeMS: limitMs });
+    const ms = (reply["executionStats"] as Document | undefined)?.["executionTimeMillis"] as number | undefined;
+    return { plan: readMongoPlan(reply), isCutOff: false, ...(ms === undefined ? {} : { ms }) };
+  } catch (error) {
+    if (!tookTooLong(error)) throw error;
+    const reply = await db.command({ explain, verbosity: "queryPlanner", maxTimeMS: limitMs });
+    return { plan: readMongoPlan(reply), isCutOff: true };
+  }
+}
+
+/** Milliseconds until a client has the whole answer, and its number of documents; undefined beyond the limit. */
+export async function measureOnMongo(
+  target: MongoTarget,
+  contract: Contract,
+  query: Query,
+  maxMs: number,
+): Promise<number | undefined> {
+  let best: number | undefined;
+  for (let run = 0; run < RUNS && (best === undefined || best > maxMs); run += 1) {
+    const started = performance.now();
+    try {
+      await runOnce(target, contract, query);
+      best = Math.min(best ?? Infinity, performance.now() - started);
+    } catch (error) {
+      if (!tookTooLong(error)) throw error;
+      return best;
+    }
+  }
+  return best;
+}
+
+async function runOnce(
+  { db, name, limitMs }: MongoTarget,
+  contract: Contract,
+  { find, count, aggregate }: Query,
+): Promise<void> {
+  const collection = db.collection(name);
+  const options = { maxTimeMS: limitMs, ...(contract.collation ? { collation: contract.collation } : {}) };
+  if (count) {
+    await db.command({ count: name, query: count, ...options });
+    return;
+  }
+  const { filter = {}, ...rest } = find ?? {};
+  const cursor = find
+    ? collection.find(filter, { ...options, ...rest })
+    : collection.aggregate([...(aggregate ?? [])], options);
+  try {
+    for await (const _document of cursor);
+  } finally {
+    await cursor.close();
+  }
+}
+
+function tookTooLong(error: unknown): boolean {
+  return error instanceof MongoServerError && error.code === TOOK_TOO_LONG;
+}

@@ -1,0 +1,158 @@
+/**
+ * The plans of mongod and mongos, of every shape that its versions and engines give: classic, slot-based (the tree is
+ * under `queryPlan`, and the counters speak of other stages), express, sharded, and a pipeline with its cursor or
+ * without one. Names of indexes come from the planner, counters from the execution, of every shard. Pure.
+ */
+import type { Access, PlanFacts, Work } from "./plan-facts.ts";
+
+type Node = Readonly<Record<string, unknown>>;
+
+/** One shard's part of a reply, or all of it. */
+interface Part {
+  readonly shard?: string;
+  readonly winningPlan: Node;
+  readonly stats: Node | undefined;
+  /** what a pipeline does after its cursor */
+  readonly stages: readonly Node[];
+}
+
+const CHILDREN = [
+  "inputStage",
+  "inputStages",
+  "outerStage",
+  "innerStage",
+  "thenStage",
+  "elseStage",
+  "child",
+  "leftChild",
+  "rightChild",
+  "shards",
+];
+/** These read the one document of an `_id` without naming its index; clustered collections are kept in that order. */
+const BY_ID = new Set(["IDHACK", "CLUSTERED_IXSCAN", "EXPRESS_CLUSTERED_IXSCAN"]);
+const WHOLE_BOUNDS = /^\[(MinKey, MaxKey|MaxKey, MinKey)\]$/;
+
+/** @param reply what `explain` answered, with `executionStats` or without */
+export function readMongoPlan(reply: Node): PlanFacts {
+  const parts = partsOf(reply);
+  const accesses: Access[] = [];
+  const sorts: string[] = [];
+  const advice: string[] = [];
+  let isFetched = false;
+  for (const { shard, winningPlan, stages } of parts) {
+    for (const node of nodesOf((winningPlan["queryPlan"] as Node | undefined) ?? winningPlan)) {
+      const stage = text(node["stage"]);
+      const access = accessOf(node, stage);
+      if (access) accesses.push({ ...access, ...(shard === undefined ? {} : { shard }) });
+      if (stage === "FETCH" || stage === "IDHACK") isFetched = true;
+      if (stage.startsWith("EXPRESS") && node["projectionCovered"] !== true) isFetched = true;
+      if (stage === "SORT") sorts.push(json(node["sortPattern"]));
+      if (stage === "EQ_LOOKUP" && node["indexName"] === undefined) {
+        advice.push(`$lookup reads ${text(node["foreignCollection"])} whole`);
+      }
+    }
+    for (const stage of stages) {
+      if (stage["$sort"] !== undefined) sorts.push(json((stage["$sort"] as Node)["sortKey"] ?? stage["$sort"]));
+      const lookup = stage["$lookup"] as Node | undefined;
+      if (Number(stage["collectionScans"] ?? 0) > 0) advice.push(`$lookup reads ${text(lookup?.["from"])} whole`);
+    }
+  }
+  const isWhole = accesses.some(({ index }) => index === undefined);
+  const work = parts.map(workOf);
+  const examinesNone = parts.every(({ stats }) => Number(stats?.["totalDocsExamined"] ?? 0) === 0);
+  return {
+    accesses,
+    sorts: [...new Set(sorts)],
+    covered: accesses.length > 0 && !isWhole && !isFetched && examinesNone,
+    work: work.length > 0 && work.every((one) => one !== undefined) ? total(work) : undefined,
+    advice: [...new Set(advice)],
+  };
+}
+
+function partsOf(reply: Node): Part[] {
+  const { shards, stages, queryPlanner } = reply as { shards?: Node; stages?: Node[]; queryPlanner?: Node };
+  if (shards !== undefined) {
+    return Object.entries(shards).flatMap(([shard, part]) =>
+      partsOf(part as Node).map((one) => ({ ...one, shard: one.shard ?? shard })),
+    );
+  }
+  if (stages !== undefined) {
+    const [first, ...rest] = stages;
+    const cursor = (first?.["$cursor"] ?? first?.["$geoNearCursor"]) as Node | undefined;
+    return cursor ? partsOf(cursor).map((part) => ({ ...part, stages: rest })) : [];
+  }
+  const winningPlan = queryPlanner?.["winningPlan"] as Node | undefined;
+  if (!winningPlan) return [];
+  const stats = reply["executionStats"] as Node | undefined;
+  const shardPlans = winningPlan["shards"];
+  if (!Array.isArray(shardPlans)) return [{ winningPlan, stats, stages: [] }];
+  const shardStats = ((stats?.["executionStages"] as Node | undefined)?.["shards"] ?? []) as Node[];
+  return (shardPlans as Node[]).map((plan) => ({
+    shard: text(plan["shardName"]),
+    winningPlan: plan["winningPlan"] as Node,
+    stats: shardStats.find(({ shardName }) => shardName === plan["shardName"]),
+    stages: [],
+  }));
+}
+
+/** A stage and all below it. */
+function nodesOf(node: Node): Node[] {
+  const children = CHILDREN.flatMap((key) => (node[key] ?? []) as Node[]);
+  return [node, ...children.flatMap(nodesOf)];
+}
+
+function accessOf(node: Node, stage: string): Access | undefined {
+  if (stage === "COLLSCAN") return { stage, index: undefined, bounded: false };
+  if (stage === "EQ_LOOKUP") return undefined; // its index is another collection's
+  if (BY_ID.has(stage)) return { stage, index: "_id_", bounded: true };
+  const index = node["indexName"];
+  if (typeof index === "string") return { stage, index, bounded: isBounded(node["indexBounds"]) };
+  // An express plan without a name is one over _id; its key pattern is a string.
+  return stage === "EXPRESS_IXSCAN" ? { stage, index: "_id_", bounded: true } : undefined;
+}
+
+/** By its first key: a bound on a later one alone still reads the index from end to end. */
+function isBounded(bounds: unknown): boolean {
+  const first: unknown = Object.values((bounds ?? {}) as Node)[0];
+  return !Array.isArray(first) || first.some((interval) => !WHOLE_BOUNDS.test(String(interval)));
+}
+
+function workOf({ stats }: Part): Work | undefined {
+  if (stats?.["totalDocsExamined"] === undefined) return undefined;
+  const nodes = nodesOf((stats["executionStages"] ?? {}) as Node);
+  const keys = Number(stats["totalKeysExamined"] ?? 0);
+  // Each seek looks at one entry past its range, which is no excess of the query's.
+  const seeks = nodes
+    .map((node) => (node["stage"] === "COUNT_SCAN" ? 1 : isIndexStage(node) ? Number(node["seeks"] ?? 0) : 0))
+    .reduce((sum, one) => sum + one, 0);
+  return {
+    returned: returnedBy(nodes) ?? Number(stats["nReturned"] ?? 0),
+    examined: Math.max(Number(stats["totalDocsExamined"]), Math.max(0, keys - seeks)),
+  };
+}
+
+function isIndexStage(node: Node): boolean {
+  return /^(ix|IXSCAN$|DISTINCT_SCAN$)/.test(text(node["stage"]));
+}
+
+/** What a count counted, or what went into a group that the engine did itself: a few groups may rightly need many. */
+function returnedBy(nodes: readonly Node[]): number | undefined {
+  const counted = nodes.find(({ nCounted }) => nCounted !== undefined);
+  if (counted) return Number(counted["nCounted"]);
+  const group = nodes.findLast(({ stage }) => /^(group|block_group|GROUP)$/.test(text(stage)));
+  const below = CHILDREN.map((key) => group?.[key]).find((child) => child !== undefined) as Node | undefined;
+  return below?.["nReturned"] === undefined ? undefined : Number(below["nReturned"]);
+}
+
+function total(work: readonly Work[]): Work {
+  const sum = (key: keyof Work) => work.reduce((all, one) => all + one[key], 0);
+  return { returned: sum("returned"), examined: sum("examined") };
+}
+
+function text(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}
+
+function json(value: unknown): string {
+  return JSON.stringify(value ?? {});
+}

@@ -1,0 +1,93 @@
+/** Values for a contract's `"$p:name"`s, all from one document of the collection, with the types that they have there. */
+import type { Collection, Document } from "mongodb";
+import type { Contract, Param } from "../manifest.ts";
+import { isSample } from "./contracts.ts";
+import { fillQuery, leadingFilter, literalPart, placeholdersOf, valueFor, type Placeholder } from "./placeholders.ts";
+import { moved, shiftMs } from "./shift.ts";
+
+/** Documents looked at for one that has every field. */
+const TRIES = 50;
+/** Documents that fit the fixed part of a filter, from which a few are drawn: more would read too much. */
+const NEAR = 1_000;
+
+export type Query = Pick<Contract, "find" | "count" | "aggregate">;
+
+export interface Filled {
+  readonly query: Query;
+  /** Not invented for want of a document. */
+  readonly isReal: boolean;
+}
+
+export async function filledQuery(collection: Collection, contract: Contract, limitMs: number): Promise<Filled> {
+  const placeholders = placeholdersOf(contract);
+  const params = (contract.params ?? {}) as Readonly<Record<string, Param>>;
+  const fields = new Map(placeholders.map((placeholder) => [placeholder.name, fieldOf(placeholder, params)]));
+  const wanted = [...new Set(fields.values())].filter((field) => field !== undefined);
+  const document = wanted.length === 0 ? undefined : await draw(collection, contract, wanted, limitMs);
+  const values = new Map(
+    placeholders.map((placeholder) => {
+      const field = fields.get(placeholder.name);
+      const sampled = field === undefined || !document ? undefined : valueAt(document, field);
+      return [placeholder.name, valueOf(placeholder, params, sampled)];
+    }),
+  );
+  const query = fillQuery(contract, ({ name, role }) => {
+    const value = values.get(name);
+    return role === "list" && !Array.isArray(value) ? [value] : value;
+  });
+  return { query, isReal: wanted.length === 0 || document !== undefined };
+}
+
+/** The field to sample; undefined for a literal. */
+function fieldOf({ name, field }: Placeholder, params: Readonly<Record<string, Param>>): string | undefined {
+  if (!Object.hasOwn(params, name)) return field;
+  const param = params[name];
+  return isSample(param) ? param.sample : undefined;
+}
+
+function valueOf({ name, role }: Placeholder, params: Readonly<Record<string, Param>>, sampled: unknown): unknown {
+  const param = Object.hasOwn(params, name) ? params[name] : undefined;
+  if (param !== undefined && !isSample(param)) return param;
+  const value = sampled ?? (role === "value" || role === "list" ? "x" : new Date(0));
+  if (!isSample(param)) return role === "list" ? value : valueFor(role, value);
+  const ms = param.shift === undefined ? 0 : (shiftMs(param.shift) ?? 0);
+  return ms === 0 ? value : (moved(value, ms) ?? value);
+}
+
+/** A document that has a value in each field; undefined if none of those looked at does. */
+async function draw(
+  collection: Collection,
+  contract: Contract,
+  fields: readonly string[],
+  limitMs: number,
+): Promise<Document | undefined> {
+  // What the filter says by itself, so that the query finds something; bounds by time alone may be many years wide.
+  const near = literalPart(leadingFilter(contract));
+  const isNear = Object.keys(near).length > 0;
+  const options = { maxTimeMS: limitMs, promoteLongs: false };
+  const attempts: Document[][] = [
+    isNear ? [{ $match: near }, { $limit: NEAR }, { $sample: { size: TRIES } }] : [{ $sample: { size: TRIES } }],
+    [{ $match: { $and: [near, ...fields.map((field) => ({ [field]: { $ne: null } }))] } }, { $limit: 1 }],
+    ...(isNear ? [[{ $sample: { size: TRIES } }]] : []),
+  ];
+  for (const pipeline of attempts) {
+    const documents = await collection.aggregate<Document>(pipeline, options).toArray();
+    const found = documents.find((document) => fields.every((field) => valueAt(document, field) != null));
+    if (found) return found;
+  }
+  return undefined;
+}
+
+/** What a dotted path leads to; of a list, its first member. */
+export function valueAt(document: unknown, path: string): unknown {
+  let value = firstOf(document);
+  for (const name of path.split(".")) {
+    if (typeof value !== "object" || value === null) return undefined;
+    value = firstOf((value as Readonly<Record<string, unknown>>)[name]);
+  }
+  return value;
+}
+
+function firstOf(value: unknown): unknown {
+  return Array.isArray(value) ? (value as unknown[])[0] : value;
+}

@@ -1,0 +1,86 @@
+/** Why MongoDB does not use an index for a query: what the index says against it, and what the server answers when asked. */
+import type { CollationOptions, Document } from "mongodb";
+import type { Contract } from "../manifest.ts";
+import { mongoShape } from "../mongo-shape.ts";
+import type { Query } from "./mongo-sample.ts";
+import { leadingFilter } from "./placeholders.ts";
+
+type Filter = Readonly<Record<string, unknown>>;
+
+export interface MongoQuestion {
+  /** of the index, as the server lists it */
+  readonly spec: Document;
+  readonly contract: Contract;
+  readonly query: Query;
+  readonly collectionCollation: CollationOptions | undefined;
+  /** Does the index pick documents for a changed query, where it is asked to? */
+  readonly isServed: (query: Query) => Promise<boolean>;
+}
+
+/** In words for the manifest's author; empty if nothing was found out. */
+export async function mongoReasons(question: MongoQuestion): Promise<string[]> {
+  const { spec, contract, query, collectionCollation } = question;
+  if (spec["hidden"] === true) return ["the index is hidden"];
+  const collation = contract.collation ?? collectionCollation;
+  const [ofIndex, ofQuery] = [spec["collation"], collation].map(
+    (one) => mongoShape({ collation: one })["collation"] ?? "",
+  );
+  if (ofIndex !== ofQuery) {
+    const said = (text: string | undefined) => (text ? text : "none");
+    return [
+      `the collation differs: the index has ${said(ofIndex)}, the query ${said(ofQuery)}; give the query the index's`,
+    ];
+  }
+  const missing = await unimplied(question);
+  if (missing.length > 0) {
+    return [`the query does not imply the index's filter: add ${missing.map((one) => JSON.stringify(one)).join(", ")}`];
+  }
+  const [first = ""] = Object.keys((spec["key"] ?? {}) as object);
+  const filter = leadingFilter(query);
+  if (spec["sparse"] === true && !fieldsOf(filter).has(first)) {
+    return [`the index is sparse: it lacks the documents without ${first}, which the query does not exclude`];
+  }
+  if (!first.startsWith("_fts") && !fieldsOf(filter).has(first)) {
+    return [`the query compares nothing with the index's first key, ${first}`];
+  }
+  return [];
+}
+
+/** The terms of a partial filter that the query must be given before the server uses the index. */
+async function unimplied({ spec, query, isServed }: MongoQuestion): Promise<Filter[]> {
+  const partial = spec["partialFilterExpression"] as Filter | undefined;
+  if (!partial) return [];
+  const terms = termsOf(partial);
+  if (!(await isServed(narrowed(query, terms)))) return [];
+  let needed = terms;
+  for (const term of terms) {
+    const without = needed.filter((one) => one !== term);
+    if (await isServed(narrowed(query, without))) needed = without;
+  }
+  return needed;
+}
+
+function termsOf(filter: Filter): Filter[] {
+  return Object.entries(filter).flatMap(([field, condition]): Filter[] =>
+    field === "$and" ? (condition as Filter[]).flatMap(termsOf) : [{ [field]: condition }],
+  );
+}
+
+function narrowed({ find, count, aggregate }: Query, added: readonly Filter[]): Query {
+  const both = (filter: Filter) => ({ $and: [filter, ...added] });
+  if (find) return { find: { ...find, filter: both(find.filter) } };
+  if (count) return { count: both(count) };
+  return { aggregate: [...(added.length > 0 ? [{ $match: { $and: added } }] : []), ...(aggregate ?? [])] };
+}
+
+/** Fields that every document must meet a condition on. */
+function fieldsOf(filter: Filter): Set<string> {
+  return new Set(
+    Object.entries(filter).flatMap(([key, condition]): string[] => {
+      if (key === "$and") return (condition as Filter[]).flatMap((one) => [...fieldsOf(one)]);
+      if (key !== "$or") return [key];
+      const [first, ...others] = (condition as Filter[]).map(fieldsOf);
+      return [...(first ?? [])].filter((field) => others.every((other) => other.has(field)));
+    }),
+  );
+}

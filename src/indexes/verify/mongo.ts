@@ -1,0 +1,136 @@
+/** A contract on MongoDB or FerretDB: its plan with real values, the one with its index for a hint, and its time. */
+import { type CollationOptions, type Db, type Document, MongoServerError } from "mongodb";
+import { isConnectionLoss, UnreachableError } from "../../errors.ts";
+import { messageOf } from "../engine.ts";
+import type { Contract } from "../manifest.ts";
+import { explainOnMongo, measureOnMongo, type MongoExplained, type MongoTarget } from "./mongo-explain.ts";
+import { filledQuery, type Query } from "./mongo-sample.ts";
+import { mongoReasons } from "./mongo-why.ts";
+import { goesThrough, type PlanFacts } from "./plan-facts.ts";
+import { judge, keepsShape, refused, type Check, type Evidence, type Judgement } from "./verdict.ts";
+
+/** Fewer documents than this, and one plan may be as good as another. */
+const SMALL_DOCUMENTS = 10_000;
+const NO_NAMESPACE = 26;
+
+/** The collection as the verdict needs it, read once for all its contracts. */
+export interface MongoCollection extends MongoTarget {
+  readonly exists: boolean;
+  readonly size: Evidence["size"];
+  readonly specs: readonly Document[];
+  readonly collation: CollationOptions | undefined;
+}
+
+export interface MongoContract {
+  readonly target: MongoCollection;
+  readonly contract: Contract;
+  readonly accepted: readonly string[];
+  /** Its own index under its name in this database; undefined for a query without one. */
+  readonly own: string | undefined;
+}
+
+/** @throws UnreachableError */
+export async function isFerret(db: Db): Promise<boolean> {
+  return "ferretdb" in (await reach(() => db.command({ buildInfo: 1 })));
+}
+
+/** @throws UnreachableError */
+export async function readCollection(target: MongoTarget): Promise<MongoCollection> {
+  return reach(async () => {
+    const { db, name, limitMs } = target;
+    const [info] = await db.listCollections({ name }).toArray();
+    const collection = db.collection(name);
+    const some = info ? await collection.countDocuments({}, { limit: SMALL_DOCUMENTS, maxTimeMS: limitMs }) : 0;
+    const specs = info ? await collection.listIndexes().toArray().catch(noNamespace) : [];
+    return {
+      ...target,
+      exists: info !== undefined,
+      size: some === 0 ? "empty" : some < SMALL_DOCUMENTS ? "small" : "large",
+      specs: specs as Document[],
+      collation: (info as { options?: { collation?: CollationOptions } } | undefined)?.options?.collation,
+    };
+  });
+}
+
+export async function verifyOnMongo(options: MongoContract): Promise<Judgement> {
+  try {
+    return await reach(() => verify(options));
+  } catch (error) {
+    if (!(error instanceof MongoServerError)) throw error;
+    return refused(`the server refuses it: ${messageOf(error)}`);
+  }
+}
+
+async function verify({ target, contract, accepted, own }: MongoContract): Promise<Judgement> {
+  if (!target.exists) return refused("there is no such collection");
+  const spec = target.specs.find(({ name }) => name === own);
+  const { query, isReal } = await filledQuery(target.db.collection(target.name), contract, target.limitMs);
+  const first = await explainOnMongo(target, contract, query);
+  const plan = withoutItsSort(first.plan, target);
+  const isHeld = keepsShape(contract, accepted, plan);
+  const hinted = isHeld || !spec ? undefined : await tryHint(target, contract, query, own as string);
+  const forced = hinted && withoutItsSort(hinted.plan, target);
+  const isPossible = keepsShape(contract, accepted, forced, true);
+  const isServed = async (changed: Query) => {
+    const other = await tryHint(target, contract, changed, own as string);
+    return other !== undefined && goesThrough(other.plan, [own as string], true);
+  };
+  const reasons =
+    isHeld || isPossible || own === undefined
+      ? []
+      : spec
+        ? await mongoReasons({ spec, contract, query, collectionCollation: target.collation, isServed })
+        : [`there is no index ${own}`];
+  const { maxMs } = contract;
+  const ms = maxMs === undefined || first.isCutOff ? undefined : await measureOnMongo(target, contract, query, maxMs);
+  const isTooLong = first.isCutOff || (maxMs !== undefined && ms === undefined);
+  return judge(contract, accepted, {
+    plan,
+    forced,
+    size: target.size,
+    isReal,
+    reasons,
+    advice: [],
+    ms: ms ?? first.ms,
+    untold: untold(first.plan, target),
+    ...(isTooLong ? { endedAfterMs: target.limitMs } : {}),
+  });
+}
+
+/** FerretDB sorts whatever the index, so that its sort says nothing about the contract. */
+function withoutItsSort(plan: PlanFacts, { isFerret }: MongoTarget): PlanFacts {
+  return isFerret ? { ...plan, sorts: [] } : plan;
+}
+
+function untold({ sorts }: PlanFacts, { isFerret }: MongoTarget): Check[] {
+  return isFerret && sorts.length > 0 ? ["no sort"] : [];
+}
+
+/** A hint for an index that cannot serve is refused, or obeyed by reading all of it, which its bounds show. */
+async function tryHint(
+  target: MongoTarget,
+  contract: Contract,
+  query: Query,
+  hint: string,
+): Promise<MongoExplained | undefined> {
+  try {
+    return await explainOnMongo(target, contract, query, { hint });
+  } catch (error) {
+    if (!(error instanceof MongoServerError)) throw error;
+    return undefined;
+  }
+}
+
+function noNamespace(error: unknown): [] {
+  if (error instanceof MongoServerError && error.code === NO_NAMESPACE) return [];
+  throw error;
+}
+
+async function reach<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!isConnectionLoss(error)) throw error;
+    throw new UnreachableError(`MongoDB does not answer: ${messageOf(error)}`, { cause: error });
+  }
+}

@@ -1,0 +1,131 @@
+/** EXPLAIN of one statement in a transaction of its caller, and how long its whole answer takes. */
+import { performance } from "node:perf_hooks";
+import pg from "pg";
+import type { Contract } from "../manifest.ts";
+import type { PlanFacts } from "./plan-facts.ts";
+import { readPostgresPlan, scanOfTarget, type PlanNode, type Relations } from "./postgres-plan.ts";
+import type { Query } from "./postgres-reader.ts";
+
+/** A first run may find a cold cache, and another process may be in the way: of a few, the shortest counts. */
+const RUNS = 3;
+const CANCELLED = "57014";
+const PREPARED = "tallyman_contract";
+
+export interface Explained {
+  readonly plan: PlanFacts;
+  /** Planning and execution; undefined where it was not executed to its end. */
+  readonly ms?: number;
+  /** It ran into the limit; the plan is then one without counts. */
+  readonly isCutOff: boolean;
+}
+
+interface Answer {
+  readonly Plan: PlanNode;
+  readonly "Planning Time"?: number;
+  readonly "Execution Time"?: number;
+}
+
+export class Explainer {
+  readonly #query: Query;
+  readonly #relations: Relations;
+  readonly #contract: Contract;
+  readonly #values: readonly unknown[];
+
+  constructor(query: Query, relations: Relations, contract: Contract, values: readonly unknown[]) {
+    this.#query = query;
+    this.#relations = relations;
+    this.#contract = contract;
+    this.#values = values;
+  }
+
+  /** Executes it; only plans it where that takes too long. @param off settings of the planner to switch off */
+  async explain(off: readonly string[]): Promise<Explained> {
+    try {
+      const answer = await this.#explain("ANALYZE, BUFFERS, TIMING OFF", off);
+      const ms = (answer["Planning Time"] ?? 0) + (answer["Execution Time"] ?? 0);
+      return { plan: readPostgresPlan(answer.Plan, this.#relations), ms, isCutOff: false };
+    } catch (error) {
+      if (!isTimeout(error)) throw error;
+      return { plan: await this.plan(off), isCutOff: true };
+    }
+  }
+
+  /** Does not execute it. */
+  async plan(off: readonly string[]): Promise<PlanFacts> {
+    return readPostgresPlan((await this.#explain("COSTS", off)).Plan, this.#relations);
+  }
+
+  /** The plan that a prepared statement may end up with, the same for all values. Does not execute it. */
+  async genericPlan(off: readonly string[]): Promise<PlanFacts> {
+    const nulls = this.#values.map(() => "NULL").join(", ");
+    const sql = `EXPLAIN (FORMAT JSON, VERBOSE) EXECUTE ${PREPARED} (${nulls})`;
+    return readPostgresPlan((await this.#attempt(sql, [], off, "force_generic_plan")).Plan, this.#relations);
+  }
+
+  /** The node that reads the target; undefined if none does. */
+  async targetScan(off: readonly string[]): Promise<PlanNode | undefined> {
+    return scanOfTarget((await this.#explain("COSTS", off)).Plan, this.#relations);
+  }
+
+  /**
+   * Milliseconds until a client has the whole answer, which EXPLAIN does not tell: it sends no row and unpacks no
+   * document. Undefined where it takes longer than the limit.
+   */
+  async measure(maxMs: number): Promise<number | undefined> {
+    let best: number | undefined;
+    for (let run = 0; run < RUNS && (best === undefined || best > maxMs); run += 1) {
+      await this.#query("SAVEPOINT measure");
+      const started = performance.now();
+      try {
+        await this.#query(this.#contract.sql as string, this.#values);
+        best = Math.min(best ?? Infinity, performance.now() - started);
+      } catch (error) {
+        if (!isTimeout(error)) throw error;
+      } finally {
+        await this.#query("ROLLBACK TO SAVEPOINT measure");
+      }
+    }
+    return best;
+  }
+
+  /**
+   * Leaves the statement prepared, for the generic plan; PREPARE takes nothing but a statement on rows.
+   * @returns the types of its parameters
+   */
+  async prepare(): Promise<string[]> {
+    await this.#query("DEALLOCATE ALL"); // one outlives its transaction
+    await this.#query(`PREPARE ${PREPARED} AS ${this.#contract.sql as string}`);
+    const [row] = await this.#query<{ types: string[] }>(
+      "SELECT parameter_types::text[] AS types FROM pg_prepared_statements WHERE name = $1",
+      [PREPARED],
+    );
+    return row?.types ?? [];
+  }
+
+  #explain(how: string, off: readonly string[]): Promise<Answer> {
+    const sql = `EXPLAIN (FORMAT JSON, VERBOSE, ${how}) ${this.#contract.sql as string}`;
+    return this.#attempt(sql, this.#values, off, "force_custom_plan");
+  }
+
+  /** Under a savepoint, which ends the settings and outlives a timeout. */
+  async #attempt(sql: string, values: readonly unknown[], off: readonly string[], mode: string): Promise<Answer> {
+    await this.#query("SAVEPOINT attempt");
+    try {
+      await this.#query(
+        `SELECT set_config(name, 'off', true) FROM unnest($1::text[]) AS name
+         UNION ALL SELECT set_config('plan_cache_mode', $2, true)`,
+        [off, mode],
+      );
+      const [row] = await this.#query<{ "QUERY PLAN": Answer[] }>(sql, values);
+      const [answer] = row?.["QUERY PLAN"] ?? [];
+      if (!answer) throw new Error("EXPLAIN answered nothing");
+      return answer;
+    } finally {
+      await this.#query("ROLLBACK TO SAVEPOINT attempt");
+    }
+  }
+}
+
+function isTimeout(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.code === CANCELLED;
+}

@@ -1,0 +1,92 @@
+/** A connection of its own for looking: nothing that is done through it stays. */
+import { hostname } from "node:os";
+import pg from "pg";
+import { isConnectionLoss, UnreachableError, UsageError } from "../../errors.ts";
+import { messageOf } from "../engine.ts";
+
+/** Not in the way of anyone's DDL, and not waiting behind it while holding a snapshot. */
+const LOCK_TIMEOUT_MS = 2_000;
+
+export type Query = <Row extends pg.QueryResultRow>(sql: string, values?: readonly unknown[]) => Promise<Row[]>;
+
+export class PostgresReader {
+  readonly #client: pg.Client;
+  readonly #limitMs: number;
+
+  private constructor(client: pg.Client, limitMs: number) {
+    this.#client = client;
+    this.#limitMs = limitMs;
+  }
+
+  /** @param limitMs what one statement may take. @throws UnreachableError, UsageError */
+  static async open(databaseUrl: string, limitMs: number): Promise<PostgresReader> {
+    const client = new pg.Client({
+      connectionString: databaseUrl,
+      application_name: `tallyman indexes verify ${hostname()}:${process.pid}`,
+      keepAlive: true,
+      connectionTimeoutMillis: 10_000,
+    });
+    client.on("error", () => undefined);
+    try {
+      await client.connect();
+    } catch (error) {
+      const code = (error as { code?: unknown }).code;
+      const message = `PostgreSQL: ${messageOf(error) || String(code)}`;
+      const isRefused = typeof code === "string" && (code.startsWith("28") || code === "3D000");
+      throw isRefused ? new UsageError(message, { cause: error }) : new UnreachableError(message, { cause: error });
+    }
+    return new PostgresReader(client, limitMs);
+  }
+
+  async close(): Promise<void> {
+    await this.#client.end().catch(() => undefined);
+  }
+
+  /** Names of all indexes of a table; empty if there is no such table. */
+  async indexNames(schema: string, table: string): Promise<string[]> {
+    const sql = `
+      SELECT c.relname AS name FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+        JOIN pg_class t ON t.oid = i.indrelid JOIN pg_namespace n ON n.oid = t.relnamespace
+       WHERE n.nspname = $1 AND t.relname = $2`;
+    return (await this.#query<{ name: string }>(sql, [schema, table])).map(({ name }) => name);
+  }
+
+  /** A transaction that cannot write, where a name without a schema means the one of this schema. */
+  reading<T>(schema: string, work: (query: Query) => Promise<T>): Promise<T> {
+    return this.#within("BEGIN READ ONLY", schema, work);
+  }
+
+  /** A transaction whose temporary tables come before all others; it is rolled back. */
+  trying<T>(schema: string, work: (query: Query) => Promise<T>): Promise<T> {
+    return this.#within("BEGIN", schema, async (query) => {
+      await query("SELECT set_config('search_path', 'pg_temp, ' || current_setting('search_path'), true)");
+      return work(query);
+    });
+  }
+
+  async #within<T>(begin: string, schema: string, work: (query: Query) => Promise<T>): Promise<T> {
+    const query: Query = async (sql, values = []) => this.#query(sql, values);
+    await query(begin);
+    try {
+      await query(
+        `SELECT set_config('search_path', quote_ident($1) || ', ' || current_setting('search_path'), true),
+                set_config('statement_timeout', $2, true), set_config('lock_timeout', $3, true)`,
+        [schema, String(this.#limitMs), String(LOCK_TIMEOUT_MS)],
+      );
+      return await work(query);
+    } finally {
+      await this.#client.query("ROLLBACK").catch(() => undefined);
+    }
+  }
+
+  /** Always by the protocol that takes one statement only, with values or without. */
+  async #query<Row extends pg.QueryResultRow>(text: string, values: readonly unknown[]): Promise<Row[]> {
+    try {
+      const statement = { text, values: [...values], queryMode: "extended" };
+      return (await this.#client.query<Row>(statement)).rows;
+    } catch (error) {
+      if (!isConnectionLoss(error)) throw error;
+      throw new UnreachableError(`PostgreSQL: ${messageOf(error)}`, { cause: error });
+    }
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * Why PostgreSQL does not use an index for a query. The planner itself is asked, on an empty temporary clone of the table
+ * that has this index alone: it proves what its predicate follows from, and it is not distracted by other indexes.
+ */
+import pg from "pg";
+import type { Contract } from "../manifest.ts";
+import { Explainer } from "./postgres-explain.ts";
+import { conjunctsOf, filterReasons, type TableIndex } from "./postgres-filter.ts";
+import type { PlanFacts } from "./plan-facts.ts";
+import type { PlanNode } from "./postgres-plan.ts";
+import type { PostgresReader, Query } from "./postgres-reader.ts";
+import type { PostgresTarget } from "./postgres-target.ts";
+import { keepsShape } from "./verdict.ts";
+
+/**
+ * Each takes away one more reason not to go through an index on a table as small as it is now: reading it whole is cheap,
+ * so is a bitmap of its few pages, so is sorting a few rows.
+ */
+export const FORCES = [
+  ["enable_seqscan"],
+  ["enable_seqscan", "enable_bitmapscan"],
+  ["enable_seqscan", "enable_bitmapscan", "enable_sort"],
+] as const;
+const NO_INDEX = ["enable_indexscan", "enable_indexonlyscan", "enable_bitmapscan"];
+
+export interface Question {
+  readonly reader: PostgresReader;
+  readonly target: PostgresTarget;
+  readonly index: TableIndex;
+  readonly contract: Contract;
+  readonly values: readonly unknown[];
+}
+
+/** The plan of the contract where its index is the only one; undefined where that cannot be tried. */
+export async function servesAlone({
+  reader,
+  target,
+  index,
+  contract,
+  values,
+}: Question): Promise<PlanFacts | undefined> {
+  const clone = {
+    isTarget: (schema: string, name: string) => schema.startsWith("pg_temp") && name === target.table,
+    parentOf: (name: string) => name,
+    isPicked: (name: string, condition: string | undefined) => target.isPicked(name, condition),
+  };
+  try {
+    return await reader.trying(target.schema, async (query) => {
+      await makeClone(query, target);
+      await query(`CREATE INDEX ${pg.escapeIdentifier(index.name)} ON pg_temp.${quoted(target.table)} ${index.tail}`);
+      const explainer = new Explainer(query, clone, contract, values);
+      let best: PlanFacts | undefined;
+      for (const off of FORCES) {
+        const plan = await explainer.plan(off);
+        // A query that names the schema does not see the clone.
+        if (plan.accesses.length === 0) return undefined;
+        best = plan;
+        if (keepsShape(contract, [index.name], plan, true)) break;
+      }
+      return best;
+    });
+  } catch (error) {
+    if (!(error instanceof pg.DatabaseError)) throw error;
+    return undefined;
+  }
+}
+
+/** In words for the manifest's author; empty if nothing was found out. */
+export async function postgresReasons({ reader, target, index, contract, values }: Question): Promise<string[]> {
+  try {
+    const scan = await reader.reading(target.schema, (query) =>
+      new Explainer(query, target, contract, values).targetScan(NO_INDEX),
+    );
+    if (!scan) return [];
+    const filter = scan.Filter ?? "true";
+    const missing = index.predicate === null ? [] : await unproven(reader, target, index.predicate, scan, filter);
+    if (missing.length > 0) {
+      return [`the query does not imply the index's predicate: add ${missing.join(" AND ")} with fixed values`];
+    }
+    const reasons = filterReasons(filter, index, target.columns);
+    if (reasons.length === 0 && index.isWaiting) {
+      return ["transactions that were open when it was built keep it from use; try again when they have ended"];
+    }
+    return reasons;
+  } catch (error) {
+    if (!(error instanceof pg.DatabaseError)) throw error;
+    return [`why could not be found out: ${error.message}`];
+  }
+}
+
+/** The parts of the predicate that do not follow from the filter. */
+async function unproven(
+  reader: PostgresReader,
+  target: PostgresTarget,
+  predicate: string,
+  scan: PlanNode,
+  filter: string,
+): Promise<string[]> {
+  const alias = pg.escapeIdentifier(scan.Alias ?? target.table);
+  return reader.trying(target.schema, async (query) => {
+    await makeClone(query, target);
+    await query("SET LOCAL enable_seqscan = off");
+    const missing: string[] = [];
+    for (const part of conjunctsOf(predicate)) {
+      await query(`CREATE INDEX tallyman_probe ON pg_temp.${quoted(target.table)} ((1)) WHERE ${part}`);
+      const [row] = await query<{ "QUERY PLAN": [{ Plan: PlanNode }] }>(
+        `EXPLAIN (FORMAT JSON) SELECT FROM pg_temp.${quoted(target.table)} AS ${alias} WHERE ${filter}`,
+      );
+      // It has nothing to look up: that it is used at all proves the part.
+      if (!JSON.stringify(row).includes('"tallyman_probe"')) missing.push(part);
+      await query("DROP INDEX pg_temp.tallyman_probe");
+    }
+    return missing;
+  });
+}
+
+async function makeClone(query: Query, { schema, table }: PostgresTarget): Promise<void> {
+  await query(
+    `CREATE TEMP TABLE ${quoted(table)} (LIKE ${quoted(schema)}.${quoted(table)} INCLUDING GENERATED) ON COMMIT DROP`,
+  );
+}
+
+function quoted(name: string): string {
+  return pg.escapeIdentifier(name);
+}

@@ -1,0 +1,100 @@
+/** A contract on PostgreSQL: its plan with real values, the plan that more data would bring, and its time. */
+import { OperatorError } from "../../errors.ts";
+import { messageOf } from "../engine.ts";
+import type { Contract, Param } from "../manifest.ts";
+import type { PlanFacts } from "./plan-facts.ts";
+import { Explainer } from "./postgres-explain.ts";
+import type { PostgresReader, Query } from "./postgres-reader.ts";
+import { valuesFor } from "./postgres-sample.ts";
+import { readTarget, type PostgresTarget } from "./postgres-target.ts";
+import { FORCES, postgresReasons, servesAlone } from "./postgres-why.ts";
+import { brokenShape, judge, keepsShape, refused, type Evidence, type Judgement } from "./verdict.ts";
+
+export interface PostgresContract {
+  readonly reader: PostgresReader;
+  readonly schema: string;
+  readonly table: string;
+  readonly contract: Contract;
+  /** Names that may serve it, as they are in this database; its own is among them, if it has one. */
+  readonly accepted: readonly string[];
+  /** Its own index; undefined for a query without one. */
+  readonly own: string | undefined;
+  readonly limitMs: number;
+}
+
+interface Seen {
+  readonly target: PostgresTarget;
+  readonly evidence: Evidence;
+  readonly values: readonly unknown[];
+}
+
+const GENERIC =
+  "a generic plan, made before the values are known, does not use it: write a value that never changes into the statement";
+
+export async function verifyOnPostgres(options: PostgresContract): Promise<Judgement> {
+  const { reader, schema, contract, accepted, own } = options;
+  let seen: Seen | undefined;
+  try {
+    seen = await reader.reading(schema, (query) => look(query, options));
+  } catch (error) {
+    if (error instanceof OperatorError) throw error;
+    return refused(`the server refuses it: ${messageOf(error)}`);
+  }
+  if (!seen) return refused("there is no such table");
+  const { target, evidence, values } = seen;
+  const { plan, forced } = evidence;
+  if (keepsShape(contract, accepted, plan) || keepsShape(contract, accepted, forced, true) || own === undefined) {
+    return judge(contract, accepted, evidence);
+  }
+  const index = target.indexes.find(({ name }) => name === own);
+  if (!index) return judge(contract, accepted, { ...evidence, reasons: [`there is no index ${own}`] });
+  if (!index.valid) return judge(contract, accepted, { ...evidence, reasons: [`the index is invalid`] });
+  const question = { reader, target, index, contract, values };
+  const alone = await servesAlone(question);
+  // Only by its own name: on the clone there is no other.
+  if (keepsShape(contract, [own], alone, true)) return judge(contract, accepted, { ...evidence, forced: alone });
+  return judge(contract, accepted, { ...evidence, reasons: await postgresReasons(question) });
+}
+
+async function look(query: Query, options: PostgresContract): Promise<Seen | undefined> {
+  const { schema, table, contract, accepted, own, limitMs } = options;
+  const target = await readTarget(query, schema, table);
+  if (!target) return undefined;
+  const advice = target.isUnanalyzed ? [`${schema}.${table} has no statistics: ANALYZE it`] : [];
+  const types = await new Explainer(query, target, contract, []).prepare();
+  const index = target.indexes.find(({ name }) => name === own);
+  const params = (contract.params ?? []) as readonly Param[];
+  const { values, isReal } = await valuesFor(query, target, params, types, index?.predicate ?? null);
+  const explainer = new Explainer(query, target, contract, values);
+
+  const { plan, ms, isCutOff } = await explainer.explain([]);
+  let forced: PlanFacts | undefined;
+  let force: readonly string[] = [];
+  if (!keepsShape(contract, accepted, plan)) {
+    const broken = (facts: PlanFacts) => brokenShape(contract, accepted, facts, true).length;
+    for (const off of FORCES) {
+      const other = await explainer.explain(off);
+      if (!forced || broken(other.plan) < broken(forced)) [forced, force] = [other.plan, off];
+      if (broken(forced) === 0) break;
+    }
+  }
+  const isHeld = keepsShape(contract, accepted, forced ?? plan, forced !== undefined);
+  if (isHeld && values.length > 0) {
+    const generic = await explainer.genericPlan(force);
+    if (!keepsShape(contract, accepted, generic, forced !== undefined)) advice.push(GENERIC);
+  }
+  const { maxMs } = contract;
+  const time = isCutOff ? undefined : maxMs === undefined ? ms : await explainer.measure(maxMs);
+  const isTooLong = isCutOff || (maxMs !== undefined && time === undefined);
+  const evidence: Evidence = {
+    plan,
+    forced,
+    size: target.size,
+    isReal,
+    reasons: [],
+    advice,
+    ms: time,
+    ...(isTooLong ? { endedAfterMs: limitMs } : {}),
+  };
+  return { target, values, evidence };
+}

@@ -1,0 +1,26 @@
+/** Whether SQL of a contract is one statement that reads. Pure. */
+
+/**
+ * What is wrong with it as a contract's query; undefined if nothing is. The server has the last word: the statement is
+ * sent alone, prepared, in a transaction that may not write.
+ */
+export function statementFault(sql: string): string | undefined {
+  const bare = withoutQuoted(sql).trim().replace(/;\s*$/, "");
+  if (bare.includes(";")) return "it is more than one statement";
+  if (!/^\(*\s*(select|with)\b/i.test(bare)) return "it is no SELECT or WITH";
+  if (/\b(insert\s+into|update\s+\S+\s+set|delete\s+from|merge\s+into)\b/i.test(bare)) return "it writes";
+  if (/\bfor\s+(no\s+key\s+)?(update|share|key\s+share)\b/i.test(bare)) return "it locks rows";
+  return undefined;
+}
+
+/** The highest n of its `$n`. */
+export function parameterCount(sql: string): number {
+  return Math.max(0, ...Array.from(withoutQuoted(sql).matchAll(/\$(\d+)/g), ([, n]) => Number(n)));
+}
+
+/** The statement without comments and without what stands in quotes, so that only its own words are left. */
+export function withoutQuoted(sql: string): string {
+  const quoted =
+    /--[^\n]*|\/\*[\s\S]*?\*\/|\b[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|(\$[A-Za-z_]\w*\$|\$\$)[\s\S]*?\1/g;
+  return sql.replace(quoted, " ");
+}
