@@ -6,6 +6,7 @@ import { planCommand } from "./plan.ts";
 import { rollbackCommand } from "./rollback.ts";
 import { showCommand } from "./show.ts";
 import { statsCommand } from "./stats.ts";
+import { verifyCommand } from "./verify.ts";
 
 /** `indexes`: what is declared against what the databases have. A verb is one file and one line here. */
 export function indexesCommand(): Command {
@@ -17,5 +18,6 @@ export function indexesCommand(): Command {
     rollbackCommand(),
     showCommand(),
     statsCommand(),
+    verifyCommand(),
   ]);
 }
