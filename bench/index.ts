@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError } from "commander";
+import { benchIndexes } from "./indexes.ts";
 import { benchPlan } from "./plan.ts";
 import { benchRebuild } from "./rebuild.ts";
 import { benchRefresh } from "./refresh.ts";
@@ -32,4 +33,11 @@ program
   .option("--tenants <count>", "tenants", positive, 10_000)
   .option("--years <count>", "years", positive, 3)
   .action(benchPlan);
+program
+  .command("indexes")
+  .description("the queries of the five index documents, with their indexes against without; writes docs/indexes.md")
+  .option("--rows <count>", "documents or rows of each main collection or table", Number, 100_000)
+  .option("--only <document>", "usage-events, usage-cache, earlybird, petbuddy or justoai")
+  .option("--no-write", "only print the tables")
+  .action(benchIndexes);
 await program.parseAsync();

@@ -41,6 +41,7 @@ export function cacheIndexes(): readonly PostgresIndex[] {
         },
         {
           name: "a tenant's day",
+          orUses: ["idx_daily_usage_cache_date"],
           maxMs: 8,
           promised: { withoutMs: 125, factor: 15 },
           sql: "SELECT * FROM daily_usage_cache WHERE tenant_id = $1 AND date = $2",
@@ -77,9 +78,7 @@ export function cacheIndexes(): readonly PostgresIndex[] {
       contracts: [
         {
           name: "tenants of a day",
-          noSort: true,
-          maxMs: 8,
-          promised: { withoutMs: 125, factor: 15 },
+          orUses: DATE_INDEXES,
           sql: "SELECT * FROM daily_usage_cache WHERE date = $1 ORDER BY tenant_id",
           params: [DATE],
         },

@@ -24,22 +24,23 @@ const CACHE_ROWS = `
   WITH model AS MATERIALIZED (
     SELECT row_number() OVER () - 1 AS number, name, provider FROM (VALUES ${models}) AS v(name, provider)
   ), cell AS (
-    SELECT r, 'user-' || lpad(u::text, 5, '0') AS "user", m.name AS model, m.provider, 1 + (h & 15) AS requests,
+    SELECT r, 'user-' || lpad((r / 365 * 100000 + u)::text, 7, '0') AS "user", m.name AS model, m.provider, 1 + (h & 15) AS requests,
            200 + (h >> 8 & 16383) AS prompt, 20 + (h >> 24 & 4095) AS completion,
            ((200 + (h >> 8 & 16383)) * 0.000003 + (20 + (h >> 24 & 4095)) * 0.000015)::numeric(12, 6) AS cost
       FROM generate_series($1::bigint, $2::bigint) AS r
       CROSS JOIN LATERAL generate_series(1, CASE WHEN r < 365 THEN greatest(20, $3::int / 100) ELSE 20 END) AS u
       CROSS JOIN LATERAL (SELECT hashint8extended(r * 100003 + u, $4::bigint) & 9223372036854775807) AS hash(h)
       JOIN model AS m ON m.number = (u + (h >> 40) % 2) % ${MODELS.length}
+  ), keys AS (
+    SELECT r, dimension, key, jsonb_build_object('totalRequests', sum(requests), 'totalTokens', sum(prompt + completion),
+             'promptTokens', sum(prompt), 'completionTokens', sum(completion), 'totalCost', sum(cost)) AS document
+      FROM cell CROSS JOIN LATERAL (VALUES ('user', "user"), ('model', model), ('provider', provider)) AS d(dimension, key)
+     GROUP BY r, dimension, key
   ), folded AS (
-    SELECT r, dimension, jsonb_object_agg(key, document) AS document
-      FROM (
-        SELECT r, dimension, key, jsonb_build_object('totalRequests', sum(requests), 'totalTokens', sum(prompt + completion),
-                 'promptTokens', sum(prompt), 'completionTokens', sum(completion), 'totalCost', sum(cost)) AS document
-          FROM cell CROSS JOIN LATERAL (VALUES ('user', "user"), ('model', model), ('provider', provider)) AS d(dimension, key)
-         GROUP BY r, dimension, key
-      ) AS keys
-     GROUP BY r, dimension
+    SELECT r, jsonb_object_agg(key, document) FILTER (WHERE dimension = 'user') AS users,
+           jsonb_object_agg(key, document) FILTER (WHERE dimension = 'model') AS models,
+           jsonb_object_agg(key, document) FILTER (WHERE dimension = 'provider') AS providers
+      FROM keys GROUP BY r
   ), whole AS (
     SELECT r, sum(requests) AS requests, sum(prompt) AS prompt, sum(completion) AS completion, sum(cost) AS cost,
            jsonb_agg(jsonb_build_array("user", model, provider, requests, prompt + completion, prompt, completion, cost)) AS cells
@@ -51,11 +52,9 @@ const CACHE_ROWS = `
   SELECT 'tenant-' || lpad((r / 365)::text, 4, '0'), ($5::timestamptz AT TIME ZONE 'UTC')::date - (r % 365)::int,
          jsonb_build_object('version', 1, 'columns', '["user","model","provider","requests","tokens","prompt","completion","cost"]'::jsonb,
            'rows', cells),
-         u.document, m.document, p.document, requests, prompt + completion, prompt, completion, cost, requests, 0,
+         users, models, providers, requests, prompt + completion, prompt, completion, cost, requests, 0,
          sha256(convert_to(r::text, 'UTF8')), 'final', 1, $5, $5
-    FROM whole
-    JOIN folded AS u USING (r) JOIN folded AS m USING (r) JOIN folded AS p USING (r)
-   WHERE u.dimension = 'user' AND m.dimension = 'model' AND p.dimension = 'provider'
+    FROM whole JOIN folded USING (r)
    ORDER BY r`;
 
 /** The events of the usage system under their own names, and rows for the cache that its migrations make. */

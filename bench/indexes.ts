@@ -1,0 +1,166 @@
+import { cpus } from "node:os";
+import { MongoClient, type Db } from "mongodb";
+import pg from "pg";
+import { createDatabase, startServers, withMongoDatabase } from "../dev/servers.ts";
+import { countOf, fill } from "../manifests/data/fill.ts";
+import { SAMPLE_DATA } from "../manifests/data/index.ts";
+import { migrate } from "../src/db/postgres/migrate.ts";
+import { ensureIndexes } from "../src/indexes/ensure.ts";
+import { queriesOf, type BenchQuery } from "./indexes/queries.ts";
+import { tables, writeInto, type Measured, type Timed } from "./indexes/report.ts";
+import { SUBJECTS, type Subject } from "./indexes/subjects.ts";
+import { measureSizes, measureWrites, median, timed, type Sizes, type Writes } from "./indexes/write.ts";
+
+const PAGE = new URL("../docs/indexes.md", import.meta.url);
+const SEED = 1;
+/** Of each query: the median of so many, after one that fills the caches; fewer of one that takes long. */
+const RUNS = 9;
+const SLOW_RUNS = 3;
+const SLOW_MS = 200;
+
+/**
+ * Every query of the five documents with the indexes of their manifests and without, on the same data with the same
+ * values, and what the indexes cost; the tables go into docs/indexes.md.
+ */
+export async function benchIndexes(options: { rows: number; only?: string; write: boolean }): Promise<void> {
+  const servers = await startServers({ print: say });
+  const texts = new Map<string, string>();
+  const client = new MongoClient(servers.mongodbUri);
+  try {
+    await client.connect();
+    for (const subject of SUBJECTS.filter(({ name }) => options.only === undefined || name === options.only)) {
+      const name = `tallyman_bench_${process.pid}_${subject.name}`;
+      const databaseUrl = await createDatabase(servers.databaseUrl, "bench");
+      const mongo = new MongoClient(withMongoDatabase(servers.mongodbUri, name));
+      const sql = new pg.Client(databaseUrl);
+      await sql.connect();
+      try {
+        const text = tables(await measure(subject, options.rows, mongo.db(), sql, databaseUrl));
+        console.log(`\n${subject.name}\n\n${text}`);
+        texts.set(subject.name, text);
+      } finally {
+        await sql.end();
+        await mongo.db().dropDatabase();
+        await mongo.close();
+      }
+    }
+    if (options.only === undefined) texts.set("machine", await machine(client, servers.databaseUrl, options.rows));
+    if (options.write) writeInto(PAGE, texts);
+  } finally {
+    await client.close();
+    await servers.stop();
+  }
+}
+
+async function measure(
+  subject: Subject,
+  rows: number,
+  mongo: Db,
+  sql: pg.Client,
+  databaseUrl: string,
+): Promise<Measured> {
+  const { manifest, constraint } = subject;
+  const whole = SAMPLE_DATA[subject.data];
+  if (!whole) throw new Error(`no data for ${subject.name}`);
+  // Of the usage system each document has one half.
+  const data = {
+    ...whole,
+    collections: manifest.mongo ? whole.collections : {},
+    tables: manifest.postgres ? whole.tables : {},
+  };
+  say(`${subject.name}: filling`);
+  if (subject.data === "usage") await migrate(databaseUrl, "up");
+  await data.prepare({ mongo, sql });
+  await fill(data, { mongo, sql }, rows, SEED);
+  if (constraint) await sql.query(`ALTER TABLE ${constraint.table} DROP CONSTRAINT ${constraint.name}`);
+  await sql.query("VACUUM ANALYZE");
+
+  say(`${subject.name}: queries without indexes`);
+  const queries = await queriesOf(manifest, mongo, sql);
+  const without = await timeAll(queries);
+
+  say(`${subject.name}: indexes`);
+  if (constraint)
+    await sql.query(`ALTER TABLE ${constraint.table} ADD CONSTRAINT ${constraint.name} ${constraint.definition}`);
+  const report = await ensureIndexes({ manifest, mongo, databaseUrl, allowBlocking: true, onProgress: say });
+  const wanting = report.entries.filter(({ action }) => action !== "created" && action !== "present");
+  if (wanting.length > 0) throw new Error(wanting.map(({ name, detail }) => `${name}: ${detail}`).join("; "));
+  const built = new Map<string, string[]>();
+  for (const { target, name, action } of report.entries) {
+    if (action === "created") built.set(target, [...(built.get(target) ?? []), name]);
+  }
+  await sql.query("VACUUM ANALYZE");
+
+  say(`${subject.name}: queries with indexes`);
+  const after = await timeAll(queries);
+  const results: Timed[] = [];
+  for (const [n, query] of queries.entries()) {
+    const [before, now] = [without[n] as Time, after[n] as Time];
+    if (before.returned !== now.returned)
+      throw new Error(`${query.contract.name}: ${before.returned} and ${now.returned} found`);
+    results.push({ ...query, returned: now.returned, without: before.ms, with: now.ms, through: await query.plan() });
+  }
+
+  say(`${subject.name}: writes`);
+  const sizes = new Map<string, Sizes>();
+  const writes = new Map<string, { without: Writes; with: Writes }>();
+  const shape = { rows, seed: SEED, today: new Date() };
+  for (const target of built.keys()) {
+    const place = { data, target, mongo, sql, shape };
+    sizes.set(target, await measureSizes(place));
+    const free = countOf(data, target in data.collections ? target : quoted(target), rows);
+    const withAll = await measureWrites(place, free);
+    for (const index of built.get(target) ?? []) {
+      if (target in data.collections) await mongo.collection(target).dropIndex(index);
+      else await sql.query(`DROP INDEX public."${index}"`);
+    }
+    // The worker's key stays: without it nothing could be replaced.
+    writes.set(target, { with: withAll, without: await measureWrites(place, free + 100_000) });
+  }
+  const buildMs = report.entries.reduce((sum, { ms }) => sum + ms, 0);
+  return { subject, rows, queries: results, writes, sizes, buildMs, built };
+}
+
+function quoted(target: string): string {
+  const name = target.replace(/^public\./, "");
+  return /^[a-z_]+$/.test(name) ? name : `"${name}"`;
+}
+
+interface Time {
+  readonly ms: number;
+  readonly returned: number;
+}
+
+async function timeAll(queries: readonly BenchQuery[]): Promise<Time[]> {
+  const times: Time[] = [];
+  for (const { run, contract } of queries) {
+    const first = performance.now();
+    const returned = await run();
+    const runs = performance.now() - first > SLOW_MS ? SLOW_RUNS : RUNS;
+    const each: number[] = [];
+    for (let n = 0; n < runs; n += 1) each.push(await timed(run));
+    times.push({ ms: median(each), returned });
+    say(`  ${contract.name}: ${median(each).toFixed(1)} ms`);
+  }
+  return times;
+}
+
+async function machine(client: MongoClient, databaseUrl: string, rows: number): Promise<string> {
+  const info = await client.db().command({ buildInfo: 1 });
+  const ferret = info["ferretdb"] as { version: string } | undefined;
+  const sql = new pg.Client(databaseUrl);
+  await sql.connect();
+  const { rows: [server] } = await sql.query<{ server_version: string }>("SHOW server_version"); // prettier-ignore
+  await sql.end();
+  const mongo = ferret ? `FerretDB ${ferret.version}` : `MongoDB ${String(info["version"])}`;
+  const cores = cpus();
+  return (
+    `${rows.toLocaleString("en")} documents or rows in each main collection or table; ${cores.length} cores (${cores[0]?.model.trim()}), ` +
+    `Node.js ${process.versions.node}, ${mongo}, PostgreSQL ${server?.server_version}, all on one machine. Medians of ${RUNS} runs ` +
+    `(${SLOW_RUNS} of those that take over ${SLOW_MS} ms), as a client waits for the whole answer.`
+  );
+}
+
+function say(text: string): void {
+  process.stderr.write(`${text}\n`);
+}

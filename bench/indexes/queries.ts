@@ -1,0 +1,94 @@
+/** A contract's query with real values, to be run again and again. */
+import type { Db } from "mongodb";
+import type pg from "pg";
+import type { Contract, Manifest } from "../../src/indexes/manifest.ts";
+import { placedContracts } from "../../src/indexes/verify/contracts.ts";
+import { explainOnMongo } from "../../src/indexes/verify/mongo-explain.ts";
+import { filledQuery } from "../../src/indexes/verify/mongo-sample.ts";
+import { indexNames } from "../../src/indexes/verify/plan-facts.ts";
+import { readPostgresPlan, type PlanNode } from "../../src/indexes/verify/postgres-plan.ts";
+import { valuesFor } from "../../src/indexes/verify/postgres-sample.ts";
+import { readTarget } from "../../src/indexes/verify/postgres-target.ts";
+
+export interface BenchQuery {
+  readonly target: string;
+  readonly index: string | undefined;
+  readonly contract: Contract;
+  /** Answers how many documents or rows came. */
+  readonly run: () => Promise<number>;
+  /** The indexes of the plan that the server would take now; "-" where it reads everything. */
+  readonly plan: () => Promise<string>;
+}
+
+const LIMIT_MS = 120_000;
+/** What a client takes at once: FerretDB starts an unsorted search again for each further batch. */
+const BATCH = 10_000;
+
+/** Every query of a manifest, its values drawn once. The drawing wants every index to be there, or it takes its time. */
+export async function queriesOf(manifest: Manifest, mongo: Db, sql: pg.Client): Promise<BenchQuery[]> {
+  const queries: BenchQuery[] = [];
+  for (const { engine, target, index, contract } of placedContracts(manifest)) {
+    const make =
+      engine === "mongodb" ? onMongo(mongo, target, contract) : onPostgres(sql, target, contract, index?.name);
+    queries.push({ target, index: index?.name, contract, ...(await make) });
+  }
+  return queries;
+}
+
+type Runnable = Pick<BenchQuery, "run" | "plan">;
+
+async function onMongo(db: Db, name: string, contract: Contract): Promise<Runnable> {
+  const collection = db.collection(name);
+  const { query } = await filledQuery(collection, contract, LIMIT_MS);
+  const target = { db, name, isFerret: "ferretdb" in (await db.command({ buildInfo: 1 })), limitMs: LIMIT_MS };
+  return {
+    async run() {
+      const { find, count, aggregate = [] } = query;
+      if (count) return Number((await db.command({ count: name, query: count }))["n"]);
+      const { filter = {}, ...options } = find ?? {};
+      const cursor = find
+        ? collection.find(filter, { ...options, batchSize: BATCH })
+        : collection.aggregate([...aggregate], { batchSize: BATCH });
+      return (await cursor.toArray()).length;
+    },
+    async plan() {
+      const { plan } = await explainOnMongo(target, contract, query);
+      return named(plan.accesses.some(({ index }) => index === undefined) ? [] : indexNames(plan));
+    },
+  };
+}
+
+async function onPostgres(
+  client: pg.Client,
+  of: string,
+  contract: Contract,
+  index: string | undefined,
+): Promise<Runnable> {
+  const [schema = "", table = ""] = of.split(/\.(.*)/s);
+  const query = async <Row extends pg.QueryResultRow>(text: string, values: readonly unknown[] = []) =>
+    (await client.query<Row>(text, [...values])).rows;
+  const target = await readTarget(query, schema, table);
+  if (!target) throw new Error(`there is no ${of}`);
+  const near = target.indexes.find(({ name }) => name === index)?.predicate ?? null;
+  const params = Array.isArray(contract.params) ? contract.params : [];
+  const { values } = await valuesFor(query, target, params, [], near);
+  const text = contract.sql as string;
+  return {
+    run: async () => (await query(text, values)).length,
+    async plan() {
+      const [row] = await query<{ "QUERY PLAN": { Plan: PlanNode }[] }>(
+        `EXPLAIN (FORMAT JSON, VERBOSE) ${text}`,
+        values,
+      );
+      const plan = readPostgresPlan(
+        row?.["QUERY PLAN"][0]?.Plan as PlanNode,
+        (await readTarget(query, schema, table)) ?? target,
+      );
+      return named(plan.accesses.some(({ index: through }) => through === undefined) ? [] : indexNames(plan));
+    },
+  };
+}
+
+function named(indexes: readonly string[]): string {
+  return indexes.length === 0 ? "-" : indexes.join(", ");
+}

@@ -1,0 +1,120 @@
+/** What the indexes cost every write, and how much room they take. */
+import type { Db } from "mongodb";
+import type pg from "pg";
+import { add, type SampleData, type SampleShape } from "../../manifests/data/fill.ts";
+
+export interface Writes {
+  /** milliseconds for a batch of new documents or rows */
+  readonly insert: number;
+  /** milliseconds for changing as many, in a field that no index has */
+  readonly update: number;
+}
+
+export interface Sizes {
+  readonly data: number;
+  /** by name */
+  readonly indexes: Readonly<Record<string, number>>;
+}
+
+export const BATCH = 1_000;
+const ROUNDS = 7;
+
+interface Place {
+  readonly data: SampleData;
+  readonly target: string;
+  readonly mongo: Db;
+  readonly sql: pg.Client;
+  readonly shape: SampleShape;
+}
+
+/** Inserts a few batches past what is there and changes a few, and takes the insertions back. @param from a free number */
+export async function measureWrites(place: Place, from: number): Promise<Writes> {
+  const { data, target, mongo, sql, shape } = place;
+  const table = tableOf(target);
+  const isTable = table in data.tables;
+  const inserts: number[] = [];
+  const updates: number[] = [];
+  const batch = isTable && table === "daily_usage_cache" ? BATCH / 10 : BATCH; // its rows are documents of 20 users
+  for (let round = 0; round <= ROUNDS; round += 1) {
+    const first = from + round * batch;
+    const insert = await timed(() =>
+      add(data, { mongo, sql }, isTable ? table : target, { ...shape, from: first, count: batch }),
+    );
+    const update = isTable
+      ? await updateRows(sql, table, round, batch)
+      : await updateDocuments(mongo, target, round, batch);
+    if (round === 0) continue; // the first fills caches
+    inserts.push(insert);
+    updates.push(update);
+  }
+  return { insert: median(inserts), update: median(updates) };
+}
+
+/** Scattered documents, as updates come; the field is in no index and has one length. */
+async function updateDocuments(mongo: Db, name: string, round: number, batch: number): Promise<number> {
+  const collection = mongo.collection(name);
+  const some = await collection
+    .find({}, { projection: { _id: 1 }, sort: { _id: 1 }, skip: round * batch, limit: batch })
+    .toArray();
+  const filter = { _id: { $in: some.map(({ _id }) => _id) } };
+  return timed(() => collection.updateMany(filter, { $set: { touched: round } }));
+}
+
+async function updateRows(sql: pg.Client, table: string, round: number, batch: number): Promise<number> {
+  const { rows } = await sql.query<{ ctids: string[] }>(
+    `SELECT array_agg(ctid::text) AS ctids FROM (SELECT ctid FROM ${table} OFFSET $1 LIMIT $2) AS some`,
+    [round * batch, batch],
+  );
+  // As the worker replaces a row: its documents and the time. Elsewhere a column that no index has.
+  const column = table === "daily_usage_cache" ? undefined : `"${await anyColumn(sql, table)}"`;
+  const change =
+    column === undefined
+      ? "cached_at = cached_at + interval '1 second', raw_data = raw_data || '{}', aggregated_by_user = aggregated_by_user || '{}', " +
+        "aggregated_by_model = aggregated_by_model || '{}', aggregated_by_provider = aggregated_by_provider || '{}'"
+      : `${column} = ${column}`;
+  return timed(() => sql.query(`UPDATE ${table} SET ${change} WHERE ctid = ANY ($1::tid[])`, [rows[0]?.ctids ?? []]));
+}
+
+/** The last column, of those that no index has: a payload or a text. */
+async function anyColumn(sql: pg.Client, table: string): Promise<string> {
+  const { rows } = await sql.query<{ name: string }>(
+    `SELECT attname AS name FROM pg_attribute a WHERE attrelid = $1::regclass AND attnum > 0 AND NOT EXISTS (
+       SELECT FROM pg_index i WHERE i.indrelid = a.attrelid AND a.attnum = ANY (i.indkey)) ORDER BY attnum DESC LIMIT 1`,
+    [table],
+  );
+  return rows[0]?.name ?? "id";
+}
+
+export async function measureSizes({ data, target, mongo, sql }: Omit<Place, "shape">): Promise<Sizes> {
+  if (tableOf(target) in data.tables) {
+    const { rows } = await sql.query<{ name: string; bytes: number; table: number }>(
+      `SELECT c.relname AS name, pg_relation_size(c.oid)::float8 AS bytes, pg_table_size(i.indrelid)::float8 AS table
+         FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = $1::regclass`,
+      [tableOf(target)],
+    );
+    return { data: rows[0]?.table ?? 0, indexes: Object.fromEntries(rows.map(({ name, bytes }) => [name, bytes])) };
+  }
+  const stats = (await mongo.command({ collStats: target })) as {
+    storageSize: number;
+    indexSizes: Record<string, number>;
+  };
+  return { data: stats.storageSize, indexes: stats.indexSizes };
+}
+
+/** How `SAMPLE_DATA` calls a table: without its schema, quoted where it must be. */
+function tableOf(target: string): string {
+  const name = target.replace(/^public\./, "");
+  return /^[a-z_]+$/.test(name) ? name : `"${name}"`;
+}
+
+export async function timed(work: () => Promise<unknown>): Promise<number> {
+  const started = performance.now();
+  await work();
+  return performance.now() - started;
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? (sorted[middle] as number) : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
+}
