@@ -5,14 +5,15 @@
  */
 import type { Db } from "mongodb";
 import { messageOf, type DeclaredIndex, type Engine, type EngineName } from "./engine.ts";
-import type { LedgerEntry } from "./ledger.ts";
+import { standing, type LedgerEntry } from "./ledger.ts";
 import { DEFAULTS, type Limits, type Manifest } from "./manifest.ts";
 import { withEngines, type OpenOptions } from "./open.ts";
 import { decide } from "./plan.ts";
 import type { Session } from "./postgres-session.ts";
 import { findRedundant } from "./redundant.ts";
+import { reindexWindows } from "./reindex.ts";
 import type { Sample } from "./stats/figures.ts";
-import { beganAnew, buildWindows } from "./stats/history.ts";
+import { beganAnew, buildWindows, type BuildWindow } from "./stats/history.ts";
 import { SIZE_PCT, type Verdict } from "./stats/judge.ts";
 import { mongoFigures } from "./stats/mongo-figures.ts";
 import { postgresFigures } from "./stats/postgres-figures.ts";
@@ -32,6 +33,8 @@ export interface StatsReport {
 }
 
 export interface StatsOptions extends OpenOptions {
+  /** false: reads what is kept, and keeps nothing */
+  readonly keep?: boolean;
   /** Keeps the report for /metrics; the role named here may read it. */
   readonly publishFor?: string;
 }
@@ -40,7 +43,8 @@ export interface StatsOptions extends OpenOptions {
 export async function readStats(options: StatsOptions): Promise<StatsReport> {
   const { manifest, mongo } = options;
   return withEngines(options, "look", async ({ engines, session, signal }) => {
-    const samples = await Samples.open(session);
+    const keep = options.keep !== false;
+    const samples = await Samples.open(session, keep);
     const [clock] = await session.query<{ at: Date; database: string }>(
       "SELECT clock_timestamp() AS at, current_database() AS database",
     );
@@ -50,16 +54,18 @@ export async function readStats(options: StatsOptions): Promise<StatsReport> {
     for (const engine of engines) {
       const database = engine.name === "mongodb" ? mongo.databaseName : clock.database;
       const entries = await engine.ledger.read();
+      const rebuilds = engine.name === "postgres" ? await reindexWindows(session) : new Map<string, BuildWindow[]>();
       for (const target of engine.targets.keys()) {
         signal.throwIfAborted();
         const earlier =
           typeof samples === "string" ? [] : await samples.load({ engine: engine.name, target }, { database });
         const sample = { ...(await figuresOf(engine.name, target, { session, mongo, at })), at };
-        const catalog = await catalogOf(engine, target, entries, manifest);
+        const catalog = await catalogOf(engine, target, entries, rebuilds.get(target) ?? [], manifest);
         targets.push(targetReport([...earlier, sample], catalog));
         const last = earlier.at(-1);
         // After a reset only a sample from after it tells of growth.
-        if (typeof samples !== "string") await samples.save(sample, { database }, !last || beganAnew(last, sample));
+        if (typeof samples !== "string" && keep)
+          await samples.save(sample, { database }, !last || beganAnew(last, sample));
       }
     }
     const verdicts = targets.flatMap(({ engine, target, verdicts: own }) =>
@@ -71,7 +77,7 @@ export async function readStats(options: StatsOptions): Promise<StatsReport> {
       targets,
       verdicts,
       ok: verdicts.every(({ level }) => level !== "alert"),
-      ...(typeof samples === "string" ? { notKept: samples } : {}),
+      ...(typeof samples === "string" && keep ? { notKept: samples } : {}),
     };
     if (options.publishFor !== undefined && typeof samples !== "string") {
       await samples.report(report, at, options.publishFor);
@@ -95,16 +101,18 @@ async function catalogOf(
   engine: Engine,
   target: string,
   entries: readonly LedgerEntry[],
+  rebuilds: readonly BuildWindow[],
   manifest: Manifest,
 ): Promise<Catalog> {
-  const declared = engine.targets.get(target) ?? [];
+  const declared: readonly (DeclaredIndex & { readonly limits?: Partial<Limits> })[] = engine.targets.get(target) ?? [];
   const own = entries.filter((entry) => entry.target === target);
   const common = {
     limits: limitsOf(manifest, engine.name),
     declared,
-    limitsByIndex: limitsByIndex(manifest, engine.name, target),
-    builds: buildWindows(own, target),
+    limitsByIndex: new Map(declared.map(({ name, limits }) => [name, limits ?? {}])),
+    builds: [...buildWindows(own, target), ...rebuilds],
     newest: new Map(own.map((entry) => [entry.name, entry])),
+    standing: new Map([...standing(own).values()].map((entry) => [entry.name, entry])),
   };
   try {
     const { actual, declared: shapes, rules, unusable } = await engine.observe(target);
@@ -135,14 +143,4 @@ type DeclaredState = Catalog["states"] extends ReadonlyMap<string, infer State> 
 
 function limitsOf({ defaults }: Manifest, engine: EngineName): Limits {
   return defaults?.limits ?? { ...DEFAULTS.limits, sizePct: SIZE_PCT[engine] };
-}
-
-function limitsByIndex(
-  { mongo, postgres }: Manifest,
-  engine: EngineName,
-  target: string,
-): ReadonlyMap<string, Partial<Limits>> {
-  const indexes: readonly (DeclaredIndex & { readonly limits?: Partial<Limits> })[] =
-    (engine === "mongodb" ? mongo?.[target] : postgres?.[target]) ?? [];
-  return new Map(indexes.map(({ name, limits }) => [name, limits ?? {}]));
 }

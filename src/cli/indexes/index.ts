@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { createGroup } from "../command.ts";
 import { checkCommand } from "./check.ts";
 import { ensureCommand } from "./ensure.ts";
+import { maintainCommand } from "./maintain.ts";
 import { planCommand } from "./plan.ts";
 import { rollbackCommand } from "./rollback.ts";
 import { showCommand } from "./show.ts";
@@ -18,6 +19,7 @@ export function indexesCommand(): Command {
     rollbackCommand(),
     showCommand(),
     statsCommand(),
+    maintainCommand(),
     verifyCommand(),
   ]);
 }

@@ -37,9 +37,11 @@ export interface Catalog {
   readonly builds: readonly BuildWindow[];
   /** by name: the ledger's newest deed */
   readonly newest: ReadonlyMap<string, LedgerEntry>;
+  /** by name: the deed that stands */
+  readonly standing: ReadonlyMap<string, LedgerEntry>;
 }
 
-export interface IndexReport extends Omit<IndexFigures, "cache" | "id"> {
+export interface IndexReport extends Omit<IndexFigures, "cache"> {
   /** the name in the manifest, where it has one */
   readonly declaredAs: string | null;
   /** percent of the data; null without data */
@@ -86,7 +88,7 @@ export function targetReport(samples: readonly Sample[], catalog: Catalog): Targ
       ownSize: own.sizePct !== undefined,
       hit: hitRate(samples, index.name),
       unusedSince: unusedSince(samples, index.name),
-      baseline: baselineOf(samples, index.name, catalog.newest.get(index.name)),
+      baseline: baselineOf(samples, index.name, catalog.standing.get(index.name)),
     };
   });
   const fullScans = fullScanShare(samples, catalog.builds);
@@ -117,7 +119,7 @@ export function targetReport(samples: readonly Sample[], catalog: Catalog): Targ
     samples: samples.length,
     firstSample: first.at,
     indexes: histories.map(({ figures: index, hit, unusedSince: unused, baseline }): IndexReport => {
-      const { cache: _cache, id: _id, ...rest } = index;
+      const { cache: _cache, ...rest } = index;
       return {
         ...rest,
         declaredAs: declaredNames.get(index.name) ?? null,

@@ -34,16 +34,25 @@ export class Samples {
     this.#sql = sql;
   }
 
-  /** Makes the tables if they are not there. @returns why samples cannot be kept, where the role may not make them */
-  static async open(sql: Session): Promise<Samples | string> {
+  /**
+   * Makes the tables if they are not there and it may.
+   *
+   * @returns why there are no samples, where this role may not make or use the tables
+   */
+  static async open(sql: Session, mayCreate: boolean): Promise<Samples | string> {
     for (let attempt = 1; ; attempt += 1) {
       try {
         const [tables] = await sql.query<{ there: boolean }>(
           "SELECT to_regclass($1) IS NOT NULL AND to_regclass($2) IS NOT NULL AS there",
           [SAMPLES, REPORTS],
         );
+        if (tables?.there !== true && !mayCreate) return "no sample was kept yet";
         if (tables?.there !== true) for (const statement of CREATE) await sql.query(statement);
-        return new Samples(sql);
+        const [rights] = await sql.query<{ enough: boolean }>(
+          `SELECT has_table_privilege($1, 'SELECT') AND has_table_privilege($1, 'INSERT') AND has_table_privilege($1, 'DELETE') AS enough`,
+          [SAMPLES],
+        );
+        return rights?.enough === true ? new Samples(sql) : `this role may not read and write ${SAMPLES}`;
       } catch (error) {
         const code = codeOf(error);
         if (RACES.has(code) && attempt < MAX_CREATE_ATTEMPTS) continue;
