@@ -29,6 +29,7 @@ import { Tenants } from "./db/tenants.ts";
 import { ensureIndexes, type EnsureOptions, type EnsureReport } from "./indexes/ensure.ts";
 import { loadManifest } from "./indexes/load.ts";
 import type { Manifest } from "./indexes/manifest.ts";
+import { proveWith } from "./indexes/prove.ts";
 import { requireIndexes } from "./indexes/required.ts";
 import type { IndexTargets } from "./indexes/targets.ts";
 import type { JobContext } from "./jobs/job.ts";
@@ -221,7 +222,9 @@ export class Services {
 
   /** Ensures Tallyman's own indexes. */
   async ensureIndexes(options: Omit<EnsureOptions, keyof IndexTargets>): Promise<EnsureReport> {
-    return this.withIndexes(await this.manifest("usage"), (targets) => ensureIndexes({ ...targets, ...options }));
+    return this.withIndexes(await this.manifest("usage"), (targets) =>
+      ensureIndexes({ ...targets, prove: proveWith(targets, options.signal), ...options }),
+    );
   }
 
   /** What a job may use, given what belongs to one execution of it. */

@@ -75,8 +75,13 @@ export interface Engine {
   judge(error: unknown): Promise<Verdict>;
 }
 
+/** Does an index serve what it is there for? Answers why not; undefined where it does, or nothing can be told yet. */
+export type Proof = (target: string, name: string) => Promise<string | undefined>;
+
 /** What both engines get from the caller. */
 export interface EngineOptions {
+  /** asked before an index goes whose work another one took over; without it being valid is enough */
+  readonly prove?: Proof;
   readonly signal: AbortSignal;
   readonly maxBuildMs: number;
   readonly maxWaitMs: number;

@@ -8,7 +8,7 @@ import type { Engine, EngineName } from "./engine.ts";
 import { ensureOne, type Outcome, type Seen, type Step } from "./ensure-one.ts";
 import { withEngines, type OpenOptions } from "./open.ts";
 import { Recorder } from "./recorder.ts";
-import { retireWindows, type Prove } from "./retire.ts";
+import { retireWindows } from "./retire.ts";
 import { undoRun } from "./rollback.ts";
 import type { UndoneEntry } from "./undo.ts";
 
@@ -35,8 +35,6 @@ export interface EnsureOptions extends OpenOptions {
   readonly replace?: boolean;
   /** Takes back what this run created when an index of it fails. */
   readonly allOrNothing?: boolean;
-  /** Asked before an index is dropped that another took the place of; without it being valid is enough. */
-  readonly prove?: Prove;
   /** Milliseconds; for the report's durations only. */
   readonly now?: () => number;
 }
@@ -47,7 +45,7 @@ const FINE = new Set<EnsureEntry["action"]>(["present", "created", "adopted", "r
 export async function ensureIndexes(options: EnsureOptions): Promise<EnsureReport> {
   const { manifest, now = Date.now, onProgress = () => undefined } = options;
   const runId = randomUUID();
-  return withEngines(options, "change", async ({ engines, session, signal, windows }) => {
+  return withEngines(options, "change", async ({ engines, session, signal, windows, prove }) => {
     const entries: EnsureEntry[] = [];
     for (const engine of engines) {
       const recorder = new Recorder(engine, manifest.project, runId);
@@ -76,7 +74,7 @@ export async function ensureIndexes(options: EnsureOptions): Promise<EnsureRepor
         entries.push({ engine: engine.name, target, name: index.name, ...outcome, ms: now() - started });
         const window = windows.get(index.name);
         if (!window || !FINE.has(outcome.action) || signal.aborted) continue;
-        for (const retired of await retireWindows(step, window, options.prove)) {
+        for (const retired of await retireWindows(step, window, prove)) {
           entries.push({ engine: engine.name, target, ...retired, ms: now() - started });
         }
       }

@@ -1,5 +1,5 @@
 /** Opens what a verb works with: the session of PostgreSQL, and an engine for each database that the manifest speaks of. */
-import type { Engine } from "./engine.ts";
+import type { Engine, Proof } from "./engine.ts";
 import { lintManifest } from "./lint.ts";
 import { DEFAULTS } from "./manifest.ts";
 import { mongoEngine } from "./mongo.ts";
@@ -13,6 +13,8 @@ export interface OpenOptions extends IndexTargets {
   readonly allowBlocking?: boolean;
   /** How long to wait for the lock. */
   readonly waitMs?: number;
+  /** Asked before an index goes whose work another one took over; `now` tells which windows are in force. */
+  readonly prove?: (target: string, name: string, now: Date) => Promise<string | undefined>;
   readonly onProgress?: (line: string) => void;
   /** Stops between indexes and cancels a build that runs. */
   readonly signal?: AbortSignal;
@@ -23,6 +25,7 @@ export interface Opened {
   readonly session: Session;
   /** the windows in force, by their names in the database */
   readonly windows: ReadonlyMap<string, Window>;
+  readonly prove?: Proof;
   readonly signal: AbortSignal;
 }
 
@@ -46,11 +49,13 @@ export async function withEngines<T>(
     if (purpose === "change") await session.open();
     else await session.connect();
     const now = await session.now();
+    const { prove: proveAt } = options;
+    const proof = proveAt ? { prove: ((target, name) => proveAt(target, name, now)) satisfies Proof } : {};
     const { mongo, postgres } = expandRolling(manifest, now);
     const engines: Engine[] = [];
-    if (mongo) engines.push(await mongoEngine({ ...common, db, indexes: mongo, allowBlocking }));
-    if (postgres) engines.push(postgresEngine({ ...common, session, indexes: postgres }));
-    return await work({ engines, session, signal, windows: windowsOf(manifest, now) });
+    if (mongo) engines.push(await mongoEngine({ ...common, ...proof, db, indexes: mongo, allowBlocking }));
+    if (postgres) engines.push(postgresEngine({ ...common, ...proof, session, indexes: postgres }));
+    return await work({ engines, session, signal, windows: windowsOf(manifest, now), ...proof });
   } finally {
     await session.close();
   }

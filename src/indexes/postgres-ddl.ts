@@ -55,6 +55,10 @@ export function dropStatement(target: string, name: string): string {
 
 const NAME_BYTES = 63;
 
+/** What the names of both indexes end in while one takes the place of the other. */
+export const REPLACEMENT = "__tallyman_new";
+export const REPLACED = "__tallyman_old";
+
 /**
  * A name beside another for as long as both exist. PostgreSQL would cut a longer one without a word, and two long names
  * may begin alike, so a name that is cut here has its digest.

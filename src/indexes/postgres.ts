@@ -1,11 +1,27 @@
 /** Indexes of PostgreSQL: built concurrently, one statement each, outside any transaction, never with IF NOT EXISTS. */
 import pg from "pg";
 import { UsageError } from "../errors.ts";
-import { type Engine, type EngineOptions, messageOf, type Observation, pause, type Verdict } from "./engine.ts";
+import {
+  type Engine,
+  type EngineOptions,
+  type Proof,
+  messageOf,
+  type Observation,
+  pause,
+  type Verdict,
+} from "./engine.ts";
 import type { PostgresIndex } from "./manifest.ts";
 import { sameShape } from "./plan.ts";
 import { observe } from "./postgres-catalog.ts";
-import { besideName, createStatement, definitionTail, dropStatement, tableOf } from "./postgres-ddl.ts";
+import {
+  besideName,
+  createStatement,
+  definitionTail,
+  dropStatement,
+  REPLACED as OLD,
+  REPLACEMENT as NEW,
+  tableOf,
+} from "./postgres-ddl.ts";
 import { findDuplicates } from "./postgres-duplicates.ts";
 import { PostgresLedger } from "./postgres-ledger.ts";
 import type { Session } from "./postgres-session.ts";
@@ -18,9 +34,6 @@ const NO_RIGHT = "42501";
 const WAIT_POLL_MS = 500;
 /** After a cancellation someone waits for us to go. */
 const CLEAR_UP_PATIENCE_MS = 10_000;
-/** The names of both indexes while one takes the place of the other. */
-const NEW = "__tallyman_new";
-const OLD = "__tallyman_old";
 
 export interface PostgresEngineOptions extends EngineOptions {
   readonly session: Session;
@@ -69,26 +82,42 @@ export function postgresEngine(options: PostgresEngineOptions): Engine {
   }
 
   /** Builds beside, changes the names in one transaction, and drops the old one; the table is never without either. */
-  async function swap(target: string, name: string, definition: { unique: boolean; tail: string } | "built") {
-    const { schema } = tableOf(target);
+  async function swap(
+    target: string,
+    name: string,
+    definition: { unique: boolean; tail: string } | "built",
+    prove?: Proof,
+  ): Promise<void> {
     const [next, old] = [besideName(name, NEW), besideName(name, OLD)];
     await dropBeside(target, name, OLD);
     if (definition !== "built") {
       await dropBeside(target, name, NEW);
       await build(target, next, definition.unique, definition.tail, `${name} (its replacement)`);
     }
-    const quoted = (one: string) => `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(one)}`;
+    await rename(target, [name, old], [next, name]);
+    const fault = await prove?.(target, name);
+    if (fault !== undefined) {
+      await rename(target, [name, next], [old, name]);
+      throw new Error(`the former definition stays, since the new one does not serve: ${fault}`);
+    }
+    await dropBeside(target, name, OLD);
+  }
+
+  /** All at once; it locks the indexes only, and not against readers or writers. */
+  async function rename(target: string, ...pairs: readonly (readonly [from: string, to: string])[]): Promise<void> {
+    const { schema } = tableOf(target);
     await session.query("BEGIN");
     try {
       await session.query(`SET LOCAL lock_timeout = '3s'`);
-      await session.query(`ALTER INDEX ${quoted(name)} RENAME TO ${pg.escapeIdentifier(old)}`);
-      await session.query(`ALTER INDEX ${quoted(next)} RENAME TO ${pg.escapeIdentifier(name)}`);
+      for (const [from, to] of pairs) {
+        const quoted = `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(from)}`;
+        await session.query(`ALTER INDEX ${quoted} RENAME TO ${pg.escapeIdentifier(to)}`);
+      }
       await session.query("COMMIT");
     } catch (error) {
       await session.query("ROLLBACK").catch(() => undefined);
       throw error;
     }
-    await dropBeside(target, name, OLD);
   }
 
   async function look(target: string): Promise<Observation> {
@@ -155,7 +184,7 @@ export function postgresEngine(options: PostgresEngineOptions): Engine {
     async replace(target, name) {
       const index = find(target, name);
       const definition = { unique: index.unique === true, tail: definitionTail(index) };
-      await swap(target, name, (await isBuilt(target, name)) ? "built" : definition);
+      await swap(target, name, (await isBuilt(target, name)) ? "built" : definition, options.prove);
     },
 
     finishReplace: (target, name) => dropBeside(target, name, OLD),

@@ -1,16 +1,14 @@
 /** Drops the windows before the one in force, once that one is there and proven. */
+import type { Proof } from "./engine.ts";
 import type { Outcome, Step } from "./ensure-one.ts";
 import { fingerprint } from "./plan.ts";
 import { isOlderWindow, type Window } from "./rolling.ts";
-
-/** Does the index serve its contracts? Answers why not; undefined where it does, or nothing can be told yet. */
-export type Prove = (target: string, name: string) => Promise<string | undefined>;
 
 /** What became of an older window. */
 export type Retired = Outcome & { readonly name: string };
 
 /** Only windows that the keeper made; another of that name stays. */
-export async function retireWindows(step: Step, window: Window, prove: Prove | undefined): Promise<Retired[]> {
+export async function retireWindows(step: Step, window: Window, prove: Proof | undefined): Promise<Retired[]> {
   const { engine, recorder, target } = step;
   const older = (await engine.observe(target)).actual.filter(({ name }) => isOlderWindow(name, window));
   if (older.length === 0) return [];

@@ -26,6 +26,7 @@ export function ensureCommand(): Command {
       action<EnsureFlags>(async (flags, context) => {
         const { signal, answer } = context;
         const { ensureIndexes } = await import("../../indexes/ensure.ts");
+        const { proveWith } = await import("../../indexes/prove.ts");
         const report = await withIndexes(context, flags, (targets) =>
           ensureIndexes({
             ...targets,
@@ -33,6 +34,7 @@ export function ensureCommand(): Command {
             allowBlocking: flags.allowBlocking === true,
             replace: flags.replace === true,
             allOrNothing: flags.allOrNothing === true,
+            prove: proveWith(targets, signal),
             onProgress: tell,
           }),
         );
