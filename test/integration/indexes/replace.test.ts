@@ -1,0 +1,277 @@
+/** An index of another definition under a declared name: left alone, or replaced online, and brought back. PostgreSQL. */
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import type pg from "pg";
+import { EXIT } from "../../../src/errors.ts";
+import { endProcesses } from "../../support/process.ts";
+import {
+  actions,
+  type Keeper,
+  keeper,
+  ledgerRows,
+  onTable,
+  openReader,
+  untilAlone,
+  validity,
+  waiting,
+} from "./keeper.ts";
+import { cacheIndexes, makeCache, openSnapshot, openWriter, type Scratch, scratch, until } from "./scratch.ts";
+
+const OLD = "CREATE INDEX by_day ON daily_usage_cache (date) WHERE kind = 'P'";
+const wanted = onTable({ columns: ["date", "tenant_id"] });
+const NEXT = "by_day__tallyman_new";
+const LAST = "by_day__tallyman_old";
+
+let own: Scratch;
+let it: Keeper;
+let other: pg.Client;
+beforeAll(async () => {
+  own = await scratch();
+  it = keeper(own);
+  other = await own.connect();
+});
+afterAll(() => own.drop());
+beforeEach(async () => {
+  await own.sql.query("DROP SCHEMA IF EXISTS tallyman CASCADE");
+  await makeCache(own.sql);
+  await own.sql.query(OLD);
+});
+afterEach(async () => {
+  await endProcesses();
+  await other.query("ROLLBACK");
+  await untilAlone(own.sql);
+});
+
+const terminate = (pid: number) => own.sql.query("SELECT pg_terminate_backend($1)", [pid]);
+const replace = (manifest = wanted) => it.ensure(manifest, { replace: true });
+
+/** Definitions by name; the primary key is left out. */
+async function definitions(): Promise<Record<string, string>> {
+  const rows = (await cacheIndexes(own.sql)).filter(({ name }) => !name.endsWith("_pkey"));
+  return Object.fromEntries(rows.map(({ name, definition }) => [name, definition]));
+}
+
+const tails = async () =>
+  Object.fromEntries(Object.entries(await definitions()).map(([name, text]) => [name, text.replace(/^.* USING /, "")]));
+const NEW_TAIL = "btree (date, tenant_id)";
+
+test("without leave it is left alone, and the exit code says so", async () => {
+  const before = await cacheIndexes(own.sql);
+  const { code, stderr } = await it.command(wanted, "ensure").ended;
+  expect(code).toBe(EXIT.found);
+  expect(stderr).toMatch(/--replace/);
+  expect(await cacheIndexes(own.sql)).toEqual(before);
+});
+
+test("readers have the one or the other at every moment", async () => {
+  const reader = await own.connect();
+  await reader.query("SET enable_seqscan = off");
+  const stop = new AbortController();
+  const plans: string[] = [];
+  const reading = (async () => {
+    while (!stop.signal.aborted) {
+      const { rows } = await reader.query<{ "QUERY PLAN": string }>(
+        "EXPLAIN SELECT 1 FROM daily_usage_cache WHERE date = '2026-01-03' AND kind = 'P'",
+      );
+      const plan = rows.map((row) => row["QUERY PLAN"]).join("\n");
+      plans.push(/ (by_day\w*) /.exec(plan)?.[1] ?? "none");
+    }
+  })();
+  await openSnapshot(other);
+  const running = replace();
+  await waiting(own.sql, "CREATE INDEX CONCURRENTLY");
+  await other.query("ROLLBACK");
+  await openReader(other);
+  await waiting(own.sql, "DROP INDEX CONCURRENTLY");
+  await other.query("ROLLBACK");
+  expect(actions((await running).entries)).toEqual({ by_day: "replaced" });
+  stop.abort();
+  await reading;
+  expect(plans.length).toBeGreaterThan(20);
+  expect(plans.filter((name) => !name.startsWith("by_day"))).toEqual([]);
+  expect(await tails()).toEqual({ by_day: NEW_TAIL });
+});
+
+test("a rollback brings the old definition back, word for word, and the order of two is undone in order", async () => {
+  const before = await definitions();
+  const { runId } = await replace();
+  const second = await replace(onTable({ columns: ["cached_at"] }));
+  expect(actions(second.entries)).toEqual({ by_day: "replaced" });
+  expect(actions(await it.rollback(wanted))).toEqual({ by_day: "restored" });
+  expect(await tails()).toEqual({ by_day: NEW_TAIL });
+  // The first replacement stands again, and knows its index under the new identity.
+  expect(actions(await it.rollback(wanted, { runId }))).toEqual({ by_day: "restored" });
+  expect(await definitions()).toEqual(before);
+  expect(await it.rollback(wanted, { all: true })).toEqual([]);
+});
+
+test("all of every run: what was created and then replaced goes", async () => {
+  await own.sql.query("DROP INDEX by_day");
+  await it.ensure(wanted);
+  await replace(onTable({ columns: ["cached_at"] }));
+  await replace(onTable({ columns: ["read_at"], unique: true, where: "read_at IS NULL" }));
+  const undone = await it.rollback(wanted, { all: true });
+  expect(undone.map(({ action }) => action)).toEqual(["restored", "restored", "dropped"]);
+  expect(await definitions()).toEqual({});
+});
+
+test("killed while it builds: the next run takes up what the server finished", async () => {
+  await openSnapshot(other);
+  const first = it.command(wanted, "ensure", "--replace");
+  await waiting(own.sql, "CREATE INDEX CONCURRENTLY");
+  first.signal("SIGKILL");
+  await other.query("ROLLBACK");
+  await untilAlone(own.sql);
+  expect(await validity(own.sql)).toEqual({ by_day: true, [NEXT]: true });
+  const built = (await cacheIndexes(own.sql)).find(({ name }) => name === NEXT)?.oid;
+  expect(actions((await replace()).entries)).toEqual({ by_day: "replaced" });
+  expect((await cacheIndexes(own.sql)).find(({ name }) => name === "by_day")?.oid).toBe(built);
+  expect(await tails()).toEqual({ by_day: NEW_TAIL });
+});
+
+test("killed with its backend while it builds: the next run builds again, and a rollback leaves the old one alone", async () => {
+  for (const then of ["replace", "rollback"] as const) {
+    await openWriter(other);
+    const first = it.command(wanted, "ensure", "--replace");
+    const pid = await waiting(own.sql, "CREATE INDEX CONCURRENTLY");
+    first.signal("SIGKILL");
+    await terminate(pid);
+    await untilAlone(own.sql);
+    await other.query("ROLLBACK");
+    expect(await validity(own.sql)).toEqual({ by_day: true, [NEXT]: false });
+    if (then === "replace") {
+      expect(actions((await replace()).entries)).toEqual({ by_day: "replaced" });
+      expect(await tails()).toEqual({ by_day: NEW_TAIL });
+      await it.rollback(wanted);
+    } else {
+      const before = (await cacheIndexes(own.sql)).find(({ name }) => name === "by_day");
+      await it.rollback(wanted);
+      expect((await cacheIndexes(own.sql)).filter(({ name }) => !name.endsWith("_pkey"))).toEqual([before]);
+    }
+  }
+});
+
+test.each(["finished by the server", "left invalid"])(
+  "killed after the change of names, the drop %s: the next run ends the work of the first",
+  async (fate) => {
+    const before = await definitions();
+    await openReader(other);
+    const first = it.command(wanted, "ensure", "--replace");
+    const pid = await waiting(own.sql, "DROP INDEX CONCURRENTLY");
+    first.signal("SIGKILL");
+    if (fate === "left invalid") await terminate(pid);
+    else await other.query("ROLLBACK");
+    await untilAlone(own.sql);
+    await other.query("ROLLBACK");
+    expect(await validity(own.sql)).toEqual(
+      fate === "left invalid" ? { by_day: true, [LAST]: false } : { by_day: true },
+    );
+    const [begun] = await ledgerRows(own.sql);
+    expect(begun).toMatchObject({ intent: "replace", state: "started" });
+
+    expect(actions((await it.ensure(wanted)).entries)).toEqual({ by_day: "present" });
+    expect(await tails()).toEqual({ by_day: NEW_TAIL });
+    expect(await ledgerRows(own.sql)).toMatchObject([{ intent: "replace", state: "done", run_id: begun?.run_id }]);
+    expect(actions(await it.rollback(wanted, { runId: begun?.run_id ?? "" }))).toEqual({ by_day: "restored" });
+    expect(await definitions()).toEqual(before);
+  },
+);
+
+test("cancelled in its last step it is no failure to be forgotten: the next run ends it", async () => {
+  const before = await definitions();
+  await openReader(other);
+  const stop = new AbortController();
+  const running = it.ensure(wanted, { replace: true, signal: stop.signal });
+  await waiting(own.sql, "DROP INDEX CONCURRENTLY");
+  stop.abort();
+  expect((await running).entries).toMatchObject([
+    { action: "failed", detail: expect.stringMatching(/next run/) as string },
+  ]);
+  await other.query("ROLLBACK");
+  expect(actions((await it.ensure(wanted)).entries)).toEqual({ by_day: "present" });
+  expect(await tails()).toEqual({ by_day: NEW_TAIL });
+  expect(actions(await it.rollback(wanted))).toEqual({ by_day: "restored" });
+  expect(await definitions()).toEqual(before);
+});
+
+test("a rollback killed at either step is ended by asking again", async () => {
+  const before = await definitions();
+  for (const statement of ["CREATE INDEX CONCURRENTLY", "DROP INDEX CONCURRENTLY"]) {
+    const { runId } = await replace();
+    await (statement.startsWith("CREATE") ? openWriter(other) : openReader(other));
+    const first = it.command(wanted, "rollback", "--yes");
+    const pid = await waiting(own.sql, statement);
+    first.signal("SIGKILL");
+    await terminate(pid);
+    await untilAlone(own.sql);
+    await other.query("ROLLBACK");
+    expect((await ledgerRows(own.sql)).at(-1)).toMatchObject({ intent: "restore", state: "started", run_id: runId });
+    expect(actions(await it.rollback(wanted, { runId }))).toEqual({ by_day: "restored" });
+    expect(await definitions()).toEqual(before);
+  }
+});
+
+test("a replacement that fails leaves the old one, nothing beside it, and the deeds before it", async () => {
+  await own.sql.query("DROP INDEX by_day");
+  const { runId } = await it.ensure(wanted);
+  const unique = onTable({ unique: true, columns: ["state"], where: "state LIKE 'u%'" });
+  const first = await own.connect();
+  await openWriter(first);
+  await openSnapshot(other);
+  const running = replace(unique);
+  await waiting(own.sql, "CREATE UNIQUE INDEX CONCURRENTLY");
+  await own.sql.query(
+    "INSERT INTO daily_usage_cache (tenant_id, date, state) VALUES ('d1', '2027-01-01', 'u1'), ('d2', '2027-01-01', 'u1')",
+  );
+  await first.query("ROLLBACK");
+  await other.query("ROLLBACK");
+  expect((await running).entries).toMatchObject([
+    { action: "failed", detail: expect.stringMatching(/u1\) 2 times/) as string },
+  ]);
+  expect(await tails()).toEqual({ by_day: NEW_TAIL });
+  // Seen beforehand it is not even begun.
+  expect((await replace(unique)).entries[0]?.detail).toMatch(/u1\) 2 times/);
+  await it.ensure(wanted);
+  expect(actions(await it.rollback(wanted, { runId }))).toEqual({ by_day: "dropped" });
+});
+
+test("what a constraint, a foreign key or a replica identity stands on is refused, with the way to do it", async () => {
+  const unique = "CREATE UNIQUE INDEX by_day ON daily_usage_cache (date, tenant_id)";
+  const ways: Record<string, readonly string[]> = {
+    "belongs to a constraint": [
+      unique,
+      "ALTER TABLE daily_usage_cache ADD CONSTRAINT by_day UNIQUE USING INDEX by_day",
+    ],
+    "foreign key refers to": [
+      "CREATE UNIQUE INDEX by_day ON daily_usage_cache (date, tenant_id, kind)",
+      `CREATE TABLE part (d date, t text COLLATE "C", k varchar(20),
+         FOREIGN KEY (d, t, k) REFERENCES daily_usage_cache (date, tenant_id, kind))`,
+    ],
+    "replica identity": [unique, "ALTER TABLE daily_usage_cache REPLICA IDENTITY USING INDEX by_day"],
+  };
+  for (const [reason, statements] of Object.entries(ways)) {
+    await makeCache(own.sql);
+    for (const statement of statements) await own.sql.query(statement);
+    const before = await cacheIndexes(own.sql);
+    const report = await replace(onTable({ columns: ["cached_at"] }));
+    expect(report.entries).toMatchObject([
+      { action: "different", detail: expect.stringMatching(new RegExp(`${reason}.*CREATE UNIQUE INDEX`)) as string },
+    ]);
+    expect(await cacheIndexes(own.sql)).toEqual(before);
+    await own.sql.query("DROP TABLE IF EXISTS part");
+  }
+});
+
+test("another session's build on the table is waited for before a replacement is begun", async () => {
+  await openWriter(other);
+  const third = await own.connect();
+  const theirs = third.query("CREATE INDEX CONCURRENTLY theirs ON daily_usage_cache (cached_at)");
+  await waiting(own.sql, "CREATE INDEX CONCURRENTLY theirs");
+  const lines: string[] = [];
+  const running = it.ensure(wanted, { replace: true, onProgress: (line) => lines.push(line) });
+  await until(() => Promise.resolve(lines.find((line) => line.includes("another session's build"))), "word of it");
+  expect(await ledgerRows(own.sql).catch(() => [])).toEqual([]);
+  await other.query("ROLLBACK");
+  await theirs;
+  expect(actions((await running).entries)).toEqual({ by_day: "replaced" });
+  expect(Object.keys(await definitions())).toEqual(["by_day", "theirs"]);
+});

@@ -1,0 +1,250 @@
+/** Nothing that the keeper does blocks writers, is done twice, or is lost with its process. */
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import type pg from "pg";
+import { EXIT } from "../../../src/errors.ts";
+import type { EnsureReport } from "../../../src/indexes/ensure.ts";
+import { endProcesses } from "../../support/process.ts";
+import {
+  actions,
+  type Keeper,
+  keeper,
+  ledgerRows,
+  onCollection,
+  onTable,
+  openReader,
+  statuses,
+  untilAlone,
+  validity,
+  waiting,
+} from "./keeper.ts";
+import { cacheIndexes, makeCache, openSnapshot, openWriter, type Scratch, scratch, until } from "./scratch.ts";
+
+const CREATE = "CREATE INDEX CONCURRENTLY";
+const DROP = "DROP INDEX CONCURRENTLY";
+const manifest = onTable({});
+
+let own: Scratch;
+let it: Keeper;
+let other: pg.Client;
+beforeAll(async () => {
+  own = await scratch();
+  it = keeper(own);
+  other = await own.connect();
+});
+afterAll(() => own.drop());
+beforeEach(async () => {
+  await own.sql.query("DROP SCHEMA IF EXISTS tallyman CASCADE");
+  await makeCache(own.sql);
+});
+afterEach(async () => {
+  await endProcesses();
+  await other.query("ROLLBACK");
+  await untilAlone(own.sql);
+});
+
+const terminate = (pid: number) => own.sql.query("SELECT pg_terminate_backend($1)", [pid]);
+const byDay = async () => (await cacheIndexes(own.sql)).find(({ name }) => name === "by_day");
+
+test("writers do not feel a build", async () => {
+  await own.sql.query(`
+    INSERT INTO daily_usage_cache (tenant_id, date, state)
+    SELECT 'tenant ' || g, date '2026-01-01' + g % 400, md5(g::text) FROM generate_series(100, 400000) g`);
+  const slow = onTable({ columns: [{ expr: "repeat(md5(state), 3)" }, "date"] });
+  const stop = new AbortController();
+  const latencies: number[] = [];
+  const writers = [1, 2, 3].map(async (writer) => {
+    const client = await own.connect();
+    for (let n = 0; !stop.signal.aborted; n += 1) {
+      const began = performance.now();
+      await client.query("INSERT INTO daily_usage_cache (tenant_id, date, state) VALUES ($1, '2027-01-01', 'x')", [
+        `w${writer} ${n}`,
+      ]);
+      await client.query("UPDATE daily_usage_cache SET state = 'y' WHERE tenant_id = $1 AND date = '2027-01-01'", [
+        `w${writer} ${n}`,
+      ]);
+      latencies.push(performance.now() - began);
+    }
+  });
+  const report = await it.ensure(slow);
+  stop.abort();
+  await Promise.all(writers);
+  const took = report.entries[0]?.ms ?? 0;
+  const sorted = latencies.sort((a, b) => a - b);
+  const [p99, longest] = [sorted[Math.floor(sorted.length * 0.99)] ?? NaN, sorted.at(-1) ?? NaN];
+  process.stderr.write(
+    `${sorted.length} writes of two statements during ${Math.round(took)} ms of a build: ` +
+      `p99 ${p99.toFixed(1)} ms, longest ${longest.toFixed(1)} ms\n`,
+  );
+  expect(actions(report.entries)).toEqual({ by_day: "created" });
+  expect(sorted.length).toBeGreaterThan(30);
+  expect(p99).toBeLessThan(took / 5);
+  expect(longest).toBeLessThan(took / 2);
+});
+
+test("four processes at once make one build", async () => {
+  const two = onTable({}, { name: "late", phase: 2, columns: ["cached_at"] });
+  const processes = [1, 2, 3, 4].map(() => it.command(two, "ensure"));
+  const ended = await Promise.all(processes.map((process) => process.ended));
+  expect(ended.map(({ code }) => code)).toEqual(Array(4).fill(EXIT.done));
+  const reports = ended.map(({ stdout }) => JSON.parse(stdout) as EnsureReport);
+  const done = reports.flatMap((report) => report.entries.map(({ name, action }) => `${name} ${action}`)).sort();
+  expect(done).toEqual([
+    "by_day created",
+    ...Array<string>(3).fill("by_day present"),
+    "late created",
+    ...Array<string>(3).fill("late present"),
+  ]);
+  expect((await ledgerRows(own.sql)).map(({ name, intent, state }) => `${name} ${intent} ${state}`)).toEqual([
+    "by_day create done",
+    "late create done",
+  ]);
+});
+
+test("a build whose process is killed goes on, stays the first run's, and goes with a rollback of it", async () => {
+  await openSnapshot(other);
+  const first = it.command(manifest, "ensure");
+  await waiting(own.sql, CREATE);
+  first.signal("SIGKILL");
+  await first.ended;
+  const [begun] = await ledgerRows(own.sql);
+  expect(begun).toMatchObject({ intent: "create", state: "started" });
+
+  const lines: string[] = [];
+  const next = it.ensure(manifest, { onProgress: (line) => lines.push(line) });
+  await until(() => Promise.resolve(lines.find((line) => line.includes("waiting for the index lock"))), "word of it");
+  const oid = (await byDay())?.oid;
+  await other.query("ROLLBACK");
+  const report = await next;
+  expect(actions(report.entries)).toEqual({ by_day: "present" });
+  expect(await byDay()).toMatchObject({ valid: true, oid });
+  const rows = await ledgerRows(own.sql);
+  expect(rows).toMatchObject([{ intent: "create", state: "done", run_id: begun?.run_id, oid: String(oid) }]);
+
+  expect(actions(await it.rollback(manifest, { runId: begun?.run_id ?? "" }))).toEqual({ by_day: "dropped" });
+  expect(await validity(own.sql)).toEqual({});
+});
+
+test("a run that was killed can be rolled back before any other run", async () => {
+  await openSnapshot(other);
+  const first = it.command(manifest, "ensure");
+  await waiting(own.sql, CREATE);
+  first.signal("SIGKILL");
+  await other.query("ROLLBACK");
+  await untilAlone(own.sql);
+  expect(await validity(own.sql)).toEqual({ by_day: true });
+  expect(actions(await it.rollback(manifest))).toEqual({ by_day: "dropped" });
+  expect(await validity(own.sql)).toEqual({});
+});
+
+test("a build killed with its backend is repaired; its leftover is called so before", async () => {
+  await openWriter(other);
+  const first = it.command(manifest, "ensure");
+  const pid = await waiting(own.sql, CREATE);
+  first.signal("SIGKILL");
+  await terminate(pid);
+  await untilAlone(own.sql);
+  await other.query("ROLLBACK");
+  expect(statuses((await it.check(manifest)).targets[0]?.indexes ?? [])).toEqual({ by_day: "invalid-create" });
+  expect(actions((await it.ensure(manifest)).entries)).toEqual({ by_day: "repaired" });
+  expect(await validity(own.sql)).toEqual({ by_day: true });
+});
+
+test("an interrupted drop is finished and not built again, by the next run or by the same rollback", async () => {
+  for (const finish of ["ensure", "rollback"] as const) {
+    const { runId } = await it.ensure(manifest);
+    await openWriter(other);
+    const rollback = it.command(manifest, "rollback", "--yes");
+    const pid = await waiting(own.sql, DROP);
+    rollback.signal("SIGKILL");
+    await terminate(pid);
+    await untilAlone(own.sql);
+    await other.query("ROLLBACK");
+    expect(await validity(own.sql)).toEqual({ by_day: false });
+    expect((await ledgerRows(own.sql)).at(-1)).toMatchObject({ intent: "drop", state: "started", run_id: runId });
+    expect(statuses((await it.check(manifest)).targets[0]?.indexes ?? [])).toEqual({ by_day: "invalid-drop" });
+
+    if (finish === "ensure") {
+      expect(actions((await it.ensure(manifest)).entries)).toEqual({ by_day: "dropped" });
+      expect((await ledgerRows(own.sql)).at(-1)).toMatchObject({ intent: "drop", state: "done", run_id: runId });
+    } else {
+      expect(actions(await it.rollback(manifest, { runId }))).toEqual({ by_day: "dropped" });
+    }
+    expect(await validity(own.sql)).toEqual({});
+  }
+  expect(actions((await it.ensure(manifest)).entries)).toEqual({ by_day: "created" });
+});
+
+test("what a failed REINDEX left is reported and never dropped", async () => {
+  await it.ensure(manifest);
+  await openWriter(other);
+  const reindexer = await own.connect();
+  const reindex = reindexer.query("REINDEX INDEX CONCURRENTLY by_day").catch(() => undefined);
+  await terminate(await waiting(own.sql, "REINDEX"));
+  await reindex;
+  await other.query("ROLLBACK");
+  const left = { by_day: true, by_day_ccnew: false };
+  expect(await validity(own.sql)).toEqual(left);
+
+  expect(actions((await it.ensure(manifest, { replace: true })).entries)).toEqual({ by_day: "present" });
+  expect(await validity(own.sql)).toEqual(left);
+  const { targets, ok } = await it.check(manifest);
+  expect(ok).toBe(true);
+  expect(targets[0]?.indexes[1]).toMatchObject({
+    status: "invalid-foreign",
+    detail: expect.stringMatching(/REINDEX/) as string,
+  });
+  await own.sql.query("DROP INDEX by_day_ccnew");
+});
+
+test("duplicates that come in during a build: it fails with them, and nothing goes on refusing rows", async () => {
+  const unique = onTable({ unique: true, columns: ["state"], where: "state LIKE 'u%'" });
+  await openSnapshot(other);
+  const first = await own.connect();
+  await openWriter(first);
+  const running = it.ensure(unique);
+  await waiting(own.sql, "CREATE UNIQUE INDEX CONCURRENTLY");
+  await own.sql.query(
+    "INSERT INTO daily_usage_cache (tenant_id, date, state) VALUES ('d1', '2027-01-01', 'u1'), ('d2', '2027-01-01', 'u1')",
+  );
+  await first.query("ROLLBACK");
+  await other.query("ROLLBACK");
+  const report = await running;
+  expect(actions(report.entries)).toEqual({ by_day: "failed" });
+  expect(report.entries[0]?.detail).toMatch(/^not unique: \(state\) is there as \(u1\) 2 times/);
+  expect(await validity(own.sql)).toEqual({});
+  expect(await ledgerRows(own.sql)).toMatchObject([{ intent: "create", state: "failed" }]);
+  expect(await it.rollback(unique)).toEqual([]);
+});
+
+test("a drop that nobody lets go on ends with the signal, and asking again finishes it", async () => {
+  await it.ensure(manifest);
+  await openReader(other);
+  const stop = new AbortController();
+  const running = it.rollback(manifest, {}, { signal: stop.signal });
+  await waiting(own.sql, DROP);
+  stop.abort();
+  expect(await running).toMatchObject([{ action: "kept", detail: expect.stringMatching(/cancelled/) as string }]);
+  expect((await ledgerRows(own.sql)).at(-1)).toMatchObject({ intent: "drop", state: "started" });
+  await other.query("ROLLBACK");
+  expect(actions(await it.rollback(manifest))).toEqual({ by_day: "dropped" });
+  expect(await validity(own.sql)).toEqual({});
+});
+
+test("a collection that is not empty is built on only with leave, where that blocks its writers", async () => {
+  const events = own.mongo.collection("events");
+  await events.insertMany([{ a: 1 }, { a: 2 }]);
+  const blocking = "ferretdb" in (await own.mongo.command({ buildInfo: 1 }));
+  const wanted = onCollection({});
+  const process = it.command(wanted, "ensure");
+  const { code, stdout, stderr } = await process.ended;
+  const { entries } = JSON.parse(stdout) as EnsureReport;
+  expect(actions(entries)).toEqual({ by_a: blocking ? "refused" : "created" });
+  expect(code).toBe(blocking ? EXIT.found : EXIT.done);
+  if (blocking) expect(stderr).toMatch(/--allow-blocking/);
+  // Nor by way of a replacement.
+  await it.ensure(wanted, { allowBlocking: true });
+  const other = onCollection({ keys: [["b", 1]] });
+  expect(actions((await it.ensure(other, { replace: true })).entries)).toEqual({
+    by_a: blocking ? "refused" : "replaced",
+  });
+});
