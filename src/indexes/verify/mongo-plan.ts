@@ -44,7 +44,7 @@ export function readMongoPlan(reply: Node): PlanFacts {
       const stage = text(node["stage"]);
       const access = accessOf(node, stage);
       if (access) accesses.push({ ...access, ...(shard === undefined ? {} : { shard }) });
-      if (stage === "FETCH" || stage === "IDHACK") isFetched = true;
+      if (stage === "FETCH" || BY_ID.has(stage)) isFetched = true;
       if (stage.startsWith("EXPRESS") && node["projectionCovered"] !== true) isFetched = true;
       if (stage === "SORT") sorts.push(json(node["sortPattern"]));
       if (stage === "EQ_LOOKUP" && node["indexName"] === undefined) {
@@ -59,11 +59,10 @@ export function readMongoPlan(reply: Node): PlanFacts {
   }
   const isWhole = accesses.some(({ index }) => index === undefined);
   const work = parts.map(workOf);
-  const examinesNone = parts.every(({ stats }) => Number(stats?.["totalDocsExamined"] ?? 0) === 0);
   return {
     accesses,
     sorts: [...new Set(sorts)],
-    covered: accesses.length > 0 && !isWhole && !isFetched && examinesNone,
+    covered: accesses.length > 0 && !isWhole && !isFetched,
     work: work.length > 0 && work.every((one) => one !== undefined) ? total(work) : undefined,
     advice: [...new Set(advice)],
   };
@@ -118,16 +117,18 @@ function isBounded(bounds: unknown): boolean {
 }
 
 function workOf({ stats }: Part): Work | undefined {
-  if (stats?.["totalDocsExamined"] === undefined) return undefined;
-  const nodes = nodesOf((stats["executionStages"] ?? {}) as Node);
-  const keys = Number(stats["totalKeysExamined"] ?? 0);
+  const root = stats?.["executionStages"] as Node | undefined;
+  if (!stats || !root) return undefined;
+  const nodes = nodesOf(root);
+  const sum = (count: (node: Node) => unknown) => nodes.reduce((all, node) => all + Number(count(node) ?? 0), 0);
+  // Old servers give a shard's counters in its stages only.
+  const keys = Number(stats["totalKeysExamined"] ?? sum((node) => node["keysExamined"]));
+  const documents = Number(stats["totalDocsExamined"] ?? sum((node) => node["docsExamined"]));
   // Each seek looks at one entry past its range, which is no excess of the query's.
-  const seeks = nodes
-    .map((node) => (node["stage"] === "COUNT_SCAN" ? 1 : isIndexStage(node) ? Number(node["seeks"] ?? 0) : 0))
-    .reduce((sum, one) => sum + one, 0);
+  const seeks = sum((node) => (node["stage"] === "COUNT_SCAN" ? 1 : isIndexStage(node) ? node["seeks"] : 0));
   return {
-    returned: returnedBy(nodes) ?? Number(stats["nReturned"] ?? 0),
-    examined: Math.max(Number(stats["totalDocsExamined"]), Math.max(0, keys - seeks)),
+    returned: returnedBy(nodes) ?? Number(stats["nReturned"] ?? root["nReturned"] ?? 0),
+    examined: Math.max(documents, keys - seeks),
   };
 }
 

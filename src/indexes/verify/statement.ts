@@ -8,7 +8,7 @@ export function statementFault(sql: string): string | undefined {
   const bare = withoutQuoted(sql).trim().replace(/;\s*$/, "");
   if (bare.includes(";")) return "it is more than one statement";
   if (!/^\(*\s*(select|with)\b/i.test(bare)) return "it is no SELECT or WITH";
-  if (/\b(insert\s+into|update\s+\S+\s+set|delete\s+from|merge\s+into)\b/i.test(bare)) return "it writes";
+  if (/\b(insert\s+into|update\s[^()]*?\sset|delete\s+from|merge\s+into)\b/i.test(bare)) return "it writes";
   if (/\bfor\s+(no\s+key\s+)?(update|share|key\s+share)\b/i.test(bare)) return "it locks rows";
   return undefined;
 }

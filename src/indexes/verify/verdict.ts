@@ -136,10 +136,12 @@ export function judge(contract: Contract, accepted: readonly string[], evidence:
   const why: string[] = [];
   if (!isKept && !isKeptThen) why.push(...brokenShape(contract, accepted, decides, decides === forced));
   else if (!isKept && isUsed) {
-    // It can, and finds the other way cheaper for so few rows; with more it will not.
-    advice.push(
-      ...brokenShape(contract, accepted, plan, false).map((text) => `now ${text}, which the index would save`),
-    );
+    // The planner finds the other way cheaper for so few rows, or for pages that no VACUUM has seen.
+    if (contract.noSort === true)
+      advice.push(...plan.sorts.map((keys) => `at present it sorts by ${keys}, though the index has that order`));
+    if (contract.covered === true && plan.covered === false) {
+      advice.push("at present it looks at the table too, though the index has all it asks for");
+    }
   } else if (!isKept && size === "large" && mode !== "could") {
     why.push(
       `${insteadOf(plan)}, although there is much data: ask for less of it, refresh the statistics, or allow that index in orUses`,
