@@ -153,7 +153,7 @@ async function demo(isOnce: boolean, signal: AbortSignal, undo: Undo): Promise<v
 
 /** Before there is any data, so that nothing has to wait for a build. */
 async function ensureIndexes({ services }: World, signal: AbortSignal): Promise<number> {
-  const { ok, entries } = await services.ensureIndexes({ signal, allowBlocking: true });
+  const { ok, entries } = await services.keeper.ensure({ signal, allowBlocking: true });
   if (ok) return entries.filter(({ action }) => action === "created").length;
   const wanting = entries.filter(({ detail }) => detail !== undefined);
   throw new WorkFailedError(wanting.map(({ name, action, detail }) => `index ${name} ${action}: ${detail}`).join("\n"));

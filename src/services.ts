@@ -1,7 +1,6 @@
 import { hostname } from "node:os";
 import type { Redis } from "ioredis";
 import type { Collection, Db, MongoClient } from "mongodb";
-import { MANIFESTS } from "../manifests/index.ts";
 import { computeSettings, requireConnection, type ComputeSettings, type Config } from "./config.ts";
 import { ArrivalReader } from "./db/mongo/arrivals.ts";
 import { connectMongo } from "./db/mongo/client.ts";
@@ -26,16 +25,14 @@ import { knownTenants, widenTenantSpans } from "./db/postgres/tenants.ts";
 import { Watermarks } from "./db/postgres/watermarks.ts";
 import { connectRedis } from "./db/redis.ts";
 import { Tenants } from "./db/tenants.ts";
-import { ensureIndexes, type EnsureOptions, type EnsureReport } from "./indexes/ensure.ts";
-import { loadManifest } from "./indexes/load.ts";
-import type { Manifest } from "./indexes/manifest.ts";
-import { proveWith } from "./indexes/prove.ts";
 import { requireIndexes } from "./indexes/required.ts";
-import type { IndexTargets } from "./indexes/targets.ts";
+import type { StatsReport } from "./indexes/stats.ts";
+import { newestReport } from "./indexes/stats/samples.ts";
 import type { JobContext } from "./jobs/job.ts";
 import type { Logger } from "./log.ts";
 import type { Queues } from "./queues/queues.ts";
 import type { TimeLimit } from "./queues/time-limit.ts";
+import { IndexKeeper, OWN_MANIFEST } from "./services/keeper.ts";
 import { dayOf, type Day } from "./usage/day.ts";
 import { MAX_DOCUMENT_BYTES } from "./usage/document.ts";
 import type { Retention } from "./usage/horizon.ts";
@@ -65,6 +62,7 @@ export class Services {
   readonly config: Config;
   readonly log: Logger;
   readonly settings: ComputeSettings;
+  readonly keeper: IndexKeeper;
   #pool: Pool | undefined;
   #migrated: Promise<void> | undefined;
   #agreed: Promise<void> | undefined;
@@ -80,6 +78,7 @@ export class Services {
     this.config = config;
     this.log = log;
     this.settings = computeSettings(config);
+    this.keeper = new IndexKeeper(config);
   }
 
   /** Today in the reporting time zone. */
@@ -156,7 +155,11 @@ export class Services {
   readonly requireIndexes = async (): Promise<void> => {
     if (!this.#required || this.#required.until < Date.now()) {
       const value = (async () => {
-        const [{ db }, pool, manifest] = await Promise.all([this.#openMongo(), this.pool(), this.manifest("usage")]);
+        const [{ db }, pool, manifest] = await Promise.all([
+          this.#openMongo(),
+          this.pool(),
+          this.keeper.manifest(OWN_MANIFEST),
+        ]);
         await requireIndexes(manifest, db, pool);
       })();
       this.#required = { value, until: Date.now() + LOOKED_AT_MS };
@@ -201,31 +204,14 @@ export class Services {
     return runRequest(wish, this.settings.hash);
   }
 
-  /** A manifest of Tallyman's own, by its name, or one of a file. */
-  async manifest(nameOrFile: string): Promise<Manifest> {
-    const { eventsCollection, eventsFields } = this.config;
-    const own = Object.hasOwn(MANIFESTS, nameOrFile) ? MANIFESTS[nameOrFile] : undefined;
-    return own?.({ collection: eventsCollection, fields: eventsFields }) ?? loadManifest(nameOrFile);
+  /** Looks at Tallyman's own indexes, and keeps a report that this process's role may read. */
+  async reportIndexUsage(signal: AbortSignal): Promise<StatsReport> {
+    const { rows } = await (await this.pool()).query<{ name: string }>("SELECT current_user AS name");
+    return this.keeper.report(rows[0]?.name, signal);
   }
 
-  /** Opens both databases for index work, under the roles for it where those are set. */
-  async withIndexes<T>(manifest: Manifest, work: (targets: IndexTargets) => Promise<T>): Promise<T> {
-    const { config } = this;
-    const { client, db } = await connectMongo(config.mongodbAdminUri ?? requireConnection(config, "mongodbUri"));
-    try {
-      const databaseUrl = config.databaseAdminUrl ?? requireConnection(config, "databaseUrl");
-      return await work({ manifest, mongo: db, databaseUrl });
-    } finally {
-      await client.close();
-    }
-  }
-
-  /** Ensures Tallyman's own indexes. */
-  async ensureIndexes(options: Omit<EnsureOptions, keyof IndexTargets>): Promise<EnsureReport> {
-    return this.withIndexes(await this.manifest("usage"), (targets) =>
-      ensureIndexes({ ...targets, prove: proveWith(targets, options.signal), ...options }),
-    );
-  }
+  /** The newest such report; undefined where there is none, or this role may not read it. */
+  readonly newestIndexReport = async (): Promise<StatsReport | undefined> => newestReport(await this.pool());
 
   /** What a job may use, given what belongs to one execution of it. */
   async jobContext(dispatch: () => Promise<void>): Promise<(execution: Execution) => JobContext> {
@@ -258,7 +244,8 @@ export class Services {
       requireIndexes: this.requireIndexes,
       today: this.today,
       dispatch,
-      ensureIndexes: (signal: AbortSignal) => this.ensureIndexes({ signal }),
+      ensureIndexes: (signal: AbortSignal) => this.keeper.ensure({ signal }),
+      reportIndexUsage: (signal: AbortSignal) => this.reportIndexUsage(signal),
     };
     return ({ log, signal: given, limit }) => {
       const signal = AbortSignal.any([given, session.lost]);

@@ -9,6 +9,7 @@ import { queuesCommand } from "./queues.ts";
 import { rebuildCommand } from "./rebuild.ts";
 import { runsCommand } from "./runs.ts";
 import { statusCommand } from "./status.ts";
+import { packageVersion } from "./version.ts";
 import { workerCommand } from "./worker.ts";
 
 const EXAMPLE = "tallyman backfill --from 2026-11-01 --to 2026-11-20 --watch";
@@ -22,6 +23,7 @@ Settings come from the environment; tallyman config shows them.`;
 export function createProgram(): Command {
   const program = new Command("tallyman")
     .description("Keeps daily LLM usage totals in PostgreSQL true to the raw events in MongoDB.")
+    .version(packageVersion(), "--version", "print the version")
     .addHelpText("after", `${exampleText(EXAMPLE)}\n${EXIT_CODES}`);
   const commands = [
     workerCommand,

@@ -24,9 +24,9 @@ export async function withIndexes<T>(
   { manifest: nameOrFile = "usage", ...part }: IndexFlags,
   work: (targets: IndexTargets) => Promise<T>,
 ): Promise<T> {
-  const manifest = await services.manifest(nameOrFile);
+  const manifest = await services.keeper.manifest(nameOrFile);
   if (nameOrFile === "usage") await services.pool(); // its table is of a migration
-  return services.withIndexes(select(manifest, part), work);
+  return services.keeper.with(select(manifest, part), work);
 }
 
 /** Tells of work that goes on, on standard error. */

@@ -15,7 +15,7 @@ export function showCommand(): Command {
       const { manifestText } = await import("../../indexes/load.ts");
       const { lintManifest } = await import("../../indexes/lint.ts");
       const { manifestWarnings } = await import("../../indexes/warnings.ts");
-      const manifest = select(await services.manifest(nameOrFile), part);
+      const manifest = select(await services.keeper.manifest(nameOrFile), part);
       lintManifest(manifest);
       for (const warning of manifestWarnings(manifest)) tell(`warning: ${warning}`);
       answer(json ? JSON.parse(manifestText(manifest, "json")) : undefined, manifestText(manifest));

@@ -102,7 +102,7 @@ test("the declared indexes stand on the migrated tables and find the days of a k
   const world = await createWorld("declared");
   const fields = Object.fromEntries(EVENT_FIELDS.map((field) => [field, field as string])) as FieldMap;
   try {
-    const report = await world.services.ensureIndexes({});
+    const report = await world.services.keeper.ensure({});
     expect(report).toMatchObject({ ok: true });
     const declared = Object.values(usageManifest({ collection: "token_usage_events", fields }).postgres ?? {}).flat();
     expect(report.entries.filter(({ engine }) => engine === "postgres")).toHaveLength(declared.length);

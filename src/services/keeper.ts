@@ -1,0 +1,60 @@
+import { MANIFESTS } from "../../manifests/index.ts";
+import { requireConnection, type Config } from "../config.ts";
+import { connectMongo } from "../db/mongo/client.ts";
+import { ensureIndexes, type EnsureOptions, type EnsureReport } from "../indexes/ensure.ts";
+import { loadManifest } from "../indexes/load.ts";
+import type { Manifest } from "../indexes/manifest.ts";
+import { proveWith } from "../indexes/prove.ts";
+import { readStats, type StatsReport } from "../indexes/stats.ts";
+import type { IndexTargets } from "../indexes/targets.ts";
+import { verifyIndexes } from "../indexes/verify.ts";
+
+/** The name of the manifest of Tallyman's own indexes. */
+export const OWN_MANIFEST = "usage";
+
+/** The index keeper under the settings of this process. Each piece of its work has connections of its own. */
+export class IndexKeeper {
+  readonly #config: Config;
+
+  constructor(config: Config) {
+    this.#config = config;
+  }
+
+  /** A manifest that comes with Tallyman, by its name, or one of a file. @throws UsageError */
+  async manifest(nameOrFile: string): Promise<Manifest> {
+    const { eventsCollection, eventsFields } = this.#config;
+    const shipped = Object.hasOwn(MANIFESTS, nameOrFile) ? MANIFESTS[nameOrFile] : undefined;
+    return shipped?.({ collection: eventsCollection, fields: eventsFields }) ?? loadManifest(nameOrFile);
+  }
+
+  /** Opens both databases for index work, under the roles for it where those are set. */
+  async with<T>(manifest: Manifest, work: (targets: IndexTargets) => Promise<T>): Promise<T> {
+    const config = this.#config;
+    const { client, db } = await connectMongo(config.mongodbAdminUri ?? requireConnection(config, "mongodbUri"));
+    try {
+      const databaseUrl = config.databaseAdminUrl ?? requireConnection(config, "databaseUrl");
+      return await work({ manifest, mongo: db, databaseUrl });
+    } finally {
+      await client.close();
+    }
+  }
+
+  /** Ensures Tallyman's own indexes. */
+  async ensure(options: Omit<EnsureOptions, keyof IndexTargets>): Promise<EnsureReport> {
+    return this.with(await this.manifest(OWN_MANIFEST), (targets) =>
+      ensureIndexes({ ...targets, prove: proveWith(targets, options.signal), ...options }),
+    );
+  }
+
+  /**
+   * Looks at Tallyman's own indexes, verifies their contracts, and keeps the report.
+   *
+   * @param reader the role that may read the report
+   */
+  async report(reader: string | undefined, signal: AbortSignal): Promise<StatsReport> {
+    return this.with(await this.manifest(OWN_MANIFEST), async (targets) => {
+      const { entries } = await verifyIndexes({ ...targets, signal });
+      return readStats({ ...targets, signal, contracts: entries, ...(reader ? { publishFor: reader } : {}) });
+    });
+  }
+}
