@@ -1,0 +1,155 @@
+/** An index of another definition under a declared name in MongoDB, where no index can be renamed. */
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import type { Document } from "mongodb";
+import { MongoLedger } from "../../../src/indexes/mongo-ledger.ts";
+import type { MongoIndex } from "../../../src/indexes/manifest.ts";
+import { actions, EVENTS, type Keeper, keeper, onCollection, statuses } from "./keeper.ts";
+import { type Scratch, scratch } from "./scratch.ts";
+
+let own: Scratch;
+let it: Keeper;
+beforeAll(async () => {
+  own = await scratch();
+  it = keeper(own);
+});
+afterAll(() => own.drop());
+beforeEach(() => own.mongo.dropDatabase());
+
+const events = () => own.mongo.collection(EVENTS);
+const replace = (index: Partial<MongoIndex>, allowBlocking = true) =>
+  it.ensure(onCollection(index), { replace: true, allowBlocking });
+
+/** Specs by name, without what every index has. */
+async function specs(): Promise<Record<string, Document>> {
+  const list = (await events().listIndexes().toArray()) as Document[];
+  return Object.fromEntries(
+    list
+      .filter(({ name }) => name !== "_id_")
+      .map(({ name, v: _v, storageEngine: _storageEngine, ...spec }) => [name as string, spec]),
+  );
+}
+
+const VERSION = /^by_a__[0-9a-f]{6}$/;
+
+test("other keys get a name of their own, are found under it, and their rollback brings the old ones back", async () => {
+  await events().insertOne({ a: 1 });
+  await events().createIndex({ a: -1, b: 1 }, { name: "by_a", partialFilterExpression: { "c.d": { $gt: 1 } } });
+  const before = await specs();
+  expect(actions((await it.ensure(onCollection({}))).entries)).toEqual({ by_a: "different" });
+  expect(await specs()).toEqual(before);
+
+  const report = await replace({});
+  expect(report.entries).toMatchObject([{ action: "replaced", detail: expect.stringMatching(/^as by_a__/) as string }]);
+  const [name] = Object.keys(await specs());
+  expect(name).toMatch(VERSION);
+  expect(await specs()).toEqual({ [name ?? ""]: { key: { a: 1 } } });
+
+  const again = await it.ensure(onCollection({}));
+  expect(again.entries).toMatchObject([{ action: "present", detail: `as ${name}` }]);
+  const check = await it.check(onCollection({}));
+  expect(check).toMatchObject({ ok: true, targets: [{ indexes: [{ name: "by_a", status: "renamed" }] }] });
+
+  // A server that blocks writers is not made to by a rollback either.
+  if ("ferretdb" in (await own.mongo.command({ buildInfo: 1 }))) {
+    expect(actions(await it.rollback(onCollection({})))).toEqual({ by_a: "kept" });
+  }
+  expect(await it.rollback(onCollection({}), {}, { allowBlocking: true })).toMatchObject([{ action: "restored" }]);
+  expect(await specs()).toEqual(before);
+});
+
+test("a third definition takes the place of the second, and both go back in order", async () => {
+  const first = await it.ensure(onCollection({}));
+  const created = await specs();
+  await replace({ keys: [["b", 1]] });
+  const second = await specs();
+  const third = onCollection({ keys: [["c", 1]] });
+  expect(actions((await it.ensure(third)).entries)).toEqual({ by_a: "different" });
+  await replace({ keys: [["c", 1]] });
+  expect(Object.values(await specs()).map(({ key }) => key as unknown)).toEqual([{ c: 1 }]);
+
+  expect(actions(await it.rollback(third))).toEqual({ by_a: "restored" });
+  expect(await specs()).toEqual(second);
+  expect(actions(await it.rollback(third))).toEqual({ by_a: "restored" });
+  expect(await specs()).toEqual(created);
+  expect(actions(await it.rollback(third, { runId: first.runId }))).toEqual({ by_a: "dropped", "": "dropped" });
+});
+
+test("what a process left that died between its two steps is ended by the next run, or by a rollback", async () => {
+  for (const then of ["ensure", "rollback"] as const) {
+    await own.mongo.dropDatabase();
+    await events().createIndex({ b: 1 }, { name: "by_a" });
+    const before = await specs();
+    const { runId } = await replace({});
+    const name = Object.keys(await specs())[0] ?? "";
+    // As it was between the two: both are there, and the ledger tells of no end.
+    await events().createIndex({ b: 1 }, { name: "by_a" });
+    const ledger = new MongoLedger(own.mongo);
+    const [entry] = (await ledger.read()).filter((one) => one.intent === "replace");
+    if (!entry) throw new Error("no entry");
+    const { startedAt: _startedAt, finishedAt: _finishedAt, ...rest } = entry;
+    await ledger.write({ ...rest, state: "started" });
+    if (then === "ensure") {
+      expect(actions((await replace({})).entries)).toEqual({ by_a: "replaced" });
+      expect(Object.keys(await specs())).toEqual([name]);
+    } else {
+      expect(actions(await it.rollback(onCollection({}), { runId }))).toEqual({ by_a: "restored" });
+      expect(await specs()).toEqual(before);
+    }
+  }
+});
+
+test.each<[string, Document, Partial<MongoIndex>]>([
+  ["a TTL", { expireAfterSeconds: 60 }, { expireAfterSeconds: 3_600 }],
+  ["whether it is hidden", {}, { hidden: true }],
+])("%s is changed in place, and changed back", async (_what, options, wanted) => {
+  await events().insertOne({ a: new Date() });
+  await events().createIndex({ a: 1 }, { name: "by_a", ...options });
+  const before = await specs();
+  const check = await it.check(onCollection(wanted));
+  expect(statuses(check.targets[0]?.indexes ?? [])).toEqual({ by_a: "attrs" });
+  expect(actions((await it.ensure(onCollection(wanted))).entries)).toEqual({ by_a: "different" });
+  // No build, so it needs no leave.
+  expect((await replace(wanted, false)).entries).toMatchObject([{ action: "replaced" }]);
+  expect(await specs()).toEqual({ by_a: { ...before["by_a"], ...wanted } });
+  expect(actions(await it.rollback(onCollection(wanted)))).toEqual({ by_a: "restored" });
+  expect(await specs()).toEqual(before);
+});
+
+test("what cannot be beside the old one is refused with the way to do it, and nothing changes", async () => {
+  await events().insertOne({ a: new Date() });
+  await events().createIndex({ e: "text" }, { name: "by_a", weights: { e: 2 } });
+  const before = await specs();
+  const text: Partial<MongoIndex>[] = [
+    { keys: [["e", "text"]], weights: { e: 5 } },
+    { keys: [["f", "text"]], weights: { f: 1 } },
+  ];
+  for (const wanted of text) {
+    const report = await replace(wanted);
+    expect(report.entries).toMatchObject([
+      { action: "different", detail: expect.stringMatching(/drop by_a by hand/) as string },
+    ]);
+    expect(await specs()).toEqual(before);
+  }
+  // A TTL that was given cannot be taken away by a rollback.
+  await events().dropIndex("by_a");
+  await events().createIndex({ a: 1 }, { name: "by_a" });
+  expect(actions((await replace({ expireAfterSeconds: 5 })).entries)).toEqual({ by_a: "different" });
+});
+
+test("a near twin under a name of somebody else's is left alone", async () => {
+  await events().createIndex({ a: 1 }, { name: "theirs", expireAfterSeconds: 60 });
+  const before = await specs();
+  const report = await replace({ expireAfterSeconds: 3_600 });
+  expect(report.entries).toMatchObject([
+    { action: "different", detail: expect.stringMatching(/^as theirs: .*not declared/) as string },
+  ]);
+  expect(await specs()).toEqual(before);
+});
+
+test("a declared name that looks like a version of another is not taken for one", async () => {
+  const two = onCollection({}, { name: "by_a__abcdef", keys: [["b", 1]] });
+  expect(actions((await it.ensure(two)).entries)).toEqual({ by_a: "created", by_a__abcdef: "created" });
+  const changed = onCollection({ keys: [["c", 1]] }, { name: "by_a__abcdef", keys: [["b", 1]] });
+  await it.ensure(changed, { replace: true });
+  expect((await specs())["by_a__abcdef"]).toMatchObject({ key: { b: 1 } });
+});
