@@ -84,7 +84,7 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
     });
   };
   const audits = await services.audits();
-  const metrics = new Metrics({ newestAudit: () => audits.newest() });
+  const metrics = new Metrics({ newestAudit: () => audits.newest(), newestIndexReport: services.newestIndexReport });
   const http = new HttpServer(config.httpHost, config.httpPort, consumption, metrics);
 
   const parts: Part[] = [

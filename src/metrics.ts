@@ -1,10 +1,17 @@
 import { Gauge, Registry } from "prom-client";
 import type { AuditSummary } from "./db/postgres/audit.ts";
+import type { StatsReport } from "./indexes/stats.ts";
 
 /** Where metrics come from at a scrape. */
 export interface MetricSources {
   readonly newestAudit: () => Promise<AuditSummary | undefined>;
+  /** of the declared indexes; undefined where there is none yet, or it may not be read */
+  readonly newestIndexReport: () => Promise<StatsReport | undefined>;
 }
+
+/** The labels of an index: declared ones only, by their names in the manifest. */
+const INDEX_LABELS = ["engine", "target", "index"] as const;
+const INDEX_STATES = ["ok", "missing", "different", "building", "invalid"] as const;
 
 /** Every metric there is, declared once. Labels are fixed; none is a tenant. */
 export class Metrics {
@@ -24,6 +31,44 @@ export class Metrics {
     "When the newest audit ended, in seconds since the epoch; 0 before the first.",
   );
 
+  readonly #indexLast = this.#gauge(
+    "tallyman_index_report_timestamp_seconds",
+    "When the newest report on the indexes was made, in seconds since the epoch; 0 before the first.",
+  );
+  readonly #indexAlerts = this.#gauge("tallyman_index_alerts", "Alerts in the newest report on the indexes.");
+  readonly #indexWarnings = this.#gauge("tallyman_index_warnings", "Warnings in the newest report on the indexes.");
+  readonly #indexSize = this.#gauge("tallyman_index_size_bytes", "Size of an index.", INDEX_LABELS);
+  readonly #indexScans = this.#gauge(
+    "tallyman_index_scans",
+    "Scans of an index since the server began to count; it may begin anew.",
+    INDEX_LABELS,
+  );
+  readonly #indexHits = this.#gauge(
+    "tallyman_index_hit_ratio",
+    "Share of an index's pages that came from the cache of late, from 0 to 1.",
+    INDEX_LABELS,
+  );
+  readonly #indexBloat = this.#gauge(
+    "tallyman_index_bloat_ratio",
+    "Bytes an entry of an index takes, as a multiple of its baseline.",
+    INDEX_LABELS,
+  );
+  readonly #indexState = this.#gauge(
+    "tallyman_index_state",
+    "Is a declared index in this state? 1 for the one it is in, 0 for the others.",
+    [...INDEX_LABELS, "state"],
+  );
+  readonly #indexContract = this.#gauge(
+    "tallyman_index_contract_ok",
+    "Are all contracts of an index kept? 1 or 0.",
+    INDEX_LABELS,
+  );
+  readonly #fullScans = this.#gauge(
+    "tallyman_index_full_scan_ratio",
+    "Share of the scans of a table or collection that read all of it of late, from 0 to 1.",
+    ["engine", "target"],
+  );
+
   constructor(sources: MetricSources) {
     this.#sources = sources;
   }
@@ -34,10 +79,36 @@ export class Metrics {
     this.#auditDrifted.set(audit?.drifted ?? 0);
     this.#auditChecked.set(audit?.checked ?? 0);
     this.#auditLast.set(audit?.finishedAt ?? 0);
+    this.#showIndexes(await this.#sources.newestIndexReport());
     return this.#registry.metrics();
   }
 
-  #gauge(name: string, help: string): Gauge {
-    return new Gauge({ name, help, registers: [this.#registry] });
+  /** What is declared no more, or no longer known, is not shown any more. */
+  #showIndexes(report: StatsReport | undefined): void {
+    const labelled = [this.#indexSize, this.#indexScans, this.#indexHits, this.#indexBloat, this.#indexState];
+    for (const gauge of [...labelled, this.#indexContract, this.#fullScans]) gauge.reset();
+    this.#indexLast.set(report ? Date.parse(report.at) / 1_000 : 0);
+    const alerts = report?.verdicts.filter(({ level }) => level === "alert").length ?? 0;
+    this.#indexAlerts.set(alerts);
+    this.#indexWarnings.set((report?.verdicts.length ?? 0) - alerts);
+    for (const { engine, target, indexes, declared, contracts, fullScans } of report?.targets ?? []) {
+      if (fullScans) this.#fullScans.set({ engine, target }, fullScans.value);
+      for (const { name, state } of declared) {
+        const labels = { engine, target, index: name };
+        for (const one of INDEX_STATES) this.#indexState.set({ ...labels, state: one }, one === state ? 1 : 0);
+        const own = contracts?.filter(({ index }) => index === name) ?? [];
+        if (own.length > 0) this.#indexContract.set(labels, own.every(({ ok }) => ok) ? 1 : 0);
+        const index = indexes.find(({ declaredAs }) => declaredAs === name);
+        if (!index) continue;
+        this.#indexSize.set(labels, index.bytes);
+        if (index.scans !== null) this.#indexScans.set(labels, index.scans);
+        if (index.hit !== null) this.#indexHits.set(labels, index.hit.value);
+        if (index.bloat !== null) this.#indexBloat.set(labels, index.bloat);
+      }
+    }
+  }
+
+  #gauge<Label extends string = never>(name: string, help: string, labelNames: readonly Label[] = []): Gauge<Label> {
+    return new Gauge({ name, help, labelNames: [...labelNames], registers: [this.#registry] });
   }
 }

@@ -17,7 +17,7 @@ import { beganAnew, buildWindows, type BuildWindow } from "./stats/history.ts";
 import { SIZE_PCT, type Verdict } from "./stats/judge.ts";
 import { mongoFigures } from "./stats/mongo-figures.ts";
 import { postgresFigures } from "./stats/postgres-figures.ts";
-import { type Catalog, targetReport, type TargetReport } from "./stats/report.ts";
+import { type Catalog, type ContractResult, targetReport, type TargetReport } from "./stats/report.ts";
 import { Samples } from "./stats/samples.ts";
 
 export interface StatsReport {
@@ -35,6 +35,8 @@ export interface StatsReport {
 export interface StatsOptions extends OpenOptions {
   /** false: reads what is kept, and keeps nothing */
   readonly keep?: boolean;
+  /** What `verify` found, to be judged with the rest. */
+  readonly contracts?: readonly (ContractResult & { readonly engine: EngineName; readonly target: string })[];
   /** Keeps the report for /metrics; the role named here may read it. */
   readonly publishFor?: string;
 }
@@ -60,7 +62,10 @@ export async function readStats(options: StatsOptions): Promise<StatsReport> {
         const earlier =
           typeof samples === "string" ? [] : await samples.load({ engine: engine.name, target }, { database });
         const sample = { ...(await figuresOf(engine.name, target, { session, mongo, at })), at };
-        const catalog = await catalogOf(engine, target, entries, rebuilds.get(target) ?? [], manifest);
+        const catalog = {
+          ...(await catalogOf(engine, target, entries, rebuilds.get(target) ?? [], manifest)),
+          contracts: contractsOf(options.contracts, engine.name, target),
+        };
         targets.push(targetReport([...earlier, sample], catalog));
         const last = earlier.at(-1);
         // After a reset only a sample from after it tells of growth.
@@ -103,7 +108,7 @@ async function catalogOf(
   entries: readonly LedgerEntry[],
   rebuilds: readonly BuildWindow[],
   manifest: Manifest,
-): Promise<Catalog> {
+): Promise<Omit<Catalog, "contracts">> {
   const declared: readonly (DeclaredIndex & { readonly limits?: Partial<Limits> })[] = engine.targets.get(target) ?? [];
   const own = entries.filter((entry) => entry.target === target);
   const common = {
@@ -137,6 +142,11 @@ async function catalogOf(
     // Comparing definitions needs a right that looking at figures does not.
     return { ...common, states: undefined, redundant: [], notCompared: messageOf(error) };
   }
+}
+
+function contractsOf(all: StatsOptions["contracts"], engine: EngineName, target: string): ContractResult[] | null {
+  const own = all?.filter((result) => result.engine === engine && result.target === target);
+  return own?.map(({ index, contract, ok, why }) => ({ index, contract, ok, why })) ?? null;
 }
 
 type DeclaredState = Catalog["states"] extends ReadonlyMap<string, infer State> | undefined ? State : never;

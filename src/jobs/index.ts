@@ -3,6 +3,7 @@ import { auditSample } from "./audit-sample.ts";
 import { ensureIndexes } from "./ensure-indexes.ts";
 import { followArrivals } from "./follow-arrivals.ts";
 import { rebuildRange } from "./rebuild-range.ts";
+import { reportIndexUsage } from "./report-index-usage.ts";
 import { restoreRows } from "./restore-rows.ts";
 import { trimHistory } from "./trim-history.ts";
 import type { Job } from "./job.ts";
@@ -14,6 +15,7 @@ export const JOBS: readonly Job[] = [
   ensureIndexes,
   followArrivals,
   rebuildRange,
+  reportIndexUsage,
   restoreRows,
   trimHistory,
 ];

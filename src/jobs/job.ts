@@ -14,6 +14,7 @@ import type { RebuildWish } from "../db/postgres/run-request.ts";
 import type { KnownTenant } from "../db/postgres/tenants.ts";
 import type { Watermarks } from "../db/postgres/watermarks.ts";
 import type { EnsureReport } from "../indexes/ensure.ts";
+import type { StatsReport } from "../indexes/stats.ts";
 import type { Logger } from "../log.ts";
 import type { Day } from "../usage/day.ts";
 import type { ReadContext } from "../db/tenant-day.ts";
@@ -54,6 +55,7 @@ export interface JobContext extends ReadContext {
   /** @throws UsageError while an index is missing without which a rebuild would be wrong or hopeless */
   readonly requireIndexes: () => Promise<void>;
   readonly ensureIndexes: (signal: AbortSignal) => Promise<EnsureReport>;
+  readonly reportIndexUsage: (signal: AbortSignal) => Promise<StatsReport>;
   readonly log: Logger;
   /** aborts at the time limit and at shutdown */
   readonly signal: AbortSignal;

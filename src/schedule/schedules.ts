@@ -5,6 +5,7 @@ import { auditSample } from "../jobs/audit-sample.ts";
 import { ensureIndexes } from "../jobs/ensure-indexes.ts";
 import { followArrivals } from "../jobs/follow-arrivals.ts";
 import { PAYLOAD_VERSION, type Job } from "../jobs/job.ts";
+import { reportIndexUsage } from "../jobs/report-index-usage.ts";
 import { trimHistory } from "../jobs/trim-history.ts";
 import { addDays, dayOf, earlierDay, FIRST_DAY, laterDay, type Day } from "../usage/day.ts";
 
@@ -44,6 +45,9 @@ export type Schedule = {
 /** Once a day, in the hours in which least is asked for, and after the other daily work has begun by default. */
 const TRIM_CRON = "20 5 * * *";
 
+/** Once a day, when the indexes have been ensured by default. */
+const INDEX_USAGE_CRON = "15 4 * * *";
+
 /** Everything that happens by itself. A new schedule is one row. */
 export function schedules(config: Config): readonly Schedule[] {
   return [
@@ -62,6 +66,11 @@ export function schedules(config: Config): readonly Schedule[] {
       name: "indexes",
       cron: config.indexesCron,
       tick: (slot, { enqueue }) => enqueue(ensureIndexes, { v: PAYLOAD_VERSION, slot: jobSlot(slot) }),
+    },
+    {
+      name: "index-usage",
+      cron: INDEX_USAGE_CRON,
+      tick: (slot, { enqueue }) => enqueue(reportIndexUsage, { v: PAYLOAD_VERSION, slot: jobSlot(slot) }),
     },
     {
       name: "audit",

@@ -55,6 +55,12 @@ export interface Judged {
   readonly fullScans: Rate | null;
   /** ISO 8601: PostgreSQL */
   readonly notAnalyzedSince: string | null;
+  /** of contracts that were verified, those that are not kept */
+  readonly broken: readonly {
+    readonly index: string | null;
+    readonly contract: string;
+    readonly why: readonly string[];
+  }[];
   /** from the ledger, of the newest deed about each index */
   readonly failures: readonly { readonly name: string; readonly error: string; readonly at: string }[];
   readonly redundant: readonly { readonly name: string; readonly by: string; readonly kind: string }[];
@@ -76,7 +82,7 @@ const DAY_MS = 86_400_000;
 
 /** The worst first. */
 export function judge(judged: Judged): Verdict[] {
-  const { figures, indexes, wanting, failures, redundant } = judged;
+  const { figures, indexes, wanting, broken, failures, redundant } = judged;
   if (figures.unusable !== undefined) {
     return [{ level: "alert", kind: "missing", sentence: `${figures.unusable}; no index of it can do its work.` }];
   }
@@ -85,6 +91,10 @@ export function judge(judged: Judged): Verdict[] {
     ...failures.map(({ name, error, at }): Verdict => {
       const sentence = `its build failed on ${formatDay(at)}: ${error}. Mend that, then run: tallyman indexes ensure.`;
       return { level: "alert", kind: "build-failed", index: name, sentence };
+    }),
+    ...broken.map(({ index, contract, why }): Verdict => {
+      const sentence = `the contract "${contract}" is not kept: ${why.join("; ")}. See: tallyman indexes verify.`;
+      return { level: "alert", kind: "contract", ...(index === null ? {} : { index }), sentence };
     }),
     ...indexes.flatMap((index) => judgeIndex(index, judged)),
     ...redundant.map(({ name, by, kind }): Verdict => {

@@ -24,6 +24,15 @@ export interface DeclaredState {
   readonly detail?: string;
 }
 
+/** What `verify` found of one contract. */
+export interface ContractResult {
+  /** the declared name; null for a query of no index */
+  readonly index: string | null;
+  readonly contract: string;
+  readonly ok: boolean;
+  readonly why: readonly string[];
+}
+
 /** What is known of a target beside its figures. */
 export interface Catalog {
   readonly limits: Limits;
@@ -34,6 +43,8 @@ export interface Catalog {
   readonly states: ReadonlyMap<string, DeclaredState> | undefined;
   readonly notCompared?: string;
   readonly redundant: readonly Redundancy[];
+  /** null where they were not verified */
+  readonly contracts: readonly ContractResult[] | null;
   readonly builds: readonly BuildWindow[];
   /** by name: the ledger's newest deed */
   readonly newest: ReadonlyMap<string, LedgerEntry>;
@@ -65,6 +76,8 @@ export interface TargetReport extends Omit<TargetFigures, "indexes" | "epoch"> {
   readonly indexes: readonly IndexReport[];
   /** declared indexes with how they stand; a fixed set, which metrics are made of */
   readonly declared: readonly ({ readonly name: string } & DeclaredState)[];
+  /** null where they were not verified */
+  readonly contracts: readonly ContractResult[] | null;
   readonly verdicts: readonly Verdict[];
   /** what to keep in mind with these figures */
   readonly notes: readonly string[];
@@ -105,6 +118,7 @@ export function targetReport(samples: readonly Sample[], catalog: Catalog): Targ
     }),
     fullScans,
     notAnalyzedSince: notAnalyzedSince(samples),
+    broken: (catalog.contracts ?? []).filter(({ ok }) => !ok),
     failures: declared.flatMap(({ name, state }) => {
       const entry = catalog.newest.get(name);
       if (state === "ok" || entry?.state !== "failed") return [];
@@ -132,6 +146,7 @@ export function targetReport(samples: readonly Sample[], catalog: Catalog): Targ
       };
     }),
     declared,
+    contracts: catalog.contracts,
     verdicts,
     notes: notesOf(sample, samples, catalog, histories),
   };

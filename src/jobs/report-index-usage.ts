@@ -1,0 +1,16 @@
+import { defineJob, slotPayload } from "./job.ts";
+
+/** Looks at what the declared indexes cost and are good for, and keeps the report for the metrics. */
+export const reportIndexUsage = defineJob({
+  name: "report-index-usage",
+  payload: slotPayload,
+  timeoutMs: 30 * 60_000,
+  id: ({ slot }) => `report-index-usage|${slot}`,
+  async run(_payload, { reportIndexUsage: report, log, signal }) {
+    const { verdicts, ok, targets } = await report(signal);
+    const alerts = verdicts.filter(({ level }) => level === "alert").length;
+    if (!ok) log.error({ verdicts }, "indexes need somebody's attention");
+    else if (verdicts.length > 0) log.warn({ verdicts }, "indexes could do better");
+    return { targets: targets.length, alerts, warnings: verdicts.length - alerts };
+  },
+});
