@@ -62,8 +62,12 @@ export function manifestText(manifest: Manifest, format: "yaml" | "json" = "yaml
 
 function syntaxFaults(document: Document.Parsed, text: string, schema: "json" | "core"): Fault[] {
   const faults = [...document.errors, ...document.warnings].map(({ pos, message }) => ({ at: pos[0], message }));
-  // An object moves integers to the front: in a sort that changes what is asked.
   visit(document, {
+    Alias(_key, alias) {
+      if (alias.resolve(document)) return;
+      faults.push({ at: alias.range?.[0] ?? 0, message: `there is no anchor "${alias.source}" before it` });
+    },
+    // An object moves integers to the front: in a sort that changes what is asked.
     Map(_key, map, ancestors) {
       const owner = ancestors.at(-1);
       const name = owner && "key" in owner && isScalar(owner.key) ? owner.key.value : undefined;
@@ -102,7 +106,9 @@ function content(document: Document.Parsed): { value?: Manifest; faults: Fault[]
   try {
     plain = fromExtendedJson(document.toJS(), refuse);
   } catch (error) {
-    refuse([], (error as Error).message); // aliases of aliases without end
+    // Aliases of aliases without end; one without its anchor is told with its place already.
+    const { message } = error as Error;
+    if (!message.startsWith("Unresolved alias")) refuse([], message);
     return { faults };
   }
   const parsed = manifestSchema.safeParse(plain);
