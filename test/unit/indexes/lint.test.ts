@@ -1,0 +1,127 @@
+import { describe, expect, test } from "vitest";
+import { lintManifest } from "../../../src/indexes/lint.ts";
+import type { Manifest, MongoIndex, PostgresIndex } from "../../../src/indexes/manifest.ts";
+import { manifestWarnings } from "../../../src/indexes/warnings.ts";
+
+const find = (filter: Record<string, unknown>) => [{ name: "q", find: { filter } }];
+
+function mongo(...indexes: Partial<MongoIndex>[]): Manifest {
+  const whole = indexes.map((index, n): MongoIndex => ({ name: `i${n}`, why: "test", keys: [["a", 1]], ...index }));
+  return { version: 1, project: "test", mongo: { c: whole } };
+}
+
+function postgres(index: Partial<PostgresIndex>): Manifest {
+  return {
+    version: 1,
+    project: "test",
+    postgres: { "public.t": [{ name: "i", why: "test", columns: ["a"], ...index }] },
+  };
+}
+
+describe("what no server takes is a fault, told with what to write instead", () => {
+  test.each<[string, Record<string, unknown>, RegExp]>([
+    ["$exists: false", { deleted_at: { $exists: false } }, /write \{ field: null \}/],
+    ["$ne", { a: { $ne: 1 } }, /\$ne cannot .* \$in, or a range/],
+    ["$nin", { a: { $nin: [1] } }, /\$nin cannot/],
+    ["$not", { a: { $not: { $gt: 1 } } }, /\$not cannot/],
+    ["$regex", { a: { $regex: "^x" } }, /\$regex cannot .* \$gt: "" /],
+    ["a regular expression", { a: /^x/ }, /\$regex cannot/],
+    ["one below $and", { $and: [{ a: 1 }, { b: { $ne: 2 } }] }, /\$ne cannot/],
+  ])("%s in a partial filter", (_what, partial, message) => {
+    expect(() => lintManifest(mongo({ partial }))).toThrow(message);
+  });
+
+  test("not the filters that servers take", () => {
+    const partial = { a: { $exists: true }, b: { $gt: "" }, c: null, d: { $type: "string" }, e: { $gte: new Date(0) } };
+    expect(() => lintManifest(mongo({ partial }))).not.toThrow();
+  });
+
+  test("two text indexes of a collection", () => {
+    const text = { keys: [["a", "text"]] } as const;
+    expect(() => lintManifest(mongo(text, text))).toThrow("i0 and i1 are text indexes");
+    expect(() => lintManifest(mongo(text))).not.toThrow();
+  });
+
+  test("a predicate that moves with the clock", () => {
+    expect(() => lintManifest(postgres({ where: "created_at >= CURRENT_DATE - 30" }))).toThrow(/declare it rolling/);
+  });
+
+  test("contracts: one query each, one name each, and a reason where no index helps", () => {
+    const contracts = [
+      { name: "none" },
+      { name: "two", count: {}, find: { filter: {} } },
+      { name: "twice", count: {} },
+      { name: "twice", count: {} },
+      { name: "why", mode: "cannot" as const, count: {} },
+    ];
+    const manifest = { ...mongo({ contracts }), queries: { c: [{ name: "none" }] } };
+    expect(() => lintManifest(manifest)).toThrow(
+      [
+        `mongo.c.i0: contract "none" needs one of find, count, aggregate and sql`,
+        `mongo.c.i0: contract "two" needs one of find, count, aggregate and sql`,
+        `mongo.c.i0: two contracts are called "twice"`,
+        `mongo.c.i0: contract "why" must say because of what`,
+        `queries.c: contract "none" needs one of find, count, aggregate and sql`,
+      ].join("\n  "),
+    );
+  });
+});
+
+describe("what servers take and is doubtful is a warning", () => {
+  const served = { contracts: find({ a: "$p:a" }) };
+  const fields = (...names: string[]) => names.map((name): [string, 1] => [name, 1]);
+
+  test.each<[string, Manifest, RegExp[]]>([
+    ["nothing of an ordinary index", mongo({ ...served, keys: fields("a", "b") }), []],
+    ["no contract", mongo({}), [/mongo.c.i0: it has no contract/]],
+    [
+      "one that only says what does not work",
+      mongo({ contracts: [{ name: "q", mode: "cannot", because: "x", count: {} }] }),
+      [/no contract/],
+    ],
+    ["none for what is checked only", mongo({ checked: true }), []],
+    ["six keys", mongo({ ...served, keys: fields("a", "b", "c", "d", "e", "f") }), [/6 columns/]],
+    [
+      "a key with one value",
+      mongo({ ...served, keys: fields("a", "b"), partial: { b: "x" } }),
+      [/b is a key and has one value/],
+    ],
+    [
+      "a range before an equality",
+      mongo({ keys: fields("at", "status"), contracts: find({ at: { $gte: 1 }, status: "x" }) }),
+      [/status after at/],
+    ],
+    [
+      "not the right order",
+      mongo({ keys: fields("status", "at"), contracts: find({ at: { $gte: 1 }, status: { $in: ["x"] } }) }),
+      [],
+    ],
+    ["a date that stays", mongo({ ...served, partial: { at: { $gte: new Date(0) } } }), [/stays where it is/]],
+  ])("MongoDB: %s", (_what, manifest, warnings) => {
+    expect(manifestWarnings(manifest)).toEqual(warnings.map((warning): unknown => expect.stringMatching(warning)));
+  });
+
+  const sql = (text: string) => ({ contracts: [{ name: "q", sql: text }] });
+  test.each<[string, Manifest, RegExp[]]>([
+    ["nothing of an ordinary index", postgres(sql("SELECT 1 FROM t WHERE a = $1")), []],
+    ["six columns", postgres({ ...sql("SELECT 1"), columns: ["a", "b", "c", "d", "e", "f"] }), [/6 columns/]],
+    [
+      "a column with one value",
+      postgres({ ...sql("SELECT 1"), columns: ["nextRetryAt", "status"], where: "status = 'RETRYING'" }),
+      [/status is a key/],
+    ],
+    ["not one of several", postgres({ ...sql("SELECT 1"), columns: ["status"], where: "status IN ('A', 'B')" }), []],
+    [
+      "a range before an equality",
+      postgres({ ...sql(`SELECT 1 FROM t WHERE "createdAt" >= $1 AND type = 'x'`), columns: ["createdAt", "type"] }),
+      [/type after createdAt/],
+    ],
+    [
+      "not the right order",
+      postgres({ ...sql("SELECT 1 FROM t WHERE a = $1 AND date BETWEEN $2 AND $3"), columns: ["a", "date"] }),
+      [],
+    ],
+  ])("PostgreSQL: %s", (_what, manifest, warnings) => {
+    expect(manifestWarnings(manifest)).toEqual(warnings.map((warning): unknown => expect.stringMatching(warning)));
+  });
+});
