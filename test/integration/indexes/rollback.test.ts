@@ -1,0 +1,287 @@
+/** A rollback takes back what its run made, and nothing else. */
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import type pg from "pg";
+import { EXIT, UsageError } from "../../../src/errors.ts";
+import type { Manifest, PostgresIndex } from "../../../src/indexes/manifest.ts";
+import { endProcesses } from "../../support/process.ts";
+import {
+  actions,
+  EVENTS,
+  type Keeper,
+  keeper,
+  ledgerRows,
+  onCollection,
+  onTable,
+  untilAlone,
+  validity,
+  waiting,
+} from "./keeper.ts";
+import { cacheIndexes, makeCache, openSnapshot, openWriter, type Scratch, scratch } from "./scratch.ts";
+
+const BY_DAY = "CREATE INDEX by_day ON daily_usage_cache (date)";
+const late: Partial<PostgresIndex> = { name: "late", phase: 2, columns: ["cached_at"] };
+const broken: Partial<PostgresIndex> = { name: "broken", phase: 3, columns: [{ expr: "no_such(date)" }] };
+
+let own: Scratch;
+let it: Keeper;
+let other: pg.Client;
+beforeAll(async () => {
+  own = await scratch();
+  it = keeper(own);
+  other = await own.connect();
+});
+afterAll(() => own.drop());
+beforeEach(async () => {
+  await own.mongo.dropDatabase();
+  await own.sql.query("DROP SCHEMA IF EXISTS tallyman CASCADE");
+  await makeCache(own.sql);
+});
+afterEach(async () => {
+  await endProcesses();
+  await other.query("ROLLBACK");
+  await untilAlone(own.sql);
+});
+
+const both = (...indexes: readonly Partial<PostgresIndex>[]): Manifest => ({
+  ...onCollection({}, { name: "by_b", keys: [["b", 1]] }),
+  ...onTable(...indexes),
+});
+const events = () => own.mongo.collection(EVENTS);
+const eventIndexes = async () => (await events().listIndexes().toArray()).map(({ name }) => name as string);
+const collections = async () =>
+  (await own.mongo.listCollections().toArray()).map(({ name }) => name).filter((name) => !name.startsWith("_"));
+
+test("what the run created goes, what it found and what is not declared stays as it is, in both databases", async () => {
+  await own.sql.query(BY_DAY);
+  await own.sql.query("CREATE INDEX theirs ON daily_usage_cache (read_at)");
+  await events().createIndex({ a: 1 }, { name: "by_a" });
+  await events().createIndex({ z: 1 }, { name: "theirs" });
+  const before = [await cacheIndexes(own.sql), await events().listIndexes().toArray()];
+  const wanted = both({}, late);
+  const { entries } = await it.ensure(wanted);
+  expect(actions(entries)).toEqual({ by_a: "present", by_b: "created", by_day: "present", late: "created" });
+  expect(actions(await it.plan(wanted))).toEqual({ by_b: "drop", late: "drop" });
+  expect(actions(await it.rollback(wanted))).toEqual({ by_b: "dropped", late: "dropped" });
+  expect([await cacheIndexes(own.sql), await events().listIndexes().toArray()]).toEqual(before);
+  // Neither later, nor by name, nor all of every run.
+  expect(await it.rollback(wanted, { all: true })).toEqual([]);
+  expect(await it.rollback(wanted, { index: "by_day" })).toEqual([]);
+});
+
+test("what somebody made anew, or made other, is not what the run made", async () => {
+  for (const [made, reason] of [
+    [BY_DAY, "made anew by somebody else"],
+    ["CREATE INDEX by_day ON daily_usage_cache (date, tenant_id)", "another definition"],
+  ] as const) {
+    const { runId } = await it.ensure(onTable({}));
+    await own.sql.query("DROP INDEX by_day");
+    await own.sql.query(made);
+    const before = await cacheIndexes(own.sql);
+    expect(await it.rollback(onTable({}), { runId })).toMatchObject([
+      { action: "kept", detail: expect.stringContaining(reason) as string },
+    ]);
+    expect(await cacheIndexes(own.sql)).toEqual(before);
+    await own.sql.query("DROP INDEX by_day; DROP SCHEMA tallyman CASCADE");
+  }
+});
+
+test("its own index is known again after REINDEX CONCURRENTLY, which gives it another identity", async () => {
+  await it.ensure(onTable({}));
+  const before = (await cacheIndexes(own.sql)).find(({ name }) => name === "by_day")?.oid;
+  await own.sql.query("REINDEX INDEX CONCURRENTLY by_day");
+  expect((await cacheIndexes(own.sql)).find(({ name }) => name === "by_day")?.oid).not.toBe(before);
+  expect(actions(await it.rollback(onTable({})))).toEqual({ by_day: "dropped" });
+  expect(await validity(own.sql)).toEqual({});
+});
+
+test("a declaration that changed since, in words or in work, or that is gone, does not keep what the run made", async () => {
+  const first = onTable({ where: "kind IN ('P', 'Q')" });
+  for (const now of [
+    onTable({ where: "kind = 'Q' OR kind = 'P'" }),
+    onTable({ columns: ["cached_at"] }),
+    onTable(late),
+    { ...onTable(), postgres: { "public.other": [] } },
+  ]) {
+    const { runId } = await it.ensure(first);
+    await it.ensure(onTable({ where: "kind = 'Q' OR kind = 'P'" }));
+    expect(actions(await it.rollback(now, { runId }))).toEqual({ by_day: "dropped" });
+    expect(await validity(own.sql)).toEqual({});
+  }
+});
+
+test("an equal index of somebody else's is not claimed for a build that died", async () => {
+  await openWriter(other);
+  const first = it.command(onTable({}), "ensure");
+  const pid = await waiting(own.sql, "CREATE INDEX CONCURRENTLY");
+  first.signal("SIGKILL");
+  await own.sql.query("SELECT pg_terminate_backend($1)", [pid]);
+  await untilAlone(own.sql);
+  await other.query("ROLLBACK");
+  await own.sql.query("DROP INDEX by_day");
+  await own.sql.query("CREATE INDEX theirs ON daily_usage_cache (date)");
+  await own.sql.query("COMMENT ON INDEX theirs IS 'ours, do not touch'");
+  expect((await it.ensure(onTable({}))).entries).toMatchObject([{ action: "present", detail: "as theirs" }]);
+  const { rows } = await own.sql.query("SELECT obj_description('theirs'::regclass) AS text");
+  expect(rows).toEqual([{ text: "ours, do not touch" }]);
+  await it.rollback(onTable({}), { all: true });
+  expect(await validity(own.sql)).toEqual({ theirs: true });
+});
+
+test("one that is gone is forgotten, so that a later one of somebody's is safe", async () => {
+  const wanted = { ...onCollection({}), ...onTable({}) };
+  const { runId } = await it.ensure(wanted);
+  await own.sql.query("DROP INDEX by_day");
+  await events().insertOne({ a: 1 });
+  await events().dropIndex("by_a");
+  expect(actions(await it.rollback(wanted, { runId }))).toEqual({ by_a: "gone", by_day: "gone", "": "kept" });
+  await own.sql.query(BY_DAY);
+  await events().createIndex({ a: 1 }, { name: "by_a" });
+  expect(actions(await it.rollback(wanted, { all: true }))).toEqual({ "": "kept" });
+  expect(await validity(own.sql)).toEqual({ by_day: true });
+  expect(await eventIndexes()).toEqual(["_id_", "by_a"]);
+});
+
+test("a collection that the run created goes if nothing is in it", async () => {
+  const wanted = onCollection({});
+  await it.ensure(wanted);
+  expect(actions(await it.rollback(wanted))).toEqual({ by_a: "dropped", "": "dropped" });
+  expect(await collections()).toEqual([]);
+
+  await it.ensure(wanted);
+  await events().createIndex({ z: 1 }, { name: "theirs" });
+  expect(await it.rollback(wanted)).toMatchObject([
+    { action: "dropped" },
+    { name: "", action: "kept", detail: "it has the index theirs" },
+  ]);
+  await events().dropIndex("theirs");
+  await events().insertOne({ a: 1 });
+  expect(await it.rollback(wanted, { all: true })).toMatchObject([
+    { name: "", action: "kept", detail: "it is not empty" },
+  ]);
+  expect(await events().countDocuments()).toBe(1);
+
+  // One that was there is none of its business.
+  await own.mongo.dropDatabase();
+  await own.mongo.createCollection(EVENTS);
+  await it.ensure(wanted);
+  expect(actions(await it.rollback(wanted))).toEqual({ by_a: "dropped" });
+  expect(await collections()).toEqual([EVENTS]);
+});
+
+test("what a foreign key or a replica identity came to need is kept", async () => {
+  const unique = onTable({ unique: true, columns: ["date", "tenant_id", "kind"] });
+  await it.ensure(unique);
+  await own.sql.query(`CREATE TABLE part (d date, t text COLLATE "C", k varchar(20),
+    FOREIGN KEY (d, t, k) REFERENCES daily_usage_cache (date, tenant_id, kind))`);
+  expect(await it.rollback(unique)).toMatchObject([{ action: "kept", detail: "a foreign key needs it" }]);
+  await own.sql.query("DROP TABLE part");
+  await own.sql.query("UPDATE daily_usage_cache SET kind = 'P' WHERE kind IS NULL");
+  await own.sql.query("ALTER TABLE daily_usage_cache ALTER kind SET NOT NULL");
+  await own.sql.query("ALTER TABLE daily_usage_cache REPLICA IDENTITY USING INDEX by_day");
+  expect(await it.rollback(unique)).toMatchObject([{ action: "kept", detail: "a replica identity needs it" }]);
+  await own.sql.query("ALTER TABLE daily_usage_cache REPLICA IDENTITY DEFAULT");
+  expect(actions(await it.rollback(unique))).toEqual({ by_day: "dropped" });
+});
+
+test("what the server will not drop is kept with its words, stands as before, and can be taken back later", async () => {
+  await it.ensure(onTable({}, late));
+  await own.sql.query(`
+    CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS
+    $$ BEGIN IF current_query() LIKE '%late%' THEN RAISE 'not on a Friday'; END IF; END $$;
+    CREATE EVENT TRIGGER refuse ON ddl_command_start WHEN TAG IN ('DROP INDEX') EXECUTE FUNCTION refuse()`);
+  const undone = await it.rollback(onTable({}, late));
+  await own.sql.query("DROP EVENT TRIGGER refuse; DROP FUNCTION refuse");
+  expect(undone).toMatchObject([
+    { name: "late", action: "kept", detail: "not on a Friday" },
+    { name: "by_day", action: "dropped" },
+  ]);
+  expect((await ledgerRows(own.sql)).find(({ name }) => name === "late")).toMatchObject({
+    intent: "create",
+    state: "done",
+  });
+  expect(actions(await it.rollback(onTable({})))).toEqual({ late: "dropped" });
+});
+
+test("the newest run without a word, one by its id, one index, one phase, all", async () => {
+  const wanted = onTable({}, late);
+  const first = await it.ensure(onTable({}));
+  await it.ensure(wanted);
+  expect(actions(await it.rollback(wanted))).toEqual({ late: "dropped" });
+  await it.ensure(wanted);
+  expect(actions(await it.rollback(wanted, { runId: first.runId }))).toEqual({ by_day: "dropped" });
+  await it.ensure(wanted);
+  expect(actions(await it.rollback(wanted, { index: "late" }))).toEqual({ late: "dropped" });
+  await it.ensure(wanted);
+  const { code, stdout } = await it.command(wanted, "rollback", "--all", "--phase", "1", "--yes").ended;
+  expect(actions((JSON.parse(stdout) as { undone: { name: string; action: string }[] }).undone)).toEqual({
+    late: "kept",
+    by_day: "dropped",
+  });
+  expect(code).toBe(EXIT.found);
+  expect(actions(await it.rollback(wanted, { all: true }))).toEqual({ late: "dropped" });
+  await expect(it.plan(wanted, { runId: first.runId })).rejects.toThrow(UsageError);
+});
+
+test("where nobody can be asked, it says so, exits 1 and changes nothing", async () => {
+  await it.ensure(both({}));
+  const before = [await cacheIndexes(own.sql), await eventIndexes(), await ledgerRows(own.sql)];
+  const { code, stdout, stderr } = await it.command(both({}), "rollback").ended;
+  expect([code, stdout]).toEqual([EXIT.wrongUse, ""]);
+  expect(stderr).toMatch(/--yes/);
+  expect([await cacheIndexes(own.sql), await eventIndexes(), await ledgerRows(own.sql)]).toEqual(before);
+  expect((await it.command(both({}), "rollback", "--yes").ended).code).toBe(EXIT.done);
+  const again = await it.command(both({}), "rollback", "--yes").ended;
+  expect([again.code, JSON.parse(again.stdout)]).toEqual([EXIT.done, { undone: [] }]);
+});
+
+test("all or nothing: an index that fails takes back what its run created, and only that", async () => {
+  await own.sql.query(BY_DAY);
+  await it.ensure(onTable({ name: "earlier", columns: ["read_at"] }));
+  const before = [await cacheIndexes(own.sql)];
+  const wanted = both({}, { name: "earlier", columns: ["read_at"] }, late, broken);
+  const report = await it.ensure(wanted, { allOrNothing: true });
+  expect(actions(report.entries)).toEqual({
+    by_a: "created",
+    by_b: "created",
+    by_day: "present",
+    earlier: "present",
+    late: "created",
+    broken: "failed",
+  });
+  expect(report.ok).toBe(false);
+  expect(actions(report.undone ?? [])).toEqual({ late: "dropped", by_b: "dropped", by_a: "dropped", "": "dropped" });
+  expect([await cacheIndexes(own.sql)]).toEqual(before);
+  expect(await collections()).toEqual([]);
+  await expect(it.plan(wanted, { runId: report.runId })).rejects.toThrow(UsageError);
+});
+
+test("all or nothing brings back what the run replaced, and says so where it created nothing", async () => {
+  await own.sql.query("CREATE INDEX by_day ON daily_usage_cache (date DESC, kind)");
+  const tails = async () => (await cacheIndexes(own.sql)).map(({ name, definition }) => [name, definition]);
+  const before = await tails();
+  const replaced = await it.ensure(onTable({}, broken), { allOrNothing: true, replace: true });
+  expect(actions(replaced.entries)).toEqual({ by_day: "replaced", broken: "failed" });
+  expect(actions(replaced.undone ?? [])).toEqual({ by_day: "restored" });
+  expect(await tails()).toEqual(before);
+
+  const { code, stdout } = await it.command(onTable(broken), "ensure", "--all-or-nothing").ended;
+  expect([code, JSON.parse(stdout)]).toMatchObject([EXIT.failed, { ok: false, undone: [] }]);
+});
+
+test("all or nothing holds for a run that is interrupted too", async () => {
+  const third = await own.connect();
+  await openSnapshot(other);
+  const stop = new AbortController();
+  const running = it.ensure(onTable({}, late), { allOrNothing: true, signal: stop.signal });
+  await waiting(own.sql, 'CREATE INDEX CONCURRENTLY "by_day"');
+  // Begun after the first build waits, so it holds up the second one only.
+  await openSnapshot(third);
+  await other.query("ROLLBACK");
+  await waiting(own.sql, 'CREATE INDEX CONCURRENTLY "late"');
+  stop.abort();
+  const report = await running;
+  await third.query("ROLLBACK");
+  expect(actions(report.entries)).toEqual({ by_day: "created", late: "failed" });
+  expect(actions(report.undone ?? [])).toEqual({ by_day: "dropped" });
+  expect(await validity(own.sql)).toEqual({});
+});
