@@ -1,0 +1,229 @@
+/** Contracts on a real MongoDB, or the FerretDB that stands for it, which plans and does not count. */
+import { type Document, ObjectId } from "mongodb";
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { ensureIndexes } from "../../../src/indexes/ensure.ts";
+import type { Contract, Manifest, MongoIndex } from "../../../src/indexes/manifest.ts";
+import { verifyIndexes, type VerifyEntry, type VerifyOptions } from "../../../src/indexes/verify.ts";
+import { scratch, type Scratch } from "./scratch.ts";
+
+const COMPANIES = Array.from({ length: 10 }, () => new ObjectId());
+const INDEXES: readonly Omit<MongoIndex, "why">[] = [
+  { name: "by_network", keys: [["companyId", 1], ["social.id", 1]] }, // prettier-ignore
+  { name: "by_time", keys: [["companyId", 1], ["at", -1]] }, // prettier-ignore
+  { name: "retries", keys: [["email", 1]], partial: { status: "retry", n: { $gte: 0 } } },
+];
+
+let own: Scratch;
+let isFerret: boolean;
+beforeAll(async () => {
+  own = await scratch();
+  isFerret = "ferretdb" in (await own.mongo.command({ buildInfo: 1 }));
+});
+afterAll(() => own.drop());
+beforeEach(async () => {
+  await own.mongo.collection("contacts").drop();
+});
+
+/** Every third contact is in no network, every fourth has no address, one in ten is to be tried again. */
+async function insert(count: number): Promise<void> {
+  const contacts = Array.from({ length: count }, (_, n): Document => ({
+    companyId: COMPANIES[n % 10],
+    social: n % 3 === 0 ? null : { id: `f${n}` },
+    ...(n % 4 === 0 ? {} : { email: `e${n}` }),
+    status: n % 10 === 3 ? "retry" : "done",
+    at: new Date(Date.UTC(2026, 0, 1) + n * 600_000),
+    n,
+  }));
+  await own.mongo.collection("contacts").insertMany(contacts);
+}
+
+function manifestOf(
+  contracts: Readonly<Record<string, readonly Partial<Contract>[]>>,
+  queries: readonly Contract[] = [],
+): Manifest {
+  const indexes = INDEXES.map((index) => ({
+    ...index,
+    why: "test",
+    contracts: (contracts[index.name] ?? []).map((contract, n) => ({ name: `c${n}`, ...contract })),
+  }));
+  return {
+    version: 1,
+    project: "test",
+    createCollections: true,
+    mongo: { contacts: indexes },
+    queries: { contacts: queries },
+  };
+}
+
+/** Ensures the indexes first. */
+async function verify(manifest: Manifest, options: Partial<VerifyOptions> = {}) {
+  const targets = { manifest, mongo: own.mongo, databaseUrl: own.databaseUrl };
+  await ensureIndexes({ ...targets, allowBlocking: true });
+  return verifyIndexes({ ...targets, ...options });
+}
+
+async function verdictsOf(index: string, ...contracts: Partial<Contract>[]): Promise<VerifyEntry[]> {
+  return (await verify(manifestOf({ [index]: contracts }))).entries;
+}
+
+test("values come from one document, with their types, wherever the query has them", async () => {
+  await insert(500);
+  const range = { $gte: "$p:from", $lt: "$p:to" };
+  const entries = await verdictsOf(
+    "by_time",
+    { find: { filter: { companyId: "$p:company", at: range } } },
+    { count: { companyId: { $in: ["$p:company"] }, at: range } },
+    { aggregate: [{ $match: { $and: [{ companyId: { $in: "$p:companies" } }, { at: range }] } }, { $count: "n" }] },
+    {
+      find: { filter: { companyId: "$p:company", at: range }, limit: 1 },
+      params: { from: { sample: "at", shift: "-1s" }, to: { sample: "at", shift: "+1s" } },
+    },
+  );
+  expect(entries.map(({ verdict, ok, used }) => [verdict, ok, used])).toEqual(
+    Array(4).fill(["uses", true, ["by_time"]]),
+  );
+  // The document that was drawn has an answer: a string in the place of an ObjectId would find nothing.
+  const [nested] = await verdictsOf("by_network", {
+    maxExaminedPerReturned: 1,
+    maxMs: 5_000,
+    find: { filter: { companyId: "$p:company", "social.id": "$p:id" }, limit: 1 },
+  });
+  expect(nested).toMatchObject({ verdict: "uses", ok: true, unchecked: isFerret ? ["examined per returned"] : [] });
+  if (!isFerret) expect(nested).toMatchObject({ examined: 1, returned: 1 });
+  expect(nested?.ms).toBeGreaterThan(0);
+});
+
+test("what the server does not count is said to be unchecked, and so is an order that it never serves", async () => {
+  await insert(500);
+  const [entry] = await verdictsOf("by_time", {
+    maxExaminedPerReturned: 1.1,
+    noSort: true,
+    covered: true,
+    find: { filter: { companyId: "$p:company" }, sort: { at: -1 }, projection: { _id: 0, at: 1 } },
+  });
+  expect(entry).toMatchObject({ verdict: "uses", ok: true });
+  expect(entry?.unchecked).toEqual(isFerret ? ["no sort", "examined per returned", "covered"] : []);
+});
+
+test("a scan of everything is none of an index, not of _id either", async () => {
+  await insert(500);
+  const queries: Contract[] = [
+    { name: "all", mode: "cannot", because: "it wants all", find: { filter: {} } },
+    { name: "unindexed", find: { filter: { n: "$p:n" } } },
+    { name: "by id", find: { filter: { _id: "$p:id" } } },
+  ];
+  const { entries, ok } = await verify(manifestOf({}, queries));
+  expect(entries).toMatchObject([
+    { index: null, verdict: "cannot use", ok: true, why: ["it wants all"] },
+    { index: null, verdict: "cannot use", ok: false, why: [expect.stringMatching(/^reads everything/)] },
+    { index: null, verdict: "uses", ok: true, used: ["_id_"] },
+  ]);
+  expect(ok).toBe(false);
+});
+
+test("a missing term of a partial filter is named, and no other", async () => {
+  await insert(500);
+  const address = { email: "$p:email" };
+  const [implied, half, none, piped] = await verdictsOf(
+    "retries",
+    { find: { filter: { ...address, status: "retry", n: { $gt: 3 } } } },
+    { find: { filter: { ...address, n: { $gt: 3 } } } },
+    { count: address },
+    { aggregate: [{ $match: { ...address, status: "retry" } }, { $count: "n" }] },
+  );
+  expect(implied).toMatchObject({ verdict: "uses", ok: true });
+  expect([half, none, piped].map((entry) => [entry?.verdict, entry?.why])).toEqual([
+    ["cannot use", ['the query does not imply the index\'s filter: add {"status":"retry"}']],
+    ["cannot use", ['the query does not imply the index\'s filter: add {"status":"retry"}, {"n":{"$gte":0}}']],
+    ["cannot use", ['the query does not imply the index\'s filter: add {"n":{"$gte":0}}']],
+  ]);
+});
+
+test("a query that says nothing of the first key reads the whole index at best", async () => {
+  await insert(500);
+  const [entry] = await verdictsOf("by_time", { find: { filter: { at: { $gte: "$p:from" } } } });
+  expect(entry).toMatchObject({
+    verdict: "cannot use",
+    ok: false,
+    why: ["the query compares nothing with the index's first key, companyId"],
+  });
+});
+
+test("an equal index under another name does the work; one that is missing does none", async () => {
+  await insert(500);
+  const contacts = own.mongo.collection("contacts");
+  await contacts.createIndex({ companyId: 1, at: -1 }, { name: "theirs" });
+  const contract = { find: { filter: { companyId: "$p:company", at: "$p:at" } } };
+  const [theirs] = await verdictsOf("by_time", contract);
+  expect(theirs).toMatchObject({ index: "by_time", verdict: "uses", ok: true, used: ["theirs"] });
+  await contacts.dropIndex("theirs");
+  const targets = { manifest: manifestOf({ by_time: [contract] }), mongo: own.mongo, databaseUrl: own.databaseUrl };
+  const [gone] = (await verifyIndexes(targets)).entries;
+  expect(gone).toMatchObject({ verdict: "cannot use", ok: false, why: ["there is no index by_time"] });
+});
+
+test("an empty collection could use its indexes; one that is not there is a fault", async () => {
+  const contracts = {
+    by_network: [{ find: { filter: { companyId: "$p:company", "social.id": "$p:id" } } }],
+    by_time: [
+      {
+        noSort: true as const,
+        find: { filter: { companyId: "$p:c", at: { $gte: "$p:from" } }, sort: { at: -1 as const } },
+      },
+    ],
+    retries: [{ find: { filter: { email: "$p:email", status: "retry", n: { $gt: 3 } } } }],
+  };
+  const { entries, ok } = await verify(manifestOf(contracts));
+  expect(entries.map(({ verdict }) => verdict)).toEqual(Array(3).fill("could use"));
+  expect(ok).toBe(true);
+  const [sampled] = await verdictsOf("retries", { find: { filter: { email: "$p:email" } } });
+  expect(sampled).toMatchObject({ verdict: "no data", ok: true });
+
+  await own.mongo.collection("contacts").drop();
+  const targets = { manifest: manifestOf(contracts), mongo: own.mongo, databaseUrl: own.databaseUrl };
+  const [missing] = (await verifyIndexes(targets)).entries;
+  expect(missing).toMatchObject({ ok: false, why: ["there is no such collection"] });
+});
+
+test("a query that the server refuses, or that takes longer than promised", async () => {
+  await insert(500);
+  const [refused, slow] = await verdictsOf(
+    "by_time",
+    { find: { filter: { $nonsense: 1 } } },
+    { maxMs: 0.001, find: { filter: { companyId: "$p:company" } } },
+  );
+  expect(refused).toMatchObject({ ok: false, why: [expect.stringMatching(/^the server refuses it: .*nonsense/)] });
+  expect(slow).toMatchObject({
+    verdict: "uses",
+    ok: false,
+    why: [expect.stringMatching(/^takes .* ms; 0.001 ms are promised$/)],
+  });
+});
+
+test("the window of a rolling index is verified by its base name, and the one before it serves meanwhile", async () => {
+  await insert(500);
+  const rolling = { column: "at", keep: "1 month", rotate: "monthly" } as const;
+  // A filter may hold dates, which a parameter cannot.
+  const contracts = [{ name: "recent", find: { filter: { n: "$p:n", at: { $gte: new Date("2026-01-20") } } } }];
+  const recent = { name: "recent", why: "test", keys: [["n", 1]], rolling, contracts } as const;
+  const bound = (month: number) => ({ partialFilterExpression: { at: { $gte: new Date(Date.UTC(2025, month, 1)) } } });
+  await own.mongo.collection("contacts").createIndex({ n: 1 }, { name: "recent__2026_01", ...bound(11) });
+  const manifest: Manifest = { version: 1, project: "test", mongo: { contacts: [recent] } };
+  const check = (now: string) =>
+    verifyIndexes({
+      manifest,
+      mongo: own.mongo,
+      databaseUrl: own.databaseUrl,
+      now: new Date(now),
+      only: { indexes: ["recent"] },
+    });
+  expect((await check("2026-01-15")).entries).toMatchObject([
+    { index: "recent__2026_01", verdict: "uses", used: ["recent__2026_01"] },
+  ]);
+  expect((await check("2026-02-15")).entries).toMatchObject([
+    { index: "recent__2026_02", verdict: "uses", used: ["recent__2026_01"] },
+  ]);
+  expect((await check("2025-12-15")).entries).toMatchObject([
+    { verdict: "cannot use", why: ["there is no index recent__2025_12"] },
+  ]);
+});
