@@ -44,7 +44,9 @@ export function verifyText({ entries, ok }: VerifyReport): string {
     entry.index,
     entry.contract,
     `${entry.ok ? "" : "NOT OK: "}${entry.verdict}`,
-    entry.examined === null ? null : `${count(entry.examined)}/${count(entry.returned ?? 0)}`,
+    entry.returned === null
+      ? null
+      : `${entry.examined === null ? "?" : count(entry.examined)}/${count(entry.returned)}`,
     timeOf(entry),
     [...entry.why, ...entry.advice.map((text) => `advice: ${text}`)].join("; ") || null,
   ]);

@@ -84,8 +84,9 @@ async function verify({ target, contract, accepted, own }: MongoContract): Promi
   // It does not go by the order, so that of indexes with the same first keys it takes any.
   const isBlind = target.isFerret && !isHeld && isPossible && first.plan.sorts.length > 0;
   const { maxMs } = contract;
-  const ms = maxMs === undefined || first.isCutOff ? undefined : await measureOnMongo(target, contract, query, maxMs);
-  const isTooLong = first.isCutOff || (maxMs !== undefined && ms === undefined);
+  const answered =
+    maxMs === undefined || first.isCutOff ? undefined : await measureOnMongo(target, contract, query, maxMs);
+  const isTooLong = first.isCutOff || (maxMs !== undefined && answered === undefined);
   return judge(contract, accepted, {
     plan,
     forced,
@@ -93,7 +94,8 @@ async function verify({ target, contract, accepted, own }: MongoContract): Promi
     isReal,
     reasons,
     advice: isBlind ? [`this server took ${indexNames(plan).join(", ")}; it does not choose by the order`] : [],
-    ms: ms ?? first.ms,
+    ms: answered?.ms ?? first.ms,
+    returned: answered?.documents,
     untold: untold(first.plan, target),
     ...(isTooLong ? { endedAfterMs: target.limitMs } : {}),
   });

@@ -23,6 +23,8 @@ export interface Evidence {
   readonly reasons: readonly string[];
   /** The whole answer, as a client waits for it; the shortest of a few runs. */
   readonly ms?: number | undefined;
+  /** What the answer held, for a server that does not count what its plan returns. */
+  readonly returned?: number | undefined;
   /** The query did not end within this many milliseconds. */
   readonly endedAfterMs?: number | undefined;
   readonly advice: readonly string[];
@@ -111,7 +113,7 @@ export function judge(contract: Contract, accepted: readonly string[], evidence:
   const common = {
     verdict,
     used: indexNames(decides),
-    returned: decides.work?.returned ?? null,
+    returned: decides.work?.returned ?? evidence.returned ?? null,
     examined: decides.work?.examined ?? null,
     ms: evidence.ms ?? null,
   };
@@ -151,7 +153,7 @@ export function judge(contract: Contract, accepted: readonly string[], evidence:
   why.push(...more, ...tooSlow(contract, evidence));
   unchecked.push(...missing);
   if (contract.covered === true && decides.covered === undefined) unchecked.push("covered");
-  if (decides.work?.returned === 0 && isReal) advice.push("nothing was returned, which proves little");
+  if (common.returned === 0 && isReal) advice.push("nothing was returned, which proves little");
   return { ...common, ok: why.length === 0, why, advice, unchecked };
 }
 
