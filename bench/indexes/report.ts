@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import type { Contract } from "../../src/indexes/manifest.ts";
 import type { Subject } from "./subjects.ts";
-import { BATCH, type Sizes, type Writes } from "./write.ts";
+import { batchOf, type Sizes, type Writes } from "./write.ts";
 
 export interface Timed {
   readonly target: string;
@@ -34,6 +34,7 @@ export function tables(measured: Measured): string {
   const { queries, subject } = measured;
   const served = queries.filter(({ contract }) => contract.mode !== "cannot");
   const unserved = queries.filter(({ contract }) => contract.mode === "cannot");
+  const batch = batchOf([...measured.sizes.keys()][0] ?? "");
   const pages = subject.pages.map(({ name, contracts, promised }) => {
     const parts = served.filter(({ contract }) => contracts.includes(contract.name));
     const sum = (key: "without" | "with") => parts.reduce((all, part) => all + part[key], 0);
@@ -58,7 +59,7 @@ export function tables(measured: Measured): string {
           "Queries of the document that no index serves:",
           table(["query", "found", "without, ms", "with, ms", "why"], unserved.map(unservedRow)),
         ]),
-    table(["of", "data", "its indexes", "share", `insert ${BATCH}, ms`, `update ${BATCH}, ms`], targetRows(measured)),
+    table(["of", "data", "its indexes", "share", `insert ${batch}, ms`, `update ${batch}, ms`], targetRows(measured)),
     `Building all of them took ${(measured.buildMs / 1000).toFixed(1)} s.`,
   ].join("\n\n");
 }
@@ -88,7 +89,9 @@ function promise({ maxMs, promised }: Contract, after: number, ratio: number): s
     ...(maxMs === undefined
       ? []
       : [`${promised?.withoutMs === undefined ? "" : `${promised.withoutMs} → `}${maxMs} ms: ${kept(after <= maxMs)}`]),
-    ...(promised?.factor === undefined ? [] : [`${promised.factor}x: ${kept(ratio >= promised.factor)}`]),
+    ...(promised?.factor === undefined || Number.isNaN(ratio)
+      ? []
+      : [`${promised.factor}x: ${kept(ratio >= promised.factor)}`]),
   ].join(", ");
 }
 
@@ -141,7 +144,9 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
 
 const shortName = (target: string) => target.replace(/^public\./, "");
 const count = (n: number) => n.toLocaleString("en");
-const ms = (value: number) => (value < 10 ? value.toFixed(1) : Math.round(value).toLocaleString("en"));
-const times = (ratio: number) => `${ratio < 10 ? ratio.toFixed(1) : Math.round(ratio).toLocaleString("en")}x`;
+const ms = (value: number) =>
+  Number.isNaN(value) ? "refused" : value < 10 ? value.toFixed(1) : Math.round(value).toLocaleString("en");
+const times = (ratio: number) =>
+  Number.isNaN(ratio) ? "" : `${ratio < 10 ? ratio.toFixed(1) : Math.round(ratio).toLocaleString("en")}x`;
 const percent = (share: number) => `${share < 0 ? "−" : "+"}${Math.abs(Math.round(100 * share))} %`;
 const mib = (bytes: number) => `${(bytes / 1_048_576).toFixed(1)} MiB`;

@@ -16,7 +16,8 @@ export interface Sizes {
   readonly indexes: Readonly<Record<string, number>>;
 }
 
-export const BATCH = 1_000;
+/** How many a batch has: a row of the cache is documents of at least twenty users. */
+export const batchOf = (target: string) => (tableOf(target) === "daily_usage_cache" ? 100 : 1_000);
 const ROUNDS = 7;
 
 interface Place {
@@ -34,7 +35,7 @@ export async function measureWrites(place: Place, from: number): Promise<Writes>
   const isTable = table in data.tables;
   const inserts: number[] = [];
   const updates: number[] = [];
-  const batch = isTable && table === "daily_usage_cache" ? BATCH / 10 : BATCH; // its rows are documents of 20 users
+  const batch = batchOf(target);
   for (let round = 0; round <= ROUNDS; round += 1) {
     const first = from + round * batch;
     const insert = await timed(() =>
@@ -62,7 +63,7 @@ async function updateDocuments(mongo: Db, name: string, round: number, batch: nu
 
 async function updateRows(sql: pg.Client, table: string, round: number, batch: number): Promise<number> {
   const { rows } = await sql.query<{ ctids: string[] }>(
-    `SELECT array_agg(ctid::text) AS ctids FROM (SELECT ctid FROM ${table} OFFSET $1 LIMIT $2) AS some`,
+    `SELECT array_agg(ctid::text) AS ctids FROM (SELECT ctid FROM ${table} OFFSET $1 LIMIT $2) AS part`,
     [round * batch, batch],
   );
   // As the worker replaces a row: its documents and the time. Elsewhere a column that no index has.
