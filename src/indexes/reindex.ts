@@ -6,11 +6,12 @@
 import pg from "pg";
 import { messageOf } from "./engine.ts";
 import { KEEPER_SCHEMA } from "./ledger.ts";
-import { besideName, dropStatement, tableOf } from "./postgres-ddl.ts";
+import { dropStatement, tableOf } from "./postgres-ddl.ts";
 import type { Session } from "./postgres-session.ts";
 import type { BuildWindow } from "./stats/history.ts";
 
 const JOURNAL = `${KEEPER_SCHEMA}.index_reindex`;
+const NAME_BYTES = 63;
 /** Names that PostgreSQL gives: with a number where one is taken already. */
 const SUFFIX = /(_cc(?:new|old)\d*)$/;
 /** After a cancellation someone waits for us to go. */
@@ -156,9 +157,16 @@ export function leftoversOf(name: string, spared: ReadonlySet<string>, invalid: 
   return invalid
     .filter((index) => {
       const suffix = SUFFIX.exec(index.name)?.[1];
-      return suffix !== undefined && besideName(name, suffix) === index.name && !spared.has(index.oid);
+      return suffix !== undefined && suffixed(name, suffix) === index.name && !spared.has(index.oid);
     })
     .map((index) => index.name);
+}
+
+/** As PostgreSQL does it: the name loses characters where the whole would be longer than its 63 bytes. */
+function suffixed(name: string, suffix: string): string {
+  const letters = [...name];
+  while (Buffer.byteLength(letters.join("") + suffix) > NAME_BYTES) letters.pop();
+  return letters.join("") + suffix;
 }
 
 async function invalidIndexes(session: Session, target: string): Promise<Invalid[]> {
