@@ -16,15 +16,27 @@ export interface Redundancy {
  * An index is made redundant by a usable one whose first keys are its own (in the same order and direction, or all
  * turned round), that holds at least its entries and included columns. Never one that does more than be read: a unique
  * one, a constraint's, TTL, text, a hidden one. Of two equal ones the undeclared one is named, or else the later name.
+ * The one named as `by` is never redundant itself, so that all that are named can go.
  */
 export function findRedundant(indexes: readonly ActualIndex[], declared: ReadonlySet<string>): Redundancy[] {
+  const betters = new Map(
+    indexes.map((index) => [
+      index,
+      index.order === undefined || index.guards !== undefined
+        ? []
+        : indexes.filter(
+            (other) =>
+              other !== index &&
+              doesWorkOf(other, index) &&
+              (!doesWorkOf(index, other) || yields(index, other, declared)),
+          ),
+    ]),
+  );
   return indexes.flatMap((index): Redundancy[] => {
-    if (index.order === undefined || index.guards !== undefined) return [];
-    const others = indexes.filter((other) => other !== index && doesWorkOf(other, index));
-    const [first] = others.filter((other) => !doesWorkOf(index, other) || yields(index, other, declared));
-    if (!first) return [];
-    const isEqual = first.order?.keys.length === index.order.keys.length;
-    return [{ name: index.name, by: first.name, kind: isEqual ? "duplicate" : "redundant" }];
+    const by = betters.get(index)?.find((other) => betters.get(other)?.length === 0);
+    if (!by) return [];
+    const isEqual = by.order?.keys.length === index.order?.keys.length;
+    return [{ name: index.name, by: by.name, kind: isEqual ? "duplicate" : "redundant" }];
   });
 }
 
