@@ -1,0 +1,194 @@
+/** The ledger: lost, out of reach, shared by two manifests, in a time zone; and the mark at the index itself. */
+import { randomUUID } from "node:crypto";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import type pg from "pg";
+import { UsageError } from "../../../src/errors.ts";
+import { checkIndexes } from "../../../src/indexes/check.ts";
+import { ensureIndexes } from "../../../src/indexes/ensure.ts";
+import { MongoLedger } from "../../../src/indexes/mongo-ledger.ts";
+import { rollbackIndexes } from "../../../src/indexes/rollback.ts";
+import { endProcesses } from "../../support/process.ts";
+import {
+  actions,
+  type Keeper,
+  keeper,
+  ledgerRows,
+  onCollection,
+  onTable,
+  untilAlone,
+  validity,
+  waiting,
+} from "./keeper.ts";
+import { cacheIndexes, makeCache, openSnapshot, openWriter, type Scratch, scratch } from "./scratch.ts";
+
+const ROLE = `keeper_${randomUUID().slice(0, 8)}`;
+
+let own: Scratch;
+let it: Keeper;
+let other: pg.Client;
+beforeAll(async () => {
+  own = await scratch();
+  it = keeper(own);
+  other = await own.connect();
+  await own.sql.query(`CREATE ROLE ${ROLE} LOGIN`);
+});
+afterAll(async () => {
+  await own.sql.query(`DROP OWNED BY ${ROLE} CASCADE; DROP ROLE ${ROLE}`);
+  await own.drop();
+});
+beforeEach(async () => {
+  await own.mongo.dropDatabase();
+  await own.sql.query("DROP SCHEMA IF EXISTS tallyman CASCADE");
+  await makeCache(own.sql);
+});
+afterEach(async () => {
+  await endProcesses();
+  await other.query("ROLLBACK");
+  await untilAlone(own.sql);
+});
+
+const wanted = { ...onCollection({}), ...onTable({}) };
+
+async function comment(index: string): Promise<string | null> {
+  const { rows } = await own.sql.query<{ text: string | null }>(
+    "SELECT obj_description($1::regclass, 'pg_class') AS text",
+    [index],
+  );
+  return rows[0]?.text ?? null;
+}
+
+test("it tells who made what, how, when and how large, and the index is marked", async () => {
+  const { runId } = await it.ensure(wanted);
+  const { rows } = await own.sql.query(
+    "SELECT *, finished_at - started_at < '1 min' AS quick FROM tallyman.index_ledger",
+  );
+  const index = (await cacheIndexes(own.sql)).find(({ name }) => name === "by_day");
+  expect(rows).toMatchObject([
+    {
+      run_id: runId,
+      target: "public.daily_usage_cache",
+      name: "by_day",
+      project: "test",
+      intent: "create",
+      state: "done",
+      definition: 'CREATE INDEX CONCURRENTLY "by_day" ON "public"."daily_usage_cache" USING btree ("date")',
+      oid: String(index?.oid),
+      baseline_rows: "400",
+      quick: true,
+    },
+  ]);
+  expect(await comment("by_day")).toMatch(/^tallyman:test:[0-9a-f]{12}$/);
+  const lines = await new MongoLedger(own.mongo).read();
+  expect(lines.map(({ name, intent, state }) => `${name} ${intent} ${state}`).sort()).toEqual([
+    " collection done",
+    "by_a create done",
+  ]);
+});
+
+test("lost, nothing bad happens: what is there is found, and no rollback touches it", async () => {
+  const { runId } = await it.ensure(wanted);
+  const before = [await cacheIndexes(own.sql), await comment("by_day")];
+  await own.sql.query("DROP TABLE tallyman.index_ledger");
+  await own.mongo.collection("_index_ledger").drop();
+  expect((await it.check(wanted)).ok).toBe(true);
+  await expect(it.plan(wanted, { runId })).rejects.toThrow(UsageError);
+  expect(actions((await it.ensure(wanted)).entries)).toEqual({ by_a: "present", by_day: "present" });
+  expect(await it.rollback(wanted, { all: true })).toEqual([]);
+  expect([await cacheIndexes(own.sql), await comment("by_day")]).toEqual(before);
+  expect(await ledgerRows(own.sql)).toMatchObject([{ name: "by_day", intent: "adopt", state: "done" }]);
+});
+
+test("lost while a build is left half done, that is repaired all the same", async () => {
+  await openWriter(other);
+  const first = it.command(onTable({}), "ensure");
+  const pid = await waiting(own.sql, "CREATE INDEX CONCURRENTLY");
+  first.signal("SIGKILL");
+  await own.sql.query("SELECT pg_terminate_backend($1)", [pid]);
+  await untilAlone(own.sql);
+  await other.query("ROLLBACK");
+  await own.sql.query("DROP SCHEMA tallyman CASCADE");
+  expect(actions((await it.ensure(onTable({}))).entries)).toEqual({ by_day: "repaired" });
+  expect(await validity(own.sql)).toEqual({ by_day: true });
+});
+
+test("a role that may not make or read the ledger is told what an owner has to run, and that is enough", async () => {
+  const url = new URL(own.databaseUrl);
+  url.username = ROLE;
+  const targets = { manifest: onTable({}), mongo: own.mongo, databaseUrl: url.href };
+  await own.sql.query(`ALTER TABLE daily_usage_cache OWNER TO ${ROLE}; GRANT CREATE ON SCHEMA public TO ${ROLE}`);
+  const error: unknown = await ensureIndexes(targets).catch((reason: unknown) => reason);
+  expect(error).toBeInstanceOf(UsageError);
+  const advice = /CREATE SCHEMA tallyman AUTHORIZATION <the role of index work>/.exec((error as Error).message)?.[0];
+  expect(await validity(own.sql)).toEqual({});
+  await own.sql.query(advice?.replace(/<.*>/, ROLE) ?? "");
+  expect(actions((await ensureIndexes(targets)).entries)).toEqual({ by_day: "created" });
+  expect(actions((await ensureIndexes(targets)).entries)).toEqual({ by_day: "present" });
+
+  await own.sql.query(`REVOKE ALL ON SCHEMA tallyman FROM ${ROLE}; ALTER SCHEMA tallyman OWNER TO CURRENT_USER`);
+  const unread: unknown = await checkIndexes(targets).catch((reason: unknown) => reason);
+  expect(unread).toBeInstanceOf(UsageError);
+  const grant = /GRANT USAGE ON SCHEMA tallyman TO <the role of index work>/.exec((unread as Error).message)?.[0];
+  await own.sql.query(grant?.replace(/<.*>/, ROLE) ?? "");
+  expect((await checkIndexes(targets)).ok).toBe(true);
+  expect(actions(await rollbackIndexes(targets, {}))).toEqual({ by_day: "dropped" });
+});
+
+test("the newest run is found over both databases, whatever time zone one of them is set to", async () => {
+  for (const zone of ["Pacific/Kiritimati", "Pacific/Pago_Pago"]) {
+    await own.sql.query(`ALTER DATABASE ${own.mongo.databaseName} SET TimeZone = '${zone}'`);
+    await it.ensure(onTable({}));
+    await it.ensure(onCollection({}));
+    expect(actions(await it.rollback(wanted))).toEqual({ by_a: "dropped", "": "dropped" });
+    expect(actions(await it.rollback(wanted))).toEqual({ by_day: "dropped" });
+    await it.ensure(onCollection({}));
+    await it.ensure(onTable({}));
+    expect(actions(await it.rollback(wanted))).toEqual({ by_day: "dropped" });
+    expect(actions(await it.rollback(wanted))).toEqual({ by_a: "dropped", "": "dropped" });
+  }
+  await own.sql.query(`ALTER DATABASE ${own.mongo.databaseName} RESET TimeZone`);
+});
+
+test("two manifests in one database keep out of each other's work", async () => {
+  const theirs = { ...onTable({}, { name: "late", columns: ["cached_at"] }), project: "theirs" };
+  await it.ensure(onTable({}));
+  const { entries } = await it.ensure(theirs);
+  expect(actions(entries)).toEqual({ by_day: "present", late: "created" });
+  expect(actions(await it.rollback(theirs, { all: true }))).toEqual({ late: "dropped" });
+  expect(actions(await it.rollback(onTable({}), { all: true }))).toEqual({ by_day: "dropped" });
+});
+
+test("a build that died is ended for the manifest that began it, whichever looks first", async () => {
+  await openSnapshot(other);
+  const first = it.command(onTable({}), "ensure");
+  await waiting(own.sql, "CREATE INDEX CONCURRENTLY");
+  first.signal("SIGKILL");
+  await other.query("ROLLBACK");
+  await untilAlone(own.sql);
+  const theirs = { ...onTable({}), project: "theirs" };
+  expect(actions((await it.ensure(theirs)).entries)).toEqual({ by_day: "present" });
+  expect(await comment("by_day")).toMatch(/^tallyman:test:/);
+  expect(await it.rollback(theirs, { all: true })).toEqual([]);
+  expect(actions(await it.rollback(onTable({})))).toEqual({ by_day: "dropped" });
+});
+
+test("after the loss of its lock a run reads what others wrote meanwhile", async () => {
+  await openSnapshot(other);
+  const running = it.ensure(onTable({}));
+  const pid = await waiting(own.sql, 'CREATE INDEX CONCURRENTLY "by_day"');
+  // Somebody else takes the lock before the run is back, finishes the work and has the ledger say so.
+  const third = await own.connect();
+  const locked = third.query(
+    "SELECT pg_advisory_lock(hashtextextended('tallyman:indexes:' || current_database(), 0)) AS locked",
+  );
+  await waiting(own.sql, "SELECT pg_advisory_lock");
+  await own.sql.query("SELECT pg_terminate_backend($1)", [pid]);
+  await locked;
+  await other.query("ROLLBACK");
+  await third.query("DROP INDEX IF EXISTS by_day; CREATE INDEX by_day ON daily_usage_cache (date)");
+  await third.query("UPDATE tallyman.index_ledger SET state = 'failed'");
+  await third.query("SELECT pg_advisory_unlock_all()");
+  expect((await running).ok).toBe(true);
+  expect((await ledgerRows(own.sql)).filter(({ name }) => name === "by_day")).toMatchObject([
+    { intent: "adopt", state: "done" },
+  ]);
+});
