@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { EXIT } from "../../errors.ts";
+import { EXIT, UsageError } from "../../errors.ts";
 import type { VerifyEntry, VerifyReport } from "../../indexes/verify.ts";
 import { formatMs } from "../../indexes/verify/verdict.ts";
 import { action, createCommand } from "../command.ts";
@@ -30,6 +30,11 @@ export function verifyCommand(): Command {
         const report = await withIndexes(context, flags, (targets) =>
           verifyIndexes({ ...targets, signal, only, ...(json ? {} : { onProgress: tell }) }),
         );
+        if (report.entries.length === 0 && Object.keys(only).length > 0) {
+          throw new UsageError(
+            `no contract of ${[target ?? [], indexes ?? []].flat().join(" ")} is declared; see: tallyman indexes show`,
+          );
+        }
         answer(report, verifyText(report));
         return report.ok ? EXIT.done : EXIT.found;
       }),
@@ -38,7 +43,7 @@ export function verifyCommand(): Command {
 
 /** The report for a person: a line for each contract, then what its table has no room for. */
 export function verifyText({ entries, ok }: VerifyReport): string {
-  if (entries.length === 0) return "No contract is declared there.";
+  if (entries.length === 0) return "No contract is declared.";
   const rows = entries.map((entry) => [
     entry.target,
     entry.index,

@@ -91,7 +91,7 @@ async function verify({ target, contract, accepted, own }: MongoContract): Promi
     plan,
     forced,
     size: isBlind && target.size === "large" ? "small" : target.size,
-    isReal,
+    isReal: isReal || (own !== undefined && !spec && !isHeld), // no data would help against a missing index
     reasons,
     advice: isBlind ? [`this server took ${indexNames(plan).join(", ")}; it does not choose by the order`] : [],
     ms: answered?.ms ?? first.ms,

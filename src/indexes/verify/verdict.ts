@@ -1,6 +1,6 @@
 /** From what was measured to what is said: whether a contract is kept, and what there is to tell. Pure. */
 import type { Contract } from "../manifest.ts";
-import { goesThrough, indexNames, type PlanFacts } from "./plan-facts.ts";
+import { goesThrough, indexNames, type PlanFacts, type Work } from "./plan-facts.ts";
 
 /**
  * `could use`: it does as soon as there is more data than now, where reading everything is cheaper. `no data`: there was
@@ -110,11 +110,13 @@ export function judge(contract: Contract, accepted: readonly string[], evidence:
           ? "cannot use"
           : "no data";
   const decides = forced !== undefined && !isKept && (isKeptThen || (!isUsed && isPossible)) ? forced : plan;
+  // What was only planned has no counts of its own.
+  const work = decides.work ?? (isUsed ? plan.work : undefined);
   const common = {
     verdict,
     used: indexNames(decides),
-    returned: decides.work?.returned ?? evidence.returned ?? null,
-    examined: decides.work?.examined ?? null,
+    returned: work?.returned ?? evidence.returned ?? null,
+    examined: work?.examined ?? null,
     ms: evidence.ms ?? null,
   };
   const advice = [...new Set([...decides.advice, ...evidence.advice])];
@@ -149,7 +151,7 @@ export function judge(contract: Contract, accepted: readonly string[], evidence:
       `${insteadOf(plan)}, although there is much data: ask for less of it, refresh the statistics, or allow that index in orUses`,
     );
   }
-  const [more, missing] = examinedTooMuch(contract, decides);
+  const [more, missing] = examinedTooMuch(contract, work);
   why.push(...more, ...tooSlow(contract, evidence));
   unchecked.push(...missing);
   if (contract.covered === true && decides.covered === undefined) unchecked.push("covered");
@@ -157,7 +159,7 @@ export function judge(contract: Contract, accepted: readonly string[], evidence:
   return { ...common, ok: why.length === 0, why, advice, unchecked };
 }
 
-function examinedTooMuch({ maxExaminedPerReturned: limit }: Contract, { work }: PlanFacts): [string[], Check[]] {
+function examinedTooMuch({ maxExaminedPerReturned: limit }: Contract, work: Work | undefined): [string[], Check[]] {
   if (limit === undefined) return [[], []];
   if (!work) return [[], ["examined per returned"]];
   const { examined, returned } = work;

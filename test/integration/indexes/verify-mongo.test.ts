@@ -179,8 +179,12 @@ test("an empty collection could use its indexes; one that is not there is a faul
   const [sampled] = await verdictsOf("retries", { find: { filter: { email: "$p:email" } } });
   expect(sampled).toMatchObject({ verdict: "no data", ok: true });
 
-  await own.mongo.collection("contacts").drop();
   const targets = { manifest: manifestOf(contracts), mongo: own.mongo, databaseUrl: own.databaseUrl };
+  await own.mongo.collection("contacts").dropIndex("by_network");
+  const [unindexed] = (await verifyIndexes(targets)).entries;
+  expect(unindexed).toMatchObject({ verdict: "cannot use", ok: false, why: ["there is no index by_network"] });
+
+  await own.mongo.collection("contacts").drop();
   const [missing] = (await verifyIndexes(targets)).entries;
   expect(missing).toMatchObject({ ok: false, why: ["there is no such collection"] });
 });
