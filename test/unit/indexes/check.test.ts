@@ -1,0 +1,188 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { findingsOf, type TargetFinding } from "../../../src/indexes/check.ts";
+import type { DeclaredIndex, Observation } from "../../../src/indexes/engine.ts";
+import { keyOf, standing, type LedgerEntry } from "../../../src/indexes/ledger.ts";
+import { decide, type ActualIndex, type DeclaredShape, sameShape } from "../../../src/indexes/plan.ts";
+
+const MANIFEST = { version: 1, project: "test" } as const;
+
+function find(
+  declared: readonly DeclaredIndex[],
+  shapes: readonly (DeclaredShape | [string, Error])[],
+  actual: readonly ActualIndex[],
+  more: { ledger?: readonly LedgerEntry[]; view?: Partial<Observation>; ignore?: readonly string[] } = {},
+): TargetFinding {
+  const view: Observation = {
+    actual,
+    declared: new Map(shapes.map((one): [string, DeclaredShape | Error] => ("name" in one ? [one.name, one] : one))),
+    rules: {},
+    busy: false,
+    ...more.view,
+  };
+  const engine = { name: "postgres", targets: new Map([["t", declared]]), definition: () => "CREATE" } as const;
+  return findingsOf(engine, "t", view, more.ledger ?? [], { ...MANIFEST, ignore: { postgres: more.ignore ?? [] } });
+}
+
+const entry = (change: Partial<LedgerEntry>): LedgerEntry => ({
+  target: "t",
+  name: "one",
+  project: "test",
+  runId: "r1",
+  intent: "create",
+  state: "done",
+  fingerprint: "f",
+  definition: "d",
+  startedAt: "2026-01-01",
+  ...change,
+});
+const shape = (keys: string) => ({ keys });
+const actual = (name: string, change: Partial<ActualIndex> = {}): ActualIndex => ({
+  name,
+  shape: shape("a"),
+  valid: true,
+  building: false,
+  ...change,
+});
+const one = { name: "one", shape: shape("a") };
+
+test("an invalid index is a build's leftover or a drop's, as the ledger has it", () => {
+  const left = [actual("one", { valid: false })];
+  const status = (ledger: readonly LedgerEntry[]) => find([one], [one], left, { ledger }).indexes[0]?.status;
+  expect(status([])).toBe("invalid-create");
+  expect(status([entry({ state: "started" })])).toBe("invalid-create");
+  expect(status([entry({ intent: "drop", state: "started" })])).toBe("invalid-drop");
+  expect(status([entry({ intent: "drop", state: "done" })])).toBe("invalid-create");
+});
+
+test("only TTL and hidden are attributes; a part more and it is different", () => {
+  const status = (found: Record<string, string>) =>
+    find([one], [one], [actual("one", { shape: { ...shape("a"), ...found } })]).indexes[0]?.status;
+  expect(status({ hidden: "true" })).toBe("attrs");
+  expect(status({ hidden: "true", expireAfterSeconds: "5" })).toBe("attrs");
+  expect(status({ hidden: "true", sparse: "true" })).toBe("different");
+  expect(status({ partial: "hidden: 5" })).toBe("different");
+});
+
+test("a statement is given for what is wanting, but not for what belongs to somebody else", () => {
+  const given = (change: Partial<DeclaredIndex>) => find([{ ...one, ...change }], [one], []).indexes[0];
+  expect(given({})).toMatchObject({ status: "missing", statement: "CREATE" });
+  expect(given({ checked: true })).not.toHaveProperty("statement");
+  expect(given({ constraint: "primary" })).not.toHaveProperty("statement");
+});
+
+test("what the server refuses and what is not there", () => {
+  expect(find([one], [["one", new Error("no such column")]], []).indexes).toMatchObject([
+    { status: "unusable", detail: "no such column" },
+  ]);
+  expect(find([one], [], [], { view: { isMissing: true, unusable: "no table" } })).toMatchObject({
+    isMissing: true,
+    indexes: [{ status: "table-missing", detail: "no table" }],
+  });
+});
+
+test("a deed stands until a newer one, but for a replacement that came to nothing", () => {
+  const deeds = (...entries: Partial<LedgerEntry>[]) =>
+    standing(entries.map((change, at) => entry({ runId: `r${at}`, ...change }))).get(keyOf(entry({})))?.runId;
+  expect(deeds({}, { intent: "adopt" })).toBe("r1");
+  expect(deeds({}, { intent: "replace" })).toBe("r1");
+  expect(deeds({}, { intent: "replace", state: "started" })).toBe("r1");
+  expect(deeds({}, { intent: "replace", state: "failed" })).toBe("r0");
+  expect(deeds({}, { intent: "replace", state: "rolled_back" })).toBe("r0");
+  expect(deeds({}, { intent: "restore", state: "rolled_back" })).toBe("r0");
+  // What was dropped is gone, with whatever was before it.
+  expect(deeds({}, { state: "rolled_back" })).toBe("r1");
+  expect(deeds({}, { intent: "drop", state: "rolled_back" })).toBe("r1");
+});
+
+const NAMES = ["one", "two", "three", "four"];
+const arbitraryShape = fc.record({ keys: fc.constantFrom("a", "b"), where: fc.constantFrom("", "c") });
+const arbitraryIndex = (name: string) =>
+  fc
+    .record({
+      shape: arbitraryShape,
+      state: fc.constantFrom("valid", "valid", "invalid", "building"),
+      constraint: fc.constantFrom(undefined, undefined, "unique" as const),
+    })
+    .map(({ shape: its, state, constraint }): ActualIndex => ({
+      name,
+      shape: its,
+      valid: state === "valid",
+      building: state === "building",
+      ...(constraint ? { constraint } : {}),
+    }));
+const arbitraryActual = fc
+  .subarray(NAMES)
+  .chain((names) => fc.tuple(...names.map(arbitraryIndex)))
+  .map((indexes): ActualIndex[] => indexes);
+const arbitraryDeclared = fc
+  .record({ shape: arbitraryShape, constraint: fc.constantFrom(undefined, undefined, "unique" as const) })
+  .map(({ shape: its, constraint }): DeclaredShape => ({
+    name: "one",
+    shape: its,
+    ...(constraint ? { constraint } : {}),
+  }));
+
+test("whatever there is: nothing is created beside its name or its equal, nothing is called a leftover that somebody builds, wants or needs", () => {
+  fc.assert(
+    fc.property(arbitraryDeclared, arbitraryActual, (declared, indexes) => {
+      const decision = decide(declared, indexes);
+      const named = indexes.find(({ name }) => name === declared.name);
+      const fits = (index: ActualIndex) => !declared.constraint || index.constraint === declared.constraint;
+      const equal = indexes.filter((index) => sameShape(index.shape, declared.shape) && fits(index));
+      switch (decision.state) {
+        case "create":
+          expect(named).toBeUndefined();
+          expect(declared.constraint).toBeUndefined();
+          expect(equal.filter(({ valid, building }) => valid || building)).toEqual([]);
+          break;
+        case "absent":
+          expect([named, declared.constraint]).toEqual([undefined, "unique"]);
+          break;
+        case "present":
+          expect(equal.some(({ name, valid }) => name === (decision.otherName ?? "one") && valid)).toBe(true);
+          break;
+        case "building":
+          expect(
+            indexes.some(
+              (index) =>
+                index.name === (decision.otherName ?? "one") &&
+                index.building &&
+                sameShape(index.shape, declared.shape),
+            ),
+          ).toBe(true);
+          break;
+        case "invalid":
+          expect(named).toMatchObject({ valid: false, building: false, shape: declared.shape });
+          break;
+        case "different":
+          expect(decision.found).toBe(named);
+          expect(named && sameShape(named.shape, declared.shape) && fits(named)).toBe(false);
+      }
+      // In whatever order the server lists them.
+      expect(decide(declared, [...indexes].reverse()).state).toBe(decision.state);
+    }),
+    { numRuns: 2_000 },
+  );
+});
+
+test("each index there is has one place in the report: its own, as the equal of a declared one, or as an undeclared one", () => {
+  fc.assert(
+    fc.property(arbitraryDeclared, arbitraryActual, fc.subarray(NAMES), (declared, indexes, ignore) => {
+      const report = find([{ name: "one" }], [declared], indexes, { ignore });
+      const [own, ...others] = report.indexes;
+      const renamed = own?.status === "renamed" ? [own.detail?.slice("as ".length)] : [];
+      const accounted = [...others.map(({ name }) => name), ...renamed];
+      const expected = indexes.map(({ name }) => name).filter((name) => name !== "one");
+      expect(accounted.filter((name) => !ignore.includes(name ?? "")).sort()).toEqual(
+        expected.filter((name) => !ignore.includes(name)).sort(),
+      );
+      expect(report.count).toBe(indexes.length);
+      expect(others.every(({ status }) => ["extra", "building", "invalid-foreign"].includes(status))).toBe(true);
+      expect(report.advice.filter(({ kind }) => kind === "extra").map(({ name }) => name)).toEqual(
+        others.filter(({ status }) => status === "extra").map(({ name }) => name),
+      );
+    }),
+    { numRuns: 1_000 },
+  );
+});
