@@ -39,13 +39,21 @@ export async function openJournal(session: Session): Promise<void> {
       bytes_before bigint, bytes_after bigint, PRIMARY KEY (target, name))`);
 }
 
+/** Is there a journal, and may this role read it? By the catalog: to_regclass is an error in a schema that is closed. */
+async function isReadable(session: Session): Promise<boolean> {
+  const [schema, table] = JOURNAL.split(".");
+  const rows = await session.query(
+    `SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+      WHERE n.nspname = $1 AND c.relname = $2
+        AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')`,
+    [schema, table],
+  );
+  return rows.length > 0;
+}
+
 /** By target: when its indexes were built anew, in which time the server counts scans that are no query's. */
 export async function reindexWindows(session: Session): Promise<Map<string, BuildWindow[]>> {
-  const [table] = await session.query<{ readable: boolean }>(
-    "SELECT coalesce(has_table_privilege(to_regclass($1), 'SELECT'), false) AS readable",
-    [JOURNAL],
-  );
-  if (table?.readable !== true) return new Map();
+  if (!(await isReadable(session))) return new Map();
   const rows = await session.query<{ target: string; from: Date; to: Date | null }>(
     `SELECT target, started_at AS "from", finished_at AS "to" FROM ${JOURNAL}`,
   );
@@ -59,8 +67,7 @@ export async function reindexWindows(session: Session): Promise<Map<string, Buil
 
 /** Leftovers of a try that died with its process, which nobody else's may be among. @returns their names */
 export async function ownLeftovers(session: Session, target: string): Promise<string[]> {
-  const [table] = await session.query<{ there: boolean }>("SELECT to_regclass($1) IS NOT NULL AS there", [JOURNAL]);
-  if (table?.there !== true) return [];
+  if (!(await isReadable(session))) return [];
   const tries = await session.query<{ name: string; spared: string[] }>(
     `SELECT name, spared FROM ${JOURNAL} WHERE target = $1 AND finished_at IS NULL`,
     [target],

@@ -4,6 +4,7 @@
  * index; it remembers its samples, because a count alone says nothing.
  */
 import type { Db } from "mongodb";
+import { UsageError } from "../errors.ts";
 import { messageOf, type DeclaredIndex, type Engine, type EngineName } from "./engine.ts";
 import { standing, type LedgerEntry } from "./ledger.ts";
 import { DEFAULTS, type Limits, type Manifest } from "./manifest.ts";
@@ -55,7 +56,7 @@ export async function readStats(options: StatsOptions): Promise<StatsReport> {
     const targets: TargetReport[] = [];
     for (const engine of engines) {
       const database = engine.name === "mongodb" ? mongo.databaseName : clock.database;
-      const entries = await engine.ledger.read();
+      const ledger = await readLedger(engine);
       const rebuilds = engine.name === "postgres" ? await reindexWindows(session) : new Map<string, BuildWindow[]>();
       for (const target of engine.targets.keys()) {
         signal.throwIfAborted();
@@ -63,7 +64,7 @@ export async function readStats(options: StatsOptions): Promise<StatsReport> {
           typeof samples === "string" ? [] : await samples.load({ engine: engine.name, target }, { database });
         const sample = { ...(await figuresOf(engine.name, target, { session, mongo, at })), at };
         const catalog = {
-          ...(await catalogOf(engine, target, entries, rebuilds.get(target) ?? [], manifest)),
+          ...(await catalogOf(engine, target, ledger, rebuilds.get(target) ?? [], manifest)),
           contracts: contractsOf(options.contracts, engine.name, target),
         };
         targets.push(targetReport([...earlier, sample], catalog));
@@ -101,11 +102,26 @@ function figuresOf(engine: EngineName, target: string, { session, mongo, at }: S
   return engine === "postgres" ? postgresFigures(session, target) : mongoFigures(mongo, target, Date.parse(at));
 }
 
+interface ReadLedger {
+  readonly entries: readonly LedgerEntry[];
+  readonly remarks: readonly string[];
+}
+
+/** Without it there is no baseline of a build, and no build that failed: less, but not nothing. */
+async function readLedger(engine: Engine): Promise<ReadLedger> {
+  try {
+    return { entries: await engine.ledger.read(), remarks: [] };
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    return { entries: [], remarks: [error.message] };
+  }
+}
+
 /** What the declaration, the catalog and the ledger say of a target, beside its figures. */
 async function catalogOf(
   engine: Engine,
   target: string,
-  entries: readonly LedgerEntry[],
+  { entries, remarks }: ReadLedger,
   rebuilds: readonly BuildWindow[],
   manifest: Manifest,
 ): Promise<Omit<Catalog, "contracts">> {
@@ -115,6 +131,7 @@ async function catalogOf(
     limits: limitsOf(manifest, engine.name),
     declared,
     limitsByIndex: new Map(declared.map(({ name, limits }) => [name, limits ?? {}])),
+    remarks,
     builds: [...buildWindows(own, target), ...rebuilds],
     newest: new Map(own.map((entry) => [entry.name, entry])),
     standing: new Map([...standing(own).values()].map((entry) => [entry.name, entry])),
@@ -140,7 +157,8 @@ async function catalogOf(
     return { ...common, states: new Map(states), redundant: findRedundant(actual, new Set(names.keys())) };
   } catch (error) {
     // Comparing definitions needs a right that looking at figures does not.
-    return { ...common, states: undefined, redundant: [], notCompared: messageOf(error) };
+    const remark = `definitions are not compared: ${messageOf(error)}`;
+    return { ...common, states: undefined, redundant: [], remarks: [...remarks, remark] };
   }
 }
 

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { EXIT } from "../../errors.ts";
 import type { StatsReport } from "../../indexes/stats.ts";
 import { formatBytes, formatDay, formatShare } from "../../indexes/stats/format.ts";
+import { MIN_PAGES } from "../../indexes/stats/judge.ts";
 import type { IndexReport, TargetReport } from "../../indexes/stats/report.ts";
 import { action, createCommand, parseCount } from "../command.ts";
 import { table } from "../table.ts";
@@ -72,7 +73,8 @@ function heading(target: TargetReport): string {
   return `${engine} ${target.target}: ${rows.toLocaleString("en")} rows, data ${formatBytes(dataBytes)}, indexes ${formatBytes(indexBytes)}${of}${scans}${analyzed}`;
 }
 
-function indexTable({ indexes, since, verdicts, unusable, declared }: TargetReport): string {
+function indexTable(target: TargetReport): string {
+  const { indexes, verdicts, unusable, declared } = target;
   if (unusable !== undefined) return "";
   const rows = indexes.map((index) => [
     index.name,
@@ -81,8 +83,8 @@ function indexTable({ indexes, since, verdicts, unusable, declared }: TargetRepo
     index.sizePct === null ? null : `${index.sizePct} %`,
     index.scans,
     index.newScans === null ? null : `+${index.newScans}`,
-    sinceOf(index, since),
-    index.hit === null ? null : formatShare(index.hit.value),
+    sinceOf(index, target),
+    hitOf(index),
     index.bloat === null ? null : `${index.bloat.toFixed(1)}x`,
     verdicts
       .filter((verdict) => verdict.index === index.name)
@@ -103,9 +105,17 @@ function stateOf({ state, declaredAs, guards }: IndexReport): string {
   return [...(state === "ready" ? [] : [state]), what, ...guards].join(", ");
 }
 
-function sinceOf({ since }: IndexReport, ofTarget: string | null): string | null {
+/** Where PostgreSQL's counters were never reset they are as old as the index. */
+function sinceOf({ since }: IndexReport, { since: ofTarget, engine }: TargetReport): string | null {
   const began = since ?? ofTarget;
-  return began === null ? null : formatDay(began);
+  if (began !== null) return formatDay(began);
+  return engine === "postgres" ? "its creation" : null;
+}
+
+/** Of few pages, with their number: one page that was read is no hit rate of 0 %. */
+function hitOf({ hit }: IndexReport): string | null {
+  if (hit === null) return null;
+  return hit.of < MIN_PAGES ? `${formatShare(hit.value)} of ${hit.of}` : formatShare(hit.value);
 }
 
 function notesOf({ notes, samples, firstSample, unusable }: TargetReport): string[] {

@@ -57,7 +57,10 @@ export interface TargetFigures {
   /** on disk without indexes: `pg_table_size` with TOAST, `storageSize` */
   readonly dataBytes: number;
   readonly indexBytes: number;
-  /** whole scans of the table or collection, and scans of its indexes */
+  /**
+   * whole scans of the table or collection, and scans of its indexes; PostgreSQL counts a parallel one once for each of
+   * its processes
+   */
   readonly scans: { readonly full: number; readonly index: number } | null;
   /** another value means that the server began to count anew */
   readonly epoch: string;

@@ -73,7 +73,7 @@ export const BLOAT_LIMIT = 2;
 /** A smaller table is rightly read as a whole. */
 const MIN_ROWS = 10_000;
 /** Fewer pages than these (8 MB) say nothing of a cache. */
-const MIN_PAGES = 1_000;
+export const MIN_PAGES = 1_000;
 /** So many full scans are no accident, however few scans there were. */
 const MANY_FULL_SCANS = 10;
 /** A window that has no week in it misses the reports of a week. */

@@ -83,7 +83,7 @@ const TABLE = `
   SELECT t.relkind AS kind, greatest(t.reltuples, s.n_live_tup, 0)::float8 AS rows, pg_table_size(t.oid)::float8 AS data,
          pg_indexes_size(t.oid)::float8 AS indexes, coalesce(s.seq_scan, 0)::float8 AS full,
          d.stats_reset AS reset, greatest(s.last_analyze, s.last_autoanalyze) AS analyzed,
-         coalesce(inet_server_addr()::text || ':' || inet_server_port(), 'local') AS node,
+         coalesce(host(inet_server_addr()) || ':' || inet_server_port(), 'local') AS node,
          (SELECT count(*) FROM pg_stat_replication)::int AS others
     FROM pg_class t
     JOIN pg_namespace n ON n.oid = t.relnamespace
@@ -130,7 +130,7 @@ const STATEMENTS_VIEW = `
   SELECT format('%I.pg_stat_statements', n.nspname) AS view
     FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_stat_statements'`;
 
-/** By the name of the table in the text, which may catch a namesake in another schema. The keeper's own looks are left out. */
+/** By the name of the table in the text, which may catch a namesake in another schema. Only what reads, by whatever index. */
 function slowSql(view: string): string {
   return `
     SELECT left(regexp_replace(query, '\\s+', ' ', 'g'), 200) AS query, calls::float8 AS calls,
@@ -138,6 +138,6 @@ function slowSql(view: string): string {
       FROM ${view}
      WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
        AND mean_exec_time >= $1 AND position($2 IN lower(query)) > 0
-       AND query ~* '^\\s*(select|insert|update|delete|merge|with)\\M'
+       AND query ~* '^\\s*(select|update|delete|merge|with)\\M'
      ORDER BY total_exec_time DESC LIMIT $3`;
 }

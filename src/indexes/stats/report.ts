@@ -41,7 +41,8 @@ export interface Catalog {
   readonly limitsByIndex: ReadonlyMap<string, Partial<Limits>>;
   /** by declared name; undefined where definitions could not be compared */
   readonly states: ReadonlyMap<string, DeclaredState> | undefined;
-  readonly notCompared?: string;
+  /** what could not be looked at */
+  readonly remarks: readonly string[];
   readonly redundant: readonly Redundancy[];
   /** null where they were not verified */
   readonly contracts: readonly ContractResult[] | null;
@@ -163,7 +164,7 @@ function stateOf(name: string, sample: Sample, { states }: Catalog): DeclaredSta
 function notesOf(
   { unknown, unusable, otherNodes, node }: Sample,
   samples: readonly Sample[],
-  { notCompared }: Catalog,
+  { remarks }: Catalog,
   histories: readonly IndexHistory[],
 ): string[] {
   if (unusable !== undefined) return [];
@@ -175,7 +176,7 @@ function notesOf(
       : ["this is the first sample: hit rate, share of full scans and what is unused are judged from the second on"]),
     ...(otherNodes > 0 ? [`scans are those of ${node} alone; ${otherNodes} other node(s) are not asked`] : []),
     ...(fromSamples ? ["bloat is measured against a sample where no build of the keeper's is known"] : []),
-    ...(notCompared === undefined ? [] : [`definitions are not compared: ${notCompared}`]),
+    ...remarks,
   ];
 }
 

@@ -299,6 +299,8 @@ describe("what is kept", () => {
     const { report, target } = await stats("postgres", { databaseUrl: url.href });
     expect(report.notKept).toMatch(/permission denied/);
     expect(target.indexes).toHaveLength(4);
+    await own.sql.query("CREATE SCHEMA tallyman");
+    expect((await stats("postgres", { databaseUrl: url.href })).target.notes.join()).toContain("ledger cannot be read");
     await own.sql.query("DROP OWNED BY stats_reader; DROP ROLE stats_reader");
   });
 
