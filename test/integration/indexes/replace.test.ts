@@ -275,3 +275,24 @@ test("another session's build on the table is waited for before a replacement is
   expect(actions((await running).entries)).toEqual({ by_day: "replaced" });
   expect(Object.keys(await definitions())).toEqual(["by_day", "theirs"]);
 });
+
+test("the loss of its own backend at either step is made good in the same run, of a replacement and of its rollback", async () => {
+  const before = await definitions();
+  for (const statement of ["CREATE INDEX CONCURRENTLY", "DROP INDEX CONCURRENTLY"]) {
+    const hold = () => (statement.startsWith("CREATE") ? openWriter(other) : openReader(other));
+    const lose = async () => {
+      await terminate(await waiting(own.sql, statement));
+      await other.query("ROLLBACK");
+    };
+    await hold();
+    const running = replace();
+    await lose();
+    expect(actions((await running).entries)).toEqual({ by_day: "replaced" });
+    expect(await tails()).toEqual({ by_day: NEW_TAIL });
+    await hold();
+    const undoing = it.rollback(wanted);
+    await lose();
+    expect(actions(await undoing)).toEqual({ by_day: "restored" });
+    expect(await definitions()).toEqual(before);
+  }
+});

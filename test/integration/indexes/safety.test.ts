@@ -248,3 +248,37 @@ test("a collection that is not empty is built on only with leave, where that blo
     by_a: blocking ? "refused" : "replaced",
   });
 });
+
+test("a unique build that fails for what no look beforehand finds leaves nothing either", async () => {
+  const events = own.mongo.collection("tags");
+  await events.insertMany([{ a: [1, 2] }, { a: [2, 3] }]);
+  const wanted = {
+    ...onCollection(),
+    mongo: { tags: [{ name: "one", why: "test", unique: true, keys: [["a", 1]] }] },
+  } as const;
+  const report = await it.ensure(wanted, { allowBlocking: true });
+  expect(report.entries).toMatchObject([{ action: "failed", detail: expect.stringMatching(/./) as string }]);
+  expect(await events.listIndexes().toArray()).toHaveLength(1);
+  expect(await it.rollback(wanted)).toEqual([]);
+});
+
+test("a rollback whose backend is lost in a drop ends it in the same run", async () => {
+  await it.ensure(manifest);
+  await openWriter(other);
+  const running = it.rollback(manifest);
+  await terminate(await waiting(own.sql, DROP));
+  await other.query("ROLLBACK");
+  expect(actions(await running)).toEqual({ by_day: "dropped" });
+  expect(await validity(own.sql)).toEqual({});
+});
+
+test("an interrupted command cancels its build, leaves nothing invalid and says so", async () => {
+  await openSnapshot(other);
+  const process = it.command(manifest, "ensure");
+  await waiting(own.sql, CREATE);
+  process.signal("SIGINT");
+  const { code, stdout } = await process.ended;
+  expect(code).toBe(EXIT.failed);
+  expect((JSON.parse(stdout) as EnsureReport).entries).toMatchObject([{ action: "failed", detail: "cancelled" }]);
+  expect(await validity(own.sql)).toEqual({});
+});
