@@ -45,7 +45,7 @@ export async function benchIndexes(options: { rows: number; only?: string; write
       }
     }
     if (options.only === undefined) texts.set("machine", await machine(client, servers.databaseUrl, options.rows));
-    if (options.write) writeInto(PAGE, texts);
+    if (options.write) await writeInto(PAGE, texts);
   } finally {
     await client.close();
     await servers.stop();

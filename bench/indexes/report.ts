@@ -1,5 +1,7 @@
 /** The figures as the tables of docs/indexes.md. */
 import { readFileSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { format, resolveConfig } from "prettier";
 import type { Contract } from "../../src/indexes/manifest.ts";
 import type { Subject } from "./subjects.ts";
 import { batchOf, type Sizes, type Writes } from "./write.ts";
@@ -123,7 +125,7 @@ function targetRows({ sizes, writes, built, subject }: Measured): string[][] {
 const MARK = /<!-- (\w[\w-]*): written by npm run bench -- indexes -->[\s\S]*?<!-- end -->/g;
 
 /** Puts each text between the marks of its name. @throws Error for a name without marks */
-export function writeInto(page: URL, texts: ReadonlyMap<string, string>): void {
+export async function writeInto(page: URL, texts: ReadonlyMap<string, string>): Promise<void> {
   const before = readFileSync(page, "utf8");
   const found = new Set<string>();
   const after = before.replaceAll(MARK, (whole, name: string) => {
@@ -134,7 +136,8 @@ export function writeInto(page: URL, texts: ReadonlyMap<string, string>): void {
   });
   const missing = [...texts.keys()].filter((name) => !found.has(name));
   if (missing.length > 0) throw new Error(`${page.pathname} has no marks for ${missing.join(", ")}`);
-  writeFileSync(page, after);
+  const filepath = fileURLToPath(page);
+  writeFileSync(page, await format(after, { ...(await resolveConfig(filepath)), filepath }));
 }
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {

@@ -57,7 +57,7 @@ export function parseManifest(text: string, file: string): Manifest {
 export function manifestText(manifest: Manifest, format: "yaml" | "json" = "yaml"): string {
   const plain = toExtendedJson(manifest);
   if (format === "json") return `${JSON.stringify(plain, null, 2)}\n`;
-  return stringify(plain, { lineWidth: 120, aliasDuplicateObjects: false });
+  return stringify(plain, { lineWidth: 120 });
 }
 
 function syntaxFaults(document: Document.Parsed, text: string, schema: "json" | "core"): Fault[] {
