@@ -1,4 +1,7 @@
 import { Decimal128, type Collection, type Document } from "mongodb";
+import { seeded } from "../manifests/data/random.ts";
+
+export { seeded };
 
 /** The size of the benchmark's collection: one tenant, so that one index range holds a day. */
 export interface BenchShape {
@@ -26,17 +29,6 @@ const MODELS = [
 ] as const;
 
 const DAY_MS = 86_400_000;
-
-/** mulberry32: a small seeded generator, so that every run measures the same data. */
-export function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
 
 /** One day's events: each user stays on 1 to 3 of the 12 models, cost is Decimal128 with six decimals. */
 export function benchDay(shape: BenchShape, dayIndex: number): Document[] {
