@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { EXIT } from "../../errors.ts";
-import type { CheckReport } from "../../indexes/check.ts";
+import type { CheckReport, IndexFinding, TargetFinding } from "../../indexes/check.ts";
 import { action, createCommand } from "../command.ts";
 import { withIndexes, withIndexFlags, type IndexFlags } from "./options.ts";
 
@@ -14,13 +14,14 @@ export function planCommand(): Command {
   return withIndexFlags(command).action(
     action<IndexFlags>(async (flags, context) => {
       const { checkIndexes } = await import("../../indexes/check.ts");
+      const { dropStatement } = await import("../../indexes/postgres-ddl.ts");
       const report = await withIndexes(context, flags, (targets) =>
         checkIndexes({ ...targets, signal: context.signal }),
       );
-      const steps = report.targets.flatMap(({ engine, target, indexes }) =>
-        indexes
+      const steps = report.targets.flatMap((found) =>
+        found.indexes
           .filter(({ isDeclared, status }) => isDeclared && status !== "ok" && status !== "renamed")
-          .map(({ name, status, detail, statement }) => ({ engine, target, name, status, detail, statement })),
+          .map((index) => plannedStep(found, index, dropStatement)),
       );
       context.answer({ steps }, planText(report, steps));
       return EXIT.done;
@@ -29,11 +30,34 @@ export function planCommand(): Command {
 }
 
 interface PlannedStep {
+  readonly engine: string;
   readonly target: string;
   readonly name: string;
   readonly status: string;
-  readonly detail?: string | undefined;
-  readonly statement?: string | undefined;
+  readonly detail?: string;
+  /** in the order in which ensure runs them; none where it would do nothing */
+  readonly statements: readonly string[];
+  /** the definition that takes the place of the one there, with --replace only */
+  readonly replacement?: string;
+}
+
+function plannedStep(
+  { engine, target }: TargetFinding,
+  index: IndexFinding,
+  dropStatement: (target: string, name: string) => string,
+): PlannedStep {
+  const { name, status, detail, statement } = index;
+  const isLeftover = engine === "postgres" && (status === "invalid-create" || status === "invalid-drop");
+  const isKept = status === "different" || status === "invalid-drop";
+  return {
+    ...{ engine, target, name, status },
+    ...(detail === undefined ? {} : { detail }),
+    statements: [
+      ...(isLeftover ? [dropStatement(target, name)] : []),
+      ...(statement === undefined || isKept ? [] : [statement]),
+    ],
+    ...(status === "different" && statement !== undefined ? { replacement: statement } : {}),
+  };
 }
 
 function planText({ targets }: CheckReport, steps: readonly PlannedStep[]): string {
@@ -42,9 +66,19 @@ function planText({ targets }: CheckReport, steps: readonly PlannedStep[]): stri
     return `-- Nothing to do: ${count} indexes are as declared.`;
   }
   return steps
-    .map(({ target, name, status, detail, statement }) => {
-      const head = `-- ${target} ${name}: ${status}${detail === undefined ? "" : ` (${detail})`}`;
-      return statement === undefined ? head : `${head}\n${statement};`;
-    })
+    .map(({ target, name, status, detail, statements, replacement }) =>
+      [
+        comment(`${target} ${name}: ${status}${detail === undefined ? "" : ` (${detail})`}`),
+        ...statements.map((statement) => `${statement};`),
+        ...(replacement === undefined
+          ? []
+          : [comment(`with --replace, beside it and then in its place: ${replacement}`)]),
+      ].join("\n"),
+    )
     .join("\n\n");
+}
+
+/** A name may hold a line break, and what comes after that would be run. */
+function comment(text: string): string {
+  return text.replace(/^/gm, "-- ");
 }

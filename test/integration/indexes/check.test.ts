@@ -183,3 +183,34 @@ test("what is new is what this manifest's newest run made", async () => {
   await it.ensure({ ...onTable({ name: "theirs", columns: ["read_at"] }), project: "another" });
   expect(await isNew()).toEqual(["late"]);
 });
+
+test("plan prints what ensure would run, so that somebody else can; the rest of it is comment", async () => {
+  const wanted = onTable(
+    { name: "left" },
+    { name: "kept", columns: ["cached_at"] },
+    { name: "two\nlines; DROP TABLE daily_usage_cache; --", columns: [{ expr: "state || '\n;'" }] },
+  );
+  await own.sql.query("CREATE INDEX kept ON daily_usage_cache (read_at)");
+  await openWriter(other);
+  const third = await own.connect();
+  const left = third.query("CREATE INDEX CONCURRENTLY left_ ON daily_usage_cache (date)").catch(() => undefined);
+  await own.sql.query("SELECT pg_terminate_backend($1)", [await waiting(own.sql, "CREATE INDEX CONCURRENTLY left_")]);
+  await left;
+  await own.sql.query('ALTER INDEX left_ RENAME TO "left"');
+  await other.query("ROLLBACK");
+  const before = await cacheIndexes(own.sql);
+
+  const text = await it.text(wanted, "plan");
+  expect(await cacheIndexes(own.sql)).toEqual(before);
+  // One statement a query, as a concurrent build wants it.
+  for (const statement of text.split(/;$/m)) {
+    if (/^(CREATE|DROP)/m.test(statement)) await own.sql.query(statement);
+  }
+  expect(statusesOf(await it.check(wanted))).toEqual({
+    left: "ok",
+    kept: "different",
+    [wanted.postgres?.["public.daily_usage_cache"]?.[2]?.name ?? ""]: "ok",
+  });
+  expect((await cacheIndexes(own.sql)).find(({ name }) => name === "kept")?.definition).toContain("read_at");
+  expect(await it.text(onTable({ name: "left" }), "plan")).toMatch(/^-- Nothing to do: 1 /);
+});

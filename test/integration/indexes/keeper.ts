@@ -33,6 +33,16 @@ export type Keeper = ReturnType<typeof keeper>;
 
 export function keeper(own: Scratch) {
   const targets = (manifest: Manifest) => ({ manifest, mongo: own.mongo, databaseUrl: own.databaseUrl });
+  function run(manifest: Manifest, args: readonly string[]): Command {
+    const file = join(tmpdir(), `${randomUUID()}.json`);
+    writeFileSync(file, manifestText(manifest, "json"));
+    const env = {
+      DATABASE_URL: own.databaseUrl,
+      MONGODB_URI: withMongoDatabase(inject("mongodbUri"), own.mongo.databaseName),
+      LOG_LEVEL: "silent",
+    };
+    return start(env, ["indexes", ...args, "--manifest", file]);
+  }
   return {
     ensure: (manifest: Manifest, options: Partial<EnsureOptions> = {}): Promise<EnsureReport> =>
       ensureIndexes({ ...targets(manifest), ...options }),
@@ -40,17 +50,10 @@ export function keeper(own: Scratch) {
     plan: (manifest: Manifest, wish: RollbackWish = {}) => planRollback(targets(manifest), wish),
     rollback: (manifest: Manifest, wish: RollbackWish = {}, options: Partial<EnsureOptions> = {}) =>
       rollbackIndexes({ ...targets(manifest), ...options }, wish),
-    /** Starts `tallyman indexes <args>`; ends by itself, by a signal, or with the test's processes. */
-    command(manifest: Manifest, ...args: readonly string[]): Command {
-      const file = join(tmpdir(), `${randomUUID()}.json`);
-      writeFileSync(file, manifestText(manifest, "json"));
-      const env = {
-        DATABASE_URL: own.databaseUrl,
-        MONGODB_URI: withMongoDatabase(inject("mongodbUri"), own.mongo.databaseName),
-        LOG_LEVEL: "silent",
-      };
-      return start(env, ["indexes", ...args, "--manifest", file, "--json"]);
-    },
+    /** Starts `tallyman indexes <args> --json`; ends by itself, by a signal, or with the test's processes. */
+    command: (manifest: Manifest, ...args: readonly string[]): Command => run(manifest, [...args, "--json"]),
+    /** What `tallyman indexes <args>` prints for a person. */
+    text: async (manifest: Manifest, ...args: readonly string[]) => (await run(manifest, args).ended).stdout,
   };
 }
 
