@@ -2,6 +2,7 @@
  * Verifies contracts: every query that an index exists for is explained on the live data, with values from it, by the
  * server that will run it. Nothing is changed, and nobody waits.
  */
+import { UnreachableError } from "../errors.ts";
 import type { EngineName } from "./engine.ts";
 import { lintManifest } from "./lint.ts";
 import type { Contract, Manifest } from "./manifest.ts";
@@ -144,18 +145,28 @@ class Servers {
     if (!index) return { own: undefined, accepted: orUses };
     const physical = this.#options.physicalNames?.[index.name];
     if (physical !== undefined) return { own: physical, accepted: [physical, ...orUses] };
-    // Until the next window is built, the last one does the work.
     const window = this.#windows.get(index.name);
-    const older = window ? existing.filter((name) => isOlderWindow(name, window)).sort() : [];
-    let own = existing.includes(index.name) ? index.name : older.at(-1);
-    if (own === undefined && existing.length > 0) own = (await this.#equalNames(engine, target)).get(index.name);
-    return { own: own ?? index.name, accepted: [...new Set([own ?? index.name, ...older, ...orUses])] };
+    const own =
+      existing.find((name) => name === index.name) ??
+      // Until the next window is built, the last one does the work.
+      existing
+        .filter((name) => window && isOlderWindow(name, window))
+        .sort()
+        .at(-1) ??
+      (existing.length > 0 ? (await this.#equalNames(engine, target)).get(index.name) : undefined) ??
+      index.name;
+    return { own, accepted: [own, ...orUses] };
   }
 
   /** Declared name -> that of an index with the same definition, which does its work. */
   #equalNames(engine: EngineName, target: string): Promise<ReadonlyMap<string, string>> {
     const key = `${engine} ${target}`;
-    const found = this.#equals.get(key) ?? this.#findEqual(engine, target);
+    // A role without the right to compare definitions finds none.
+    const none = (error: unknown) => {
+      if (error instanceof UnreachableError) throw error;
+      return new Map<string, string>();
+    };
+    const found = this.#equals.get(key) ?? this.#findEqual(engine, target).catch(none);
     this.#equals.set(key, found);
     return found;
   }

@@ -93,13 +93,14 @@ export class Explainer {
    * @returns the types of its parameters
    */
   async prepare(): Promise<string[]> {
-    await this.#query("DEALLOCATE ALL"); // one outlives its transaction
+    const known = () =>
+      this.#query<{ types: string[] }>(
+        "SELECT parameter_types::text[] AS types FROM pg_prepared_statements WHERE name = $1",
+        [PREPARED],
+      );
+    if ((await known()).length > 0) await this.#query(`DEALLOCATE ${PREPARED}`); // it outlives its transaction
     await this.#query(`PREPARE ${PREPARED} AS ${this.#contract.sql as string}`);
-    const [row] = await this.#query<{ types: string[] }>(
-      "SELECT parameter_types::text[] AS types FROM pg_prepared_statements WHERE name = $1",
-      [PREPARED],
-    );
-    return row?.types ?? [];
+    return (await known())[0]?.types ?? [];
   }
 
   #explain(how: string, off: readonly string[]): Promise<Answer> {
