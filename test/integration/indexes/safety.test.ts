@@ -83,7 +83,11 @@ test("writers do not feel a build", async () => {
 
 test("four processes at once make one build", async () => {
   const two = onTable({}, { name: "late", phase: 2, columns: ["cached_at"] });
+  await openSnapshot(other);
   const processes = [1, 2, 3, 4].map(() => it.command(two, "ensure"));
+  const waiters = () => processes.filter((process) => process.stderr().includes("waiting for the index lock"));
+  await until(() => Promise.resolve(waiters().length === 3 ? true : undefined), "three that wait", 50_000);
+  await other.query("ROLLBACK");
   const ended = await Promise.all(processes.map((process) => process.ended));
   expect(ended.map(({ code }) => code)).toEqual(Array(4).fill(EXIT.done));
   const reports = ended.map(({ stdout }) => JSON.parse(stdout) as EnsureReport);
