@@ -75,13 +75,16 @@ test("values come from one document, with their types, wherever the query has th
     { count: { companyId: { $in: ["$p:company"] }, at: range } },
     { aggregate: [{ $match: { $and: [{ companyId: { $in: "$p:companies" } }, { at: range }] } }, { $count: "n" }] },
     {
-      find: { filter: { companyId: "$p:company", at: range }, limit: 1 },
+      maxMs: 5_000,
+      find: { filter: { companyId: "$p:company", at: range }, limit: 2 },
       params: { from: { sample: "at", shift: "-1s" }, to: { sample: "at", shift: "+1s" } },
     },
   );
   expect(entries.map(({ verdict, ok, used }) => [verdict, ok, used])).toEqual(
     Array(4).fill(["uses", true, ["by_time"]]),
   );
+  // One document has that time.
+  expect(entries[3]?.returned).toBe(1);
   // The document that was drawn has an answer: a string in the place of an ObjectId would find nothing.
   const [nested] = await verdictsOf("by_network", {
     maxExaminedPerReturned: 1,
@@ -147,6 +150,27 @@ test("a query that says nothing of the first key reads the whole index at best",
     ok: false,
     why: ["the query compares nothing with the index's first key, companyId"],
   });
+});
+
+test("of two indexes that serve alike, one is used and the other could be", async () => {
+  await insert(500);
+  const contract = { find: { filter: { companyId: "$p:company" } } };
+  const { entries, ok } = await verify(manifestOf({ by_network: [contract], by_time: [contract] }));
+  expect(entries.map(({ verdict }) => verdict).sort()).toEqual(["could use", "uses"]);
+  expect(ok).toBe(true);
+});
+
+test("a server that does not choose by the order is not held to it, with many documents either", async () => {
+  await insert(10_000);
+  const of = (field: string): Partial<Contract> => ({
+    noSort: true,
+    find: { filter: { companyId: "$p:company" }, sort: { [field]: -1 }, limit: 5 },
+  });
+  const { entries, ok } = await verify(manifestOf({ by_network: [of("social.id")], by_time: [of("at")] }));
+  expect(ok, JSON.stringify(entries)).toBe(true);
+  if (isFerret)
+    expect(entries.flatMap(({ advice }) => advice)).toEqual([expect.stringMatching(/does not choose by the order$/)]);
+  else expect(entries.map(({ verdict }) => verdict)).toEqual(["uses", "uses"]);
 });
 
 test("an equal index under another name does the work; one that is missing does none", async () => {

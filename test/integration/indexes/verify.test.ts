@@ -152,6 +152,14 @@ describe("with few rows or none", () => {
     expect(ok).toBe(true);
   });
 
+  test("a partial index picks rows without any condition on its columns, a whole one does not", async () => {
+    await fill(60);
+    const partial = await verdictOf("open_ones", { sql: `SELECT * FROM "Order" WHERE status = 'open' AND amount > 0` });
+    expect(partial).toMatchObject({ verdict: "could use", ok: true, examined: 3, returned: 3 });
+    const whole = await verdictOf("by_customer", { sql: `SELECT * FROM "Order" WHERE status = 'open'` });
+    expect(whole).toMatchObject({ verdict: "cannot use", ok: false });
+  });
+
   test("what no amount of rows would change is found on an empty table too", async () => {
     await fill(0);
     const fixed = await verdictOf("open_ones", { sql: `SELECT * FROM "Order" WHERE "createdAt" <= now()` });
