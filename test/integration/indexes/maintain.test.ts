@@ -86,6 +86,13 @@ async function waiting(statement: string): Promise<number> {
 
 const waitingRebuild = () => waiting("REINDEX%");
 
+/** Somebody's own failed build, under just the name that a rebuild would leave. */
+async function leaveSomebodyElses(): Promise<void> {
+  await own.sql.query("INSERT INTO jobs VALUES (-1, 7), (-1, 8)");
+  await own.sql.query(`CREATE UNIQUE INDEX CONCURRENTLY ${BLOATED}_ccnew ON jobs (due)`).catch(() => undefined);
+  expect((await indexes())[`${BLOATED}_ccnew`]?.valid).toBe(false);
+}
+
 /** In a transaction that has written: a rebuild waits for its end. */
 async function standInTheWay(): Promise<void> {
   await other.query("BEGIN");
@@ -153,11 +160,8 @@ describe("PostgreSQL", () => {
 
   test("a cancelled rebuild leaves nothing of its own, and what somebody else left stays", async () => {
     await ensureIndexes(targets());
-    await own.sql.query("INSERT INTO jobs VALUES (-1, 7), (-1, 8)");
-    // Somebody's own failed build, under just the name that a rebuild would leave.
-    await own.sql.query(`CREATE UNIQUE INDEX CONCURRENTLY ${BLOATED}_ccnew ON jobs (due)`).catch(() => undefined);
+    await leaveSomebodyElses();
     const before = await indexes();
-    expect(before[`${BLOATED}_ccnew`]?.valid).toBe(false);
     await standInTheWay();
     const cancel = new AbortController();
     const running = maintain({ index: BLOATED, signal: cancel.signal });
@@ -185,6 +189,7 @@ describe("PostgreSQL", () => {
 
   test("what a killed process and its lost backend left, the next run drops", async () => {
     await ensureIndexes(targets());
+    await leaveSomebodyElses();
     const before = await indexes();
     await standInTheWay();
     // A process of its own: only such a one can be killed.
@@ -200,15 +205,15 @@ describe("PostgreSQL", () => {
     await child.ended;
     await own.sql.query("SELECT pg_terminate_backend($1)", [pid]);
     await other.query("ROLLBACK");
-    await until(async () => ((await indexes())[`${BLOATED}_ccnew`]?.valid === false ? true : undefined), "a leftover");
+    await until(async () => ((await indexes())[`${BLOATED}_ccnew1`]?.valid === false ? true : undefined), "a leftover");
 
     const planned = await maintain({ dryRun: true });
     expect(planned.entries).toContainEqual(
-      expect.objectContaining({ name: `${BLOATED}_ccnew`, action: "drop", state: "planned" }),
+      expect.objectContaining({ name: `${BLOATED}_ccnew1`, action: "drop", state: "planned" }),
     );
     const report = await maintain();
     expect(report.entries).toContainEqual(
-      expect.objectContaining({ name: `${BLOATED}_ccnew`, action: "drop", state: "done" }),
+      expect.objectContaining({ name: `${BLOATED}_ccnew1`, action: "drop", state: "done" }),
     );
     expect(await indexes()).toEqual(before);
     expect((await maintain()).entries.map(({ action }) => action)).toEqual(["none", "none"]);
