@@ -1,7 +1,7 @@
 /** Indexes of a MongoDB-compatible server. */
 import { BSON, MongoNetworkError, MongoServerError, MongoServerSelectionError, type Db, type Document } from "mongodb";
 import { UnreachableError } from "../errors.ts";
-import type { Engine, EngineOptions, Verdict } from "./engine.ts";
+import { pause, type Engine, type EngineOptions, type Verdict } from "./engine.ts";
 import type { MongoIndex } from "./manifest.ts";
 import { build, type BuildOptions } from "./mongo-build.ts";
 import { isVersionName, listIndexes, observe, versionName } from "./mongo-catalog.ts";
@@ -16,6 +16,7 @@ const CONFLICTS = new Set([85, 86]);
 const PASSING = new Set([91, 189, 276, 285, 10107, 11600, 11602, 12587, 13435, 13436]);
 const INDEX_NOT_FOUND = 27;
 const NAMESPACE_EXISTS = 48;
+const WAIT_POLL_MS = 500;
 /** What `collMod` changes in place. */
 const ATTRIBUTES = new Set(["expireAfterSeconds", "hidden"]);
 
@@ -27,7 +28,7 @@ export interface MongoEngineOptions extends EngineOptions {
 
 /** @throws UnreachableError when no server answers. */
 export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> {
-  const { db, indexes, allowBlocking } = options;
+  const { db, indexes, allowBlocking, signal } = options;
   const buildInfo = await reach(() => db.command({ buildInfo: 1 }));
   const blocking = "ferretdb" in buildInfo;
   const builds: BuildOptions = { ...options, blocking };
@@ -86,8 +87,16 @@ export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> 
     duplicates: (target, name) => findDuplicates(db.collection(target), find(target, name)),
     definition: (target, name) => commandText(target, mongoSpec(find(target, name))),
     create: (target, name) => create(target, mongoSpec(find(target, name))),
-    // The same command joins a running build of the same definition and returns at its end.
-    waitForBuild: (target, name) => create(target, mongoSpec(find(target, name))),
+    // Not by asking for the same: what is being built may have another name, and that would be refused at once.
+    async waitForBuild(target, name) {
+      const started = performance.now();
+      while (!signal.aborted && (await look(target)).actual.some(({ building }) => building)) {
+        const waited = performance.now() - started;
+        if (waited > options.maxBuildMs) throw new Error(`another session still builds an index of ${target}`);
+        if (waited < WAIT_POLL_MS) options.onProgress(`mongodb ${target} ${name}: waiting for another session's build`);
+        await pause(WAIT_POLL_MS, signal);
+      }
+    },
     // A build that fails leaves nothing here: the server removes it.
     dropInvalid: () => Promise.resolve(),
     drop,

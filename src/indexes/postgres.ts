@@ -95,12 +95,20 @@ export function postgresEngine(options: PostgresEngineOptions): Engine {
       await build(target, next, definition.unique, definition.tail, `${name} (its replacement)`);
     }
     await rename(target, [name, old], [next, name]);
-    const fault = await prove?.(target, name);
+    await dropReplaced(target, name, prove);
+  }
+
+  async function dropReplaced(target: string, name: string, prove?: Proof): Promise<boolean> {
+    const [next, old] = [besideName(name, NEW), besideName(name, OLD)];
+    const former = (await look(target)).actual.find((index) => index.name === old);
+    // One that a drop has begun to take away serves nobody any more.
+    const fault = former?.valid ? await prove?.(target, name) : undefined;
     if (fault !== undefined) {
       await rename(target, [name, next], [old, name]);
+      await dropBeside(target, name, NEW);
       throw new Error(`the former definition stays, since the new one does not serve: ${fault}`);
     }
-    await dropBeside(target, name, OLD);
+    return dropBeside(target, name, OLD);
   }
 
   /** All at once; it locks the indexes only, and not against readers or writers. */
@@ -187,7 +195,7 @@ export function postgresEngine(options: PostgresEngineOptions): Engine {
       await swap(target, name, (await isBuilt(target, name)) ? "built" : definition, options.prove);
     },
 
-    finishReplace: (target, name) => dropBeside(target, name, OLD),
+    finishReplace: (target, name) => dropReplaced(target, name, options.prove),
     abandonReplace: (target, name) => dropBeside(target, name, NEW),
 
     async restore({ target, name, previous = "" }) {

@@ -25,14 +25,14 @@ function stub(answers: { building?: boolean; createIndexes?: () => Promise<unkno
   return { db: db as unknown as Db, sent };
 }
 
-const engineOf = (db: Db, signal = new AbortController().signal) =>
+const engineOf = (db: Db, signal = new AbortController().signal, onProgress: () => void = () => undefined) =>
   mongoEngine({
     db,
     signal,
     allowBlocking: false,
     maxBuildMs: 60_000,
     maxWaitMs: 60_000,
-    onProgress: () => undefined,
+    onProgress,
     indexes: { events: [{ name: "one", why: "test", keys: [["a", 1]] }] },
   });
 
@@ -41,6 +41,15 @@ test("a build under way looks finished in the list; the statistics tell", async 
   expect(building.actual.find(({ name }) => name === "one")).toMatchObject({ building: true });
   const finished = await (await engineOf(stub({}).db)).observe("events");
   expect(finished.actual.find(({ name }) => name === "one")).toMatchObject({ building: false });
+});
+
+test("somebody else's build is waited for by looking: to ask for the same under another name is refused at once", async () => {
+  const answers: { building?: boolean } = { building: true };
+  const { db, sent } = stub(answers);
+  const engine = await engineOf(db, new AbortController().signal, () => (answers.building = false));
+  await engine.waitForBuild("events", "one");
+  expect(answers.building).toBe(false);
+  expect(sent.filter((command) => "createIndexes" in command)).toEqual([]);
 });
 
 test("a build is one command of one index, without a time limit that would abort it", async () => {
