@@ -85,6 +85,7 @@ export interface Rolling {
 export type Param = Sample | string | number | boolean | null | readonly Param[];
 
 export interface Sample {
+  /** A field, with dots into documents; in PostgreSQL a column, or an expression over the row's columns. */
   readonly sample: string;
   readonly shift?: string;
 }

@@ -41,7 +41,7 @@ export async function readCollection(target: MongoTarget): Promise<MongoCollecti
     const [info] = await db.listCollections({ name }).toArray();
     const collection = db.collection(name);
     const some = info ? await collection.countDocuments({}, { limit: SMALL_DOCUMENTS, maxTimeMS: limitMs }) : 0;
-    const specs = info ? await collection.listIndexes().toArray().catch(noNamespace) : [];
+    const specs = info && info.type !== "view" ? await collection.listIndexes().toArray().catch(noNamespace) : [];
     return {
       ...target,
       exists: info !== undefined,
