@@ -12,6 +12,7 @@ import {
   ledgerRows,
   onCollection,
   onTable,
+  openReader,
   untilAlone,
   validity,
   waiting,
@@ -278,7 +279,11 @@ test("all or nothing holds for a run that is interrupted too", async () => {
   await openSnapshot(third);
   await other.query("ROLLBACK");
   await waiting(own.sql, 'CREATE INDEX CONCURRENTLY "late"');
+  await openReader(other);
   stop.abort();
+  // Clearing up is given some time, although the run is over.
+  await waiting(own.sql, "DROP INDEX CONCURRENTLY");
+  await other.query("ROLLBACK");
   const report = await running;
   await third.query("ROLLBACK");
   expect(actions(report.entries)).toEqual({ by_day: "created", late: "failed" });
