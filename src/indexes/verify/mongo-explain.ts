@@ -1,13 +1,12 @@
 /** `explain` of one query, and how long its whole answer takes, on either kind of server. */
-import { performance } from "node:perf_hooks";
 import { type Db, type Document, MongoServerError } from "mongodb";
 import type { Contract } from "../manifest.ts";
 import { readFerretPlan } from "./ferret-plan.ts";
 import { readMongoPlan } from "./mongo-plan.ts";
 import type { Query } from "./mongo-sample.ts";
 import type { PlanFacts } from "./plan-facts.ts";
+import { shortest, type Timed } from "./shortest.ts";
 
-const RUNS = 3;
 const TOOK_TOO_LONG = 50;
 
 export interface MongoExplained {
@@ -57,32 +56,19 @@ export async function explainOnMongo(
   }
 }
 
-/** A whole answer, as a client waits for it. */
-export interface Answered {
-  /** the shortest of a few runs */
-  readonly ms: number;
-  readonly documents: number;
-}
-
-/** Undefined where it takes longer than the limit. */
-export async function measureOnMongo(
+/** How long a client waits for the whole answer, and its number of documents; undefined beyond the limit. */
+export function measureOnMongo(
   target: MongoTarget,
   contract: Contract,
   query: Query,
   maxMs: number,
-): Promise<Answered | undefined> {
-  let best: Answered | undefined;
-  for (let run = 0; run < RUNS && (best === undefined || best.ms > maxMs); run += 1) {
-    const started = performance.now();
-    try {
-      const documents = await runOnce(target, contract, query);
-      best = { documents, ms: Math.min(best?.ms ?? Infinity, performance.now() - started) };
-    } catch (error) {
+): Promise<Timed<number> | undefined> {
+  return shortest(maxMs, () =>
+    runOnce(target, contract, query).catch((error: unknown) => {
       if (!tookTooLong(error)) throw error;
-      return best;
-    }
-  }
-  return best;
+      return undefined;
+    }),
+  );
 }
 
 async function runOnce(

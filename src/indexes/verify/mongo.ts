@@ -95,7 +95,7 @@ async function verify({ target, contract, accepted, own }: MongoContract): Promi
     reasons,
     advice: isBlind ? [`this server took ${indexNames(plan).join(", ")}; it does not choose by the order`] : [],
     ms: answered?.ms ?? first.ms,
-    returned: answered?.documents,
+    returned: answered?.answer,
     untold: untold(first.plan, target),
     ...(isTooLong ? { endedAfterMs: target.limitMs } : {}),
   });

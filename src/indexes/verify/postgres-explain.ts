@@ -1,13 +1,11 @@
 /** EXPLAIN of one statement in a transaction of its caller, and how long its whole answer takes. */
-import { performance } from "node:perf_hooks";
 import pg from "pg";
 import type { Contract } from "../manifest.ts";
 import type { PlanFacts } from "./plan-facts.ts";
 import { readPostgresPlan, scanOfTarget, type PlanNode, type Relations } from "./postgres-plan.ts";
 import type { Query } from "./postgres-reader.ts";
+import { shortest } from "./shortest.ts";
 
-/** A first run may find a cold cache, and another process may be in the way: of a few, the shortest counts. */
-const RUNS = 3;
 const CANCELLED = "57014";
 const PREPARED = "tallyman_contract";
 
@@ -72,20 +70,18 @@ export class Explainer {
    * document. Undefined where it takes longer than the limit.
    */
   async measure(maxMs: number): Promise<number | undefined> {
-    let best: number | undefined;
-    for (let run = 0; run < RUNS && (best === undefined || best > maxMs); run += 1) {
+    const timed = await shortest(maxMs, async () => {
       await this.#query("SAVEPOINT measure");
-      const started = performance.now();
       try {
-        await this.#query(this.#contract.sql as string, this.#values);
-        best = Math.min(best ?? Infinity, performance.now() - started);
+        return await this.#query(this.#contract.sql as string, this.#values);
       } catch (error) {
         if (!isTimeout(error)) throw error;
+        return undefined;
       } finally {
         await this.#query("ROLLBACK TO SAVEPOINT measure");
       }
-    }
-    return best;
+    });
+    return timed?.ms;
   }
 
   /**

@@ -1,0 +1,29 @@
+import { expect, test } from "vitest";
+import { shortest } from "../../../../src/indexes/verify/shortest.ts";
+
+/** Runs that take so long each, the last again and again, by a clock of their own; undefined is one that hits a limit. */
+function timed(promisedMs: number, ...durations: (number | undefined)[]) {
+  let time = 0;
+  let runs = 0;
+  const run = () => {
+    const ms = durations[Math.min(runs, durations.length - 1)];
+    runs += 1;
+    time += ms ?? 10_000;
+    return Promise.resolve(ms === undefined ? undefined : runs);
+  };
+  return shortest(promisedMs, run, () => time).then((best) => ({ best, runs }));
+}
+
+test("one run as quick as promised is enough, slow ones before it do not count", async () => {
+  expect(await timed(25, 40, 30, 25, 1)).toEqual({ best: { answer: 3, ms: 25 }, runs: 3 });
+});
+
+test("what is never so quick is tried a few times, not for long, and tells its shortest", async () => {
+  expect(await timed(5, 9, 7, 8)).toEqual({ best: { answer: 10, ms: 7 }, runs: 10 });
+  expect(await timed(5, 900)).toEqual({ best: { answer: 3, ms: 900 }, runs: 3 });
+});
+
+test("a limit ends it: of the first run there is nothing to tell, of a later one what came before", async () => {
+  expect(await timed(5, undefined)).toEqual({ best: undefined, runs: 1 });
+  expect(await timed(5, 9, 8, undefined)).toEqual({ best: { answer: 2, ms: 8 }, runs: 3 });
+});
