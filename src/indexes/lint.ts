@@ -1,9 +1,12 @@
 /** Refuses a bad manifest before any server is asked: every fault at once, each with its place. */
 import { UsageError } from "../errors.ts";
 import type { Contract, Manifest, MongoIndex, PostgresIndex, Rolling } from "./manifest.ts";
+import { LEDGER_COLLECTION } from "./mongo-ledger.ts";
+import { REPLACED, REPLACEMENT } from "./postgres-ddl.ts";
 import { rollingFault, windowAt } from "./rolling.ts";
 
 const NAME_BYTES = 63;
+const OWN_ENDINGS = [REPLACEMENT, REPLACED];
 const VOLATILE =
   /\b(now|current_date|current_time|current_timestamp|localtime|localtimestamp|clock_timestamp|random)\b/i;
 
@@ -12,6 +15,7 @@ export function lintManifest(manifest: Manifest): void {
   const faults: string[] = [];
   for (const [collection, indexes] of Object.entries(manifest.mongo ?? {})) {
     if (collection === "") faults.push("mongo: a collection without a name");
+    if (collection === LEDGER_COLLECTION) faults.push(`mongo.${collection}: this collection is the keeper's own`);
     names(`mongo.${collection}`, indexes, faults);
     for (const index of indexes) mongoFaults(`mongo.${collection}.${index.name}`, index, faults);
     const texts = indexes.filter(({ keys }) => keys.some(([, kind]) => kind === "text")).map(({ name }) => name);
@@ -40,6 +44,9 @@ function names(place: string, indexes: readonly (MongoIndex | PostgresIndex)[], 
     if (name === "") faults.push(`${place}: an index without a name`);
     if (Buffer.byteLength(name) > NAME_BYTES) faults.push(`${place}.${name}: the name is over ${NAME_BYTES} bytes`);
     if (seen.has(name)) faults.push(`${place}.${name}: declared twice`);
+    if (OWN_ENDINGS.some((ending) => name.endsWith(ending))) {
+      faults.push(`${place}.${name}: only an index that is being replaced is called so, and it would be dropped`);
+    }
     if (rolling) faults.push(...rollingFaults(`${place}.${name}`, name, rolling));
     if (why.trim() === "") faults.push(`${place}.${name}: say why it exists`);
     contractFaults(`${place}.${name}`, contracts, faults);

@@ -166,3 +166,18 @@ test("another session's build on the table is waited for before a replacement is
   expect(actions((await running).entries)).toEqual({ by_day: "replaced" });
   expect(Object.keys(await definitions())).toEqual(["by_day", "theirs"]);
 });
+
+test("a definition that the data no longer allows is not brought back; what is there stays whole", async () => {
+  await own.sql.query("DROP INDEX by_day");
+  await own.sql.query("CREATE UNIQUE INDEX by_day ON daily_usage_cache (state) WHERE kind = 'U'");
+  await replace();
+  await own.sql.query("UPDATE daily_usage_cache SET kind = 'U' WHERE tenant_id = 'tenant 1'");
+  expect(await it.rollback(wanted)).toMatchObject([
+    { action: "kept", detail: expect.stringMatching(/could not create unique index/) as string },
+  ]);
+  expect(await tails()).toEqual({ by_day: NEW_TAIL });
+  expect(await ledgerRows(own.sql)).toMatchObject([{ intent: "replace", state: "done" }]);
+  await own.sql.query("UPDATE daily_usage_cache SET kind = 'P'");
+  expect(actions(await it.rollback(wanted))).toEqual({ by_day: "restored" });
+  expect((await definitions())["by_day"]).toMatch(/^CREATE UNIQUE INDEX .*WHERE/);
+});

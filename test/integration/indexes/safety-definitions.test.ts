@@ -49,6 +49,7 @@ async function ledger(): Promise<unknown> {
 
 const WAYS: readonly Partial<PostgresIndex>[] = [
   { name: "in_list", where: "kind IN ('P', 'Q')" },
+  { name: "in_key", columns: [{ expr: "kind IN ('P', 'Q')" }, "date"] },
   { name: "in_other", columns: ["cached_at"], where: "kind::text = ANY ('{P,Q}')" },
   { name: "between", where: "cached_at BETWEEN '2026-01-01' AND timestamptz '2026-02-01Z'" },
   { name: "not_null", columns: ["read_at"], where: "NOT (read_at IS NULL)" },

@@ -76,6 +76,7 @@ test("a bad manifest is refused with every fault and its place", () => {
         { name: "ttl", why: "x", keys: [["a", 1], ["b", 1]], expireAfterSeconds: -1 }, // prettier-ignore
         { name: "both", why: "x", keys: [["a", 1]], sparse: true, partial: { a: 1 } },
       ],
+      _index_ledger: [],
     },
     postgres: {
       cache: [],
@@ -83,6 +84,7 @@ test("a bad manifest is refused with every fault and its place", () => {
         { name: "n".repeat(64), why: "x", columns: ["a"] },
         { name: "moving", why: "x", columns: ["a"], where: "created_at > now() - interval '1 day'" },
         { name: "none", why: "x", columns: [] },
+        { name: "a__tallyman_old", why: "x", columns: ["a"] },
       ],
     },
   };
@@ -107,6 +109,8 @@ test("a bad manifest is refused with every fault and its place", () => {
     ": the name is over 63 bytes",
     "postgres.public.t.moving: the predicate depends on the clock",
     "postgres.public.t.none: no columns",
+    "mongo._index_ledger: this collection is the keeper's own",
+    "postgres.public.t.a__tallyman_old: only an index that is being replaced",
   ]) {
     expect(message).toContain(fault);
   }

@@ -1,0 +1,25 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { besideName, REPLACED, REPLACEMENT } from "../../../src/indexes/postgres-ddl.ts";
+
+const name = fc.string({ unit: "grapheme", minLength: 1 }).filter((text) => Buffer.byteLength(text) <= 63);
+
+test("a name beside another fits, is whole letters, and is no other index's", () => {
+  fc.assert(
+    fc.property(name, name, (one, two) => {
+      const beside = besideName(one, REPLACEMENT);
+      expect(Buffer.byteLength(beside)).toBeLessThanOrEqual(63);
+      expect(beside.endsWith(REPLACEMENT)).toBe(true);
+      expect(Buffer.from(beside).toString()).toBe(beside);
+      expect(beside).not.toBe(besideName(one, REPLACED));
+      if (one !== two) expect(besideName(two, REPLACEMENT)).not.toBe(beside);
+    }),
+  );
+  expect(besideName("by_day", REPLACEMENT)).toBe("by_day__tallyman_new");
+});
+
+test("long names that begin alike do not share one, which an interrupted replacement could hold", () => {
+  const [a, b] = ["a", "b"].map((end) => besideName("y".repeat(62) + end, REPLACEMENT));
+  expect(a).not.toBe(b);
+  expect(besideName("🗂".repeat(15), REPLACED)).toMatch(/^(🗂)+_[0-9a-f]{6}__tallyman_old$/u);
+});
