@@ -20,6 +20,7 @@ export interface Timed<T> {
 export async function shortest<T>(
   promisedMs: number,
   run: () => Promise<T | undefined>,
+  now: () => number = () => performance.now(),
 ): Promise<Timed<T> | undefined> {
   const begun = now();
   let best: Timed<T> | undefined;
