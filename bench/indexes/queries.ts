@@ -39,7 +39,7 @@ type Runnable = Pick<BenchQuery, "run" | "plan">;
 
 async function onMongo(db: Db, name: string, contract: Contract): Promise<Runnable> {
   const collection = db.collection(name);
-  const { query } = await filledQuery(collection, contract, LIMIT_MS);
+  const { query } = await filledQuery(collection, unlimited(contract), LIMIT_MS);
   const target = { db, name, isFerret: "ferretdb" in (await db.command({ buildInfo: 1 })), limitMs: LIMIT_MS };
   return {
     async run() {
@@ -56,6 +56,13 @@ async function onMongo(db: Db, name: string, contract: Contract): Promise<Runnab
       return named(plan.accesses.some(({ index }) => index === undefined) ? [] : indexNames(plan));
     },
   };
+}
+
+/** Without a limit of one: a server that reads everything would stop at the one document, early or late by luck. */
+function unlimited({ find, ...contract }: Contract): Contract {
+  if (!find) return contract;
+  const { limit, ...rest } = find;
+  return { ...contract, find: limit === 1 || limit === undefined ? rest : find };
 }
 
 async function onPostgres(
