@@ -179,19 +179,20 @@ test("MongoDB: hostile names of indexes, fields and collections, and definitions
             keys: [["a.b.c", 1], ["grün", -1]], // prettier-ignore
             partial: { $and: [{ "a.b": { $gt: "$a.b" } }, { c: { $in: ["$$NOW", "$c"] } }] },
           },
+          { name: "$project", why: "test", keys: [["d", 1]] },
         ],
       ]),
     ),
   };
   const first = await it.ensure(wanted);
-  expect(first.entries.map(({ action, detail }) => detail ?? action)).toEqual(Array(4).fill("created"));
+  expect(first.entries.map(({ action, detail }) => detail ?? action)).toEqual(Array(8).fill("created"));
   expect(new Set((await it.ensure(wanted)).entries.map(({ action }) => action))).toEqual(new Set(["present"]));
   const [line] = await own.mongo
     .collection<{ definition: string }>("_index_ledger")
-    .find({ target: "dots.in.it", name: { $ne: "" } })
+    .find({ target: "dots.in.it", name: /quoted/ })
     .toArray();
   expect(line?.definition).toContain("$$NOW");
   const undone = await it.rollback(wanted);
-  expect(undone.map(({ action }) => action)).toEqual(Array(8).fill("dropped"));
+  expect(undone.map(({ action }) => action)).toEqual(Array(12).fill("dropped"));
   expect(await own.mongo.listCollections({ name: { $ne: "_index_ledger" } }).toArray()).toEqual([]);
 });
