@@ -33,6 +33,7 @@ beforeAll(async () => {
 });
 afterAll(() => own.drop());
 beforeEach(async () => {
+  await own.mongo.dropDatabase();
   await own.sql.query("DROP SCHEMA IF EXISTS tallyman CASCADE");
   await makeCache(own.sql);
 });
