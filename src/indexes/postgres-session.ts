@@ -3,11 +3,11 @@
  * The lock belongs to the building backend on purpose: if this process dies, the server goes on with the build, and
  * the lock lasts exactly as long as it does.
  */
-import { hostname } from "node:os";
-import pg from "pg";
+import type pg from "pg";
 import { LockedError, UnreachableError, UsageError } from "../errors.ts";
 import { BUILD_STATE, type BuildState, describe } from "./postgres-progress.ts";
-import { type EngineOptions, messageOf, pause } from "./engine.ts";
+import { type EngineOptions, pause } from "./engine.ts";
+import { connectPostgres } from "./postgres-connect.ts";
 
 /**
  * One key per database, so builds are serial over all processes: two concurrent builds on one table deadlock, and so do
@@ -172,18 +172,7 @@ export class Session {
   }
 
   async #connect(): Promise<pg.Client> {
-    const client = new pg.Client({
-      connectionString: this.#options.databaseUrl,
-      application_name: `tallyman indexes ${hostname()}:${process.pid}`,
-      keepAlive: true,
-      connectionTimeoutMillis: 10_000,
-    });
-    client.on("error", () => undefined);
-    try {
-      await client.connect();
-    } catch (error) {
-      throw connectError(error);
-    }
+    const client = await connectPostgres(this.#options.databaseUrl, "tallyman indexes");
     // Defaults of a role or a database would cut a long build off; not every version has each of them.
     await client.query(
       `SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN
@@ -235,13 +224,6 @@ export class Session {
     }
     return false;
   }
-}
-
-function connectError(error: unknown): Error {
-  const code = (error as { code?: unknown }).code;
-  const refused = typeof code === "string" && (code.startsWith("28") || code === "3D000");
-  const message = `PostgreSQL: ${messageOf(error) || String(code)}`;
-  return refused ? new UsageError(message, { cause: error }) : new UnreachableError(message, { cause: error });
 }
 
 const LOCK_HOLDER = `

@@ -1,8 +1,8 @@
 /** A connection of its own for looking: nothing that is done through it stays. */
-import { hostname } from "node:os";
-import pg from "pg";
-import { isConnectionLoss, UnreachableError, UsageError } from "../../errors.ts";
+import type pg from "pg";
+import { isConnectionLoss, UnreachableError } from "../../errors.ts";
 import { messageOf } from "../engine.ts";
+import { connectPostgres } from "../postgres-connect.ts";
 
 /** Not in the way of anyone's DDL, and not waiting behind it while holding a snapshot. */
 const LOCK_TIMEOUT_MS = 2_000;
@@ -20,21 +20,7 @@ export class PostgresReader {
 
   /** @param limitMs what one statement may take. @throws UnreachableError, UsageError */
   static async open(databaseUrl: string, limitMs: number): Promise<PostgresReader> {
-    const client = new pg.Client({
-      connectionString: databaseUrl,
-      application_name: `tallyman indexes verify ${hostname()}:${process.pid}`,
-      keepAlive: true,
-      connectionTimeoutMillis: 10_000,
-    });
-    client.on("error", () => undefined);
-    try {
-      await client.connect();
-    } catch (error) {
-      const code = (error as { code?: unknown }).code;
-      const message = `PostgreSQL: ${messageOf(error) || String(code)}`;
-      const isRefused = typeof code === "string" && (code.startsWith("28") || code === "3D000");
-      throw isRefused ? new UsageError(message, { cause: error }) : new UnreachableError(message, { cause: error });
-    }
+    const client = await connectPostgres(databaseUrl, "tallyman indexes verify");
     return new PostgresReader(client, limitMs);
   }
 

@@ -1,43 +1,18 @@
 /** What `check` tells, in both databases, and that it and `ensure` change nothing that nobody asked for. */
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import type pg from "pg";
 import { EXIT } from "../../../src/errors.ts";
 import type { CheckReport } from "../../../src/indexes/check.ts";
 import type { Manifest } from "../../../src/indexes/manifest.ts";
 import { select } from "../../../src/indexes/targets.ts";
-import { endProcesses } from "../../support/process.ts";
-import {
-  actions,
-  EVENTS,
-  type Keeper,
-  keeper,
-  onCollection,
-  onTable,
-  statuses,
-  untilAlone,
-  waiting,
-} from "./keeper.ts";
-import { cacheIndexes, makeCache, openSnapshot, openWriter, type Scratch, scratch } from "./scratch.ts";
+import { actions, EVENTS, type Keeper, onCollection, onTable, statuses, waiting } from "./keeper.ts";
+import { cacheIndexes, openSnapshot, openWriter, type Scratch } from "./scratch.ts";
+import { onStage } from "./stage.ts";
 
 let own: Scratch;
 let it: Keeper;
 let other: pg.Client;
-beforeAll(async () => {
-  own = await scratch();
-  it = keeper(own);
-  other = await own.connect();
-});
-afterAll(() => own.drop());
-beforeEach(async () => {
-  await own.mongo.dropDatabase();
-  await own.sql.query("DROP SCHEMA IF EXISTS tallyman CASCADE");
-  await makeCache(own.sql);
-});
-afterEach(async () => {
-  await endProcesses();
-  await other.query("ROLLBACK");
-  await untilAlone(own.sql);
-});
+onStage((stage) => ({ own, it, other } = stage));
 
 const events = () => own.mongo.collection(EVENTS);
 const statusesOf = ({ targets }: CheckReport) => statuses(targets.flatMap(({ indexes }) => indexes));

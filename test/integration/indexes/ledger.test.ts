@@ -1,50 +1,27 @@
 /** The ledger: lost, out of reach, shared by two manifests, in a time zone; and the mark at the index itself. */
 import { randomUUID } from "node:crypto";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import type pg from "pg";
 import { UsageError } from "../../../src/errors.ts";
 import { checkIndexes } from "../../../src/indexes/check.ts";
 import { ensureIndexes } from "../../../src/indexes/ensure.ts";
 import { MongoLedger } from "../../../src/indexes/mongo-ledger.ts";
 import { rollbackIndexes } from "../../../src/indexes/rollback.ts";
-import { endProcesses } from "../../support/process.ts";
-import {
-  actions,
-  type Keeper,
-  keeper,
-  ledgerRows,
-  onCollection,
-  onTable,
-  untilAlone,
-  validity,
-  waiting,
-} from "./keeper.ts";
-import { cacheIndexes, makeCache, openSnapshot, openWriter, type Scratch, scratch } from "./scratch.ts";
+import { actions, type Keeper, ledgerRows, onCollection, onTable, untilAlone, validity, waiting } from "./keeper.ts";
+import { cacheIndexes, openSnapshot, openWriter, type Scratch } from "./scratch.ts";
+import { onStage } from "./stage.ts";
 
 const ROLE = `keeper_${randomUUID().slice(0, 8)}`;
 
 let own: Scratch;
 let it: Keeper;
 let other: pg.Client;
+onStage((stage) => ({ own, it, other } = stage));
 beforeAll(async () => {
-  own = await scratch();
-  it = keeper(own);
-  other = await own.connect();
   await own.sql.query(`CREATE ROLE ${ROLE} LOGIN`);
 });
 afterAll(async () => {
   await own.sql.query(`DROP OWNED BY ${ROLE} CASCADE; DROP ROLE ${ROLE}`);
-  await own.drop();
-});
-beforeEach(async () => {
-  await own.mongo.dropDatabase();
-  await own.sql.query("DROP SCHEMA IF EXISTS tallyman CASCADE");
-  await makeCache(own.sql);
-});
-afterEach(async () => {
-  await endProcesses();
-  await other.query("ROLLBACK");
-  await untilAlone(own.sql);
 });
 
 const wanted = { ...onCollection({}), ...onTable({}) };

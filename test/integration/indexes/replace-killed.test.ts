@@ -1,19 +1,9 @@
 /** Replacements and their rollbacks that are killed, cancelled or cut off at each of their steps. PostgreSQL. */
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import type pg from "pg";
-import { endProcesses } from "../../support/process.ts";
-import {
-  actions,
-  type Keeper,
-  keeper,
-  ledgerRows,
-  onTable,
-  openReader,
-  untilAlone,
-  validity,
-  waiting,
-} from "./keeper.ts";
-import { cacheIndexes, makeCache, openSnapshot, openWriter, type Scratch, scratch } from "./scratch.ts";
+import { actions, type Keeper, ledgerRows, onTable, openReader, untilAlone, validity, waiting } from "./keeper.ts";
+import { cacheIndexes, openSnapshot, openWriter, type Scratch } from "./scratch.ts";
+import { onStage } from "./stage.ts";
 
 const OLD = "CREATE INDEX by_day ON daily_usage_cache (date) WHERE kind = 'P'";
 const wanted = onTable({ columns: ["date", "tenant_id"] });
@@ -23,22 +13,12 @@ const LAST = "by_day__tallyman_old";
 let own: Scratch;
 let it: Keeper;
 let other: pg.Client;
-beforeAll(async () => {
-  own = await scratch();
-  it = keeper(own);
-  other = await own.connect();
-});
-afterAll(() => own.drop());
-beforeEach(async () => {
-  await own.sql.query("DROP SCHEMA IF EXISTS tallyman CASCADE");
-  await makeCache(own.sql);
-  await own.sql.query(OLD);
-});
-afterEach(async () => {
-  await endProcesses();
-  await other.query("ROLLBACK");
-  await untilAlone(own.sql);
-});
+onStage(
+  (stage) => ({ own, it, other } = stage),
+  async () => {
+    await own.sql.query(OLD);
+  },
+);
 
 const terminate = (pid: number) => own.sql.query("SELECT pg_terminate_backend($1)", [pid]);
 const replace = (manifest = wanted) => it.ensure(manifest, { replace: true });

@@ -1,10 +1,10 @@
 /** An index of another definition under a declared name: left alone, or replaced online, and brought back. PostgreSQL. */
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import type pg from "pg";
 import { EXIT } from "../../../src/errors.ts";
-import { endProcesses } from "../../support/process.ts";
-import { actions, type Keeper, keeper, ledgerRows, onTable, openReader, untilAlone, waiting } from "./keeper.ts";
-import { cacheIndexes, makeCache, openSnapshot, openWriter, type Scratch, scratch, until } from "./scratch.ts";
+import { actions, type Keeper, ledgerRows, onTable, openReader, waiting } from "./keeper.ts";
+import { cacheIndexes, makeCache, openSnapshot, openWriter, type Scratch, until } from "./scratch.ts";
+import { onStage } from "./stage.ts";
 
 const OLD = "CREATE INDEX by_day ON daily_usage_cache (date) WHERE kind = 'P'";
 const wanted = onTable({ columns: ["date", "tenant_id"] });
@@ -12,22 +12,12 @@ const wanted = onTable({ columns: ["date", "tenant_id"] });
 let own: Scratch;
 let it: Keeper;
 let other: pg.Client;
-beforeAll(async () => {
-  own = await scratch();
-  it = keeper(own);
-  other = await own.connect();
-});
-afterAll(() => own.drop());
-beforeEach(async () => {
-  await own.sql.query("DROP SCHEMA IF EXISTS tallyman CASCADE");
-  await makeCache(own.sql);
-  await own.sql.query(OLD);
-});
-afterEach(async () => {
-  await endProcesses();
-  await other.query("ROLLBACK");
-  await untilAlone(own.sql);
-});
+onStage(
+  (stage) => ({ own, it, other } = stage),
+  async () => {
+    await own.sql.query(OLD);
+  },
+);
 
 const replace = (manifest = wanted) => it.ensure(manifest, { replace: true });
 

@@ -1,14 +1,12 @@
 /** A rollback takes back what its run made, and nothing else. */
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import type pg from "pg";
 import { EXIT, UsageError } from "../../../src/errors.ts";
 import type { Manifest, PostgresIndex } from "../../../src/indexes/manifest.ts";
-import { endProcesses } from "../../support/process.ts";
 import {
   actions,
   EVENTS,
   type Keeper,
-  keeper,
   ledgerRows,
   onCollection,
   onTable,
@@ -17,7 +15,8 @@ import {
   validity,
   waiting,
 } from "./keeper.ts";
-import { cacheIndexes, makeCache, openSnapshot, openWriter, type Scratch, scratch } from "./scratch.ts";
+import { cacheIndexes, openSnapshot, openWriter, type Scratch } from "./scratch.ts";
+import { onStage } from "./stage.ts";
 
 const BY_DAY = "CREATE INDEX by_day ON daily_usage_cache (date)";
 const late: Partial<PostgresIndex> = { name: "late", phase: 2, columns: ["cached_at"] };
@@ -26,22 +25,7 @@ const broken: Partial<PostgresIndex> = { name: "broken", phase: 3, columns: [{ e
 let own: Scratch;
 let it: Keeper;
 let other: pg.Client;
-beforeAll(async () => {
-  own = await scratch();
-  it = keeper(own);
-  other = await own.connect();
-});
-afterAll(() => own.drop());
-beforeEach(async () => {
-  await own.mongo.dropDatabase();
-  await own.sql.query("DROP SCHEMA IF EXISTS tallyman CASCADE");
-  await makeCache(own.sql);
-});
-afterEach(async () => {
-  await endProcesses();
-  await other.query("ROLLBACK");
-  await untilAlone(own.sql);
-});
+onStage((stage) => ({ own, it, other } = stage));
 
 const both = (...indexes: readonly Partial<PostgresIndex>[]): Manifest => ({
   ...onCollection({}, { name: "by_b", keys: [["b", 1]] }),

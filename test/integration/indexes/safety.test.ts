@@ -1,13 +1,11 @@
 /** Nothing that the keeper does blocks writers, is done twice, or is lost with its process. */
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import type pg from "pg";
 import { EXIT } from "../../../src/errors.ts";
 import type { EnsureReport } from "../../../src/indexes/ensure.ts";
-import { endProcesses } from "../../support/process.ts";
 import {
   actions,
   type Keeper,
-  keeper,
   ledgerRows,
   onCollection,
   onTable,
@@ -17,7 +15,8 @@ import {
   validity,
   waiting,
 } from "./keeper.ts";
-import { cacheIndexes, makeCache, openSnapshot, openWriter, type Scratch, scratch, until } from "./scratch.ts";
+import { cacheIndexes, openSnapshot, openWriter, type Scratch, until } from "./scratch.ts";
+import { onStage } from "./stage.ts";
 
 const CREATE = "CREATE INDEX CONCURRENTLY";
 const DROP = "DROP INDEX CONCURRENTLY";
@@ -26,22 +25,7 @@ const manifest = onTable({});
 let own: Scratch;
 let it: Keeper;
 let other: pg.Client;
-beforeAll(async () => {
-  own = await scratch();
-  it = keeper(own);
-  other = await own.connect();
-});
-afterAll(() => own.drop());
-beforeEach(async () => {
-  await own.mongo.dropDatabase();
-  await own.sql.query("DROP SCHEMA IF EXISTS tallyman CASCADE");
-  await makeCache(own.sql);
-});
-afterEach(async () => {
-  await endProcesses();
-  await other.query("ROLLBACK");
-  await untilAlone(own.sql);
-});
+onStage((stage) => ({ own, it, other } = stage));
 
 const terminate = (pid: number) => own.sql.query("SELECT pg_terminate_backend($1)", [pid]);
 const byDay = async () => (await cacheIndexes(own.sql)).find(({ name }) => name === "by_day");
