@@ -2,6 +2,7 @@
 import type { CollationOptions, Document } from "mongodb";
 import type { Contract } from "../manifest.ts";
 import { mongoShape } from "../mongo-shape.ts";
+import { termsOf } from "./mongo-implied.ts";
 import type { Query } from "./mongo-sample.ts";
 import { leadingFilter } from "./placeholders.ts";
 
@@ -15,6 +16,8 @@ export interface MongoQuestion {
   readonly collectionCollation: CollationOptions | undefined;
   /** Does the index pick documents for a changed query, where it is asked to? */
   readonly isServed: (query: Query) => Promise<boolean>;
+  /** Terms of its filter that the query is known not to imply; the server is asked where there are none. */
+  readonly unproven?: readonly Filter[];
 }
 
 /** In words for the manifest's author; empty if nothing was found out. */
@@ -31,7 +34,8 @@ export async function mongoReasons(question: MongoQuestion): Promise<string[]> {
       `the collation differs: the index has ${said(ofIndex)}, the query ${said(ofQuery)}; give the query the index's`,
     ];
   }
-  const missing = await unimplied(question);
+  const { unproven = [] } = question;
+  const missing = unproven.length > 0 ? unproven : await unimplied(question);
   if (missing.length > 0) {
     return [`the query does not imply the index's filter: add ${missing.map((one) => JSON.stringify(one)).join(", ")}`];
   }
@@ -58,12 +62,6 @@ async function unimplied({ spec, query, isServed }: MongoQuestion): Promise<Filt
     if (await isServed(narrowed(query, without))) needed = without;
   }
   return needed;
-}
-
-function termsOf(filter: Filter): Filter[] {
-  return Object.entries(filter).flatMap(([field, condition]): Filter[] =>
-    field === "$and" ? (condition as Filter[]).flatMap(termsOf) : [{ [field]: condition }],
-  );
 }
 
 function narrowed({ find, count, aggregate }: Query, added: readonly Filter[]): Query {

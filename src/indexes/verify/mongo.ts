@@ -4,8 +4,10 @@ import { isConnectionLoss, UnreachableError } from "../../errors.ts";
 import { messageOf } from "../engine.ts";
 import type { Contract } from "../manifest.ts";
 import { explainOnMongo, measureOnMongo, type MongoExplained, type MongoTarget } from "./mongo-explain.ts";
+import { unprovenTerms } from "./mongo-implied.ts";
 import { filledQuery, type Query } from "./mongo-sample.ts";
 import { mongoReasons } from "./mongo-why.ts";
+import { leadingFilter } from "./placeholders.ts";
 import { goesThrough, indexNames, type PlanFacts } from "./plan-facts.ts";
 import { judge, keepsShape, refused, type Check, type Evidence, type Judgement } from "./verdict.ts";
 
@@ -68,7 +70,9 @@ async function verify({ target, contract, accepted, own }: MongoContract): Promi
   const first = await explainOnMongo(target, contract, query);
   const plan = withoutItsSort(first.plan, target);
   const isHeld = keepsShape(contract, accepted, plan);
-  const hinted = isHeld || !spec ? undefined : await tryHint(target, contract, query, own as string);
+  const unproven = spec ? unprovenOf(target, spec, contract, query) : [];
+  const hinted =
+    isHeld || !spec || unproven.length > 0 ? undefined : await tryHint(target, contract, query, own as string);
   const forced = hinted && withoutItsSort(hinted.plan, target);
   const isPossible = keepsShape(contract, accepted, forced, true);
   const isServed = async (changed: Query) => {
@@ -79,7 +83,7 @@ async function verify({ target, contract, accepted, own }: MongoContract): Promi
     isHeld || isPossible || own === undefined
       ? []
       : spec
-        ? await mongoReasons({ spec, contract, query, collectionCollation: target.collation, isServed })
+        ? await mongoReasons({ spec, contract, query, collectionCollation: target.collation, isServed, unproven })
         : [`there is no index ${own}`];
   // It does not go by the order, so that of indexes with the same first keys it takes any.
   const isBlind = target.isFerret && !isHeld && isPossible && first.plan.sorts.length > 0;
@@ -93,12 +97,21 @@ async function verify({ target, contract, accepted, own }: MongoContract): Promi
     size: isBlind && target.size === "large" ? "small" : target.size,
     isReal: isReal || (own !== undefined && !spec && !isHeld), // no data would help against a missing index
     reasons,
-    advice: isBlind ? [`this server took ${indexNames(plan).join(", ")}; it does not choose by the order`] : [],
+    advice: isBlind
+      ? [`this server took ${indexNames(plan).join(", ") || "no index"}; it does not choose by the order`]
+      : [],
     ms: answered?.ms ?? first.ms,
     returned: answered?.answer,
     untold: untold(first.plan, target),
     ...(isTooLong ? { endedAfterMs: target.limitMs } : {}),
   });
+}
+
+/** What a hint proves nothing about: FerretDB obeys one for an index that lacks documents which the query wants. */
+function unprovenOf({ isFerret, collation }: MongoCollection, spec: Document, contract: Contract, query: Query) {
+  const partial = spec["partialFilterExpression"] as Document | undefined;
+  if (!isFerret || !partial) return [];
+  return unprovenTerms(partial, leadingFilter(query), (contract.collation ?? collation) !== undefined);
 }
 
 /** FerretDB sorts whatever the index, so that its sort says nothing about the contract. */

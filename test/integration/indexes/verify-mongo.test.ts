@@ -142,6 +142,35 @@ test("a missing term of a partial filter is named, and no other", async () => {
   ]);
 });
 
+test("a hint proves nothing of an index that lacks documents of the query", async () => {
+  await insert(500);
+  const partial = { at: { $gte: new Date("2026-01-02") } };
+  const keys = [["status", 1], ["at", -1]] as const; // prettier-ignore
+  const contract = (filter: Record<string, unknown>): Contract => ({
+    name: JSON.stringify(filter),
+    noSort: true,
+    find: { filter, sort: { at: -1 }, limit: 50 },
+  });
+  const implied = { status: "$p:status", at: { $gte: new Date("2026-01-03") } };
+  const contracts = [contract({ status: "$p:status" }), contract(implied)];
+  const index = { name: "since", why: "test", keys, partial, contracts };
+  const { entries } = await verify({
+    version: 1,
+    project: "test",
+    createCollections: true,
+    mongo: { contacts: [index] },
+  });
+  expect(entries).toMatchObject([
+    {
+      verdict: "cannot use",
+      ok: false,
+      why: [expect.stringMatching(/does not imply the index's filter: add \{"at":/)],
+    },
+    { ok: true },
+  ]);
+  expect(entries[1]?.verdict).toMatch(/^(uses|could use)$/);
+});
+
 test("a query that says nothing of the first key reads the whole index at best", async () => {
   await insert(500);
   const [entry] = await verdictsOf("by_time", { find: { filter: { at: { $gte: "$p:from" } } } });

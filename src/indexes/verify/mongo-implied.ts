@@ -1,0 +1,121 @@
+/**
+ * Does a query imply a partial index's filter? FerretDB obeys a hint even where the index lacks documents that the query
+ * wants, so the question is answered here, by what can be proven: what cannot counts as not implied. Pure.
+ */
+import { BSON, Long } from "mongodb";
+
+type Filter = Readonly<Record<string, unknown>>;
+
+/** One operator of a condition on one field; `$eq` for a bare value. */
+interface Condition {
+  readonly operator: string;
+  readonly value: unknown;
+}
+
+/** A filter as its terms, all of which a document must meet: one for each field. */
+export function termsOf(filter: Filter): Filter[] {
+  return Object.entries(filter).flatMap(([field, condition]): Filter[] =>
+    field === "$and" ? (condition as Filter[]).flatMap(termsOf) : [{ [field]: condition }],
+  );
+}
+
+/**
+ * The terms of an index's filter that are not proven of every document that a query finds.
+ *
+ * @param isCollated strings are in an order that is not known here, so that only the empty one has a place in it
+ */
+export function unprovenTerms(partial: Filter, query: Filter, isCollated: boolean): Filter[] {
+  return termsOf(partial).filter((term) => !impliesTerm(query, term, isCollated));
+}
+
+function impliesTerm(query: Filter, term: Filter, isCollated: boolean): boolean {
+  const terms = termsOf(query);
+  if (terms.some((one) => same(one, term))) return true;
+  const isByBranch = terms.some(({ $or: branches }) => {
+    return Array.isArray(branches) && (branches as Filter[]).every((branch) => impliesTerm(branch, term, isCollated));
+  });
+  if (isByBranch) return true;
+  const [[field, wanted] = ["", undefined]] = Object.entries(term);
+  if (field === "$or") {
+    return (wanted as Filter[]).some((branch) => unprovenTerms(branch, query, isCollated).length === 0);
+  }
+  if (field.startsWith("$")) return false;
+  const given = terms.filter((one) => Object.hasOwn(one, field)).flatMap((one) => conditionsOf(one[field]));
+  // One condition must prove it alone: two of them may be met by two members of a list.
+  return conditionsOf(wanted).every((each) => given.some((one) => implies(one, each, isCollated)));
+}
+
+function conditionsOf(condition: unknown): Condition[] {
+  const entries = isPlain(condition) ? Object.entries(condition) : [];
+  if (entries.length === 0 || !entries.every(([key]) => key.startsWith("$"))) {
+    return [{ operator: "$eq", value: condition }];
+  }
+  return entries.map(([operator, value]) => ({ operator, value }));
+}
+
+function implies(given: Condition, wanted: Condition, isCollated: boolean): boolean {
+  if (same(given, wanted)) return true;
+  if (given.operator === "$in" && Array.isArray(given.value) && given.value.length > 0) {
+    return given.value.every((value) => implies({ operator: "$eq", value }, wanted, isCollated));
+  }
+  if (wanted.operator === "$in" && Array.isArray(wanted.value)) {
+    return wanted.value.some((value) => implies(given, { operator: "$eq", value }, isCollated));
+  }
+  const order = compare(given.value, wanted.value, isCollated);
+  const isEqual = given.operator === "$eq";
+  const isAbove = given.operator === "$gt" || given.operator === "$gte";
+  const isBelow = given.operator === "$lt" || given.operator === "$lte";
+  switch (wanted.operator) {
+    case "$exists":
+      // Comparisons leave out what is not there, unless with null.
+      return wanted.value === true && (isEqual || isAbove || isBelow) && comparable(given.value) !== undefined;
+    case "$eq":
+      return isEqual && order === 0;
+    case "$gte":
+      return order !== undefined && order >= 0 && (isEqual || isAbove);
+    case "$gt":
+      return order !== undefined && (order > 0 ? isEqual || isAbove : order === 0 && given.operator === "$gt");
+    case "$lte":
+      return order !== undefined && order <= 0 && (isEqual || isBelow);
+    case "$lt":
+      return order !== undefined && (order < 0 ? isEqual || isBelow : order === 0 && given.operator === "$lt");
+    default:
+      return false;
+  }
+}
+
+/** Undefined where the two are of different kinds, which no range spans, or of one without a known order. */
+function compare(a: unknown, b: unknown, isCollated: boolean): number | undefined {
+  const [left, right] = [comparable(a), comparable(b)];
+  if (left === undefined || right === undefined || left.kind !== right.kind) return undefined;
+  if (typeof left.value === "string" && typeof right.value === "string") {
+    const isKnown = !isCollated || left.value === "" || right.value === "" || left.value === right.value;
+    return isKnown ? Buffer.compare(Buffer.from(left.value), Buffer.from(right.value)) : undefined;
+  }
+  return left.value < right.value ? -1 : left.value > right.value ? 1 : left.value === right.value ? 0 : undefined;
+}
+
+function comparable(value: unknown): { kind: string; value: string | number | bigint } | undefined {
+  if (typeof value === "string") return { kind: "string", value };
+  if (typeof value === "number" && Number.isFinite(value)) return { kind: "number", value: exact(value) };
+  if (typeof value === "bigint") return { kind: "number", value: exact(value) };
+  if (value instanceof Long) return { kind: "number", value: exact(value.toBigInt()) };
+  if (value instanceof BSON.Int32 || value instanceof BSON.Double) return comparable(Number(value.value));
+  if (typeof value === "boolean") return { kind: "boolean", value: Number(value) };
+  if (value instanceof Date) return { kind: "date", value: value.getTime() };
+  if (value instanceof BSON.ObjectId) return { kind: "id", value: value.toHexString() };
+  return undefined;
+}
+
+/** Whole numbers in one form, as `1 === 1n` does not hold. */
+function exact(value: number | bigint): number | bigint {
+  return typeof value === "number" && Number.isInteger(value) ? BigInt(value) : value;
+}
+
+function isPlain(value: unknown): value is Filter {
+  return typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype;
+}
+
+function same(a: unknown, b: unknown): boolean {
+  return BSON.EJSON.stringify({ a }) === BSON.EJSON.stringify({ a: b });
+}
