@@ -8,6 +8,7 @@ import { isVersionName, listIndexes, observe, versionName } from "./mongo-catalo
 import { findDuplicates } from "./mongo-duplicates.ts";
 import { MongoLedger } from "./mongo-ledger.ts";
 import { IDENTITY, mongoShape, mongoSpec } from "./mongo-shape.ts";
+import { shellText } from "./mongo-shell.ts";
 import { sameShape, type ActualIndex, type Shape } from "./plan.ts";
 
 /** 85, 86: the name or the definition is taken. Which one, and by what, only a fresh look tells. */
@@ -183,9 +184,8 @@ function isAttributeChange(wanted: Shape, found: Shape): boolean {
 }
 
 /** The command as a person would type it into a shell. */
-function commandText(target: string, { key, ...spec }: Record<string, unknown>): string {
-  const index = { key: Object.fromEntries(key as Map<string, unknown>), ...spec };
-  return `db.runCommand({ createIndexes: ${JSON.stringify(target)}, indexes: [${BSON.EJSON.stringify(index)}] })`;
+function commandText(target: string, spec: Record<string, unknown>): string {
+  return `db.runCommand(${shellText({ createIndexes: target, indexes: [spec] })})`;
 }
 
 function judge(error: unknown): Verdict {

@@ -61,6 +61,13 @@ test("a build is one command of one index, without a time limit that would abort
   expect(sent[1]).not.toHaveProperty("maxTimeMS");
 });
 
+test("the command is printed as a shell takes it", async () => {
+  const engine = await engineOf(stub({}).db);
+  expect(engine.definition("events", "one")).toBe(
+    'db.runCommand({ createIndexes: "events", indexes: [{ key: { a: 1 }, name: "one" }] })',
+  );
+});
+
 test("a cancelled build is ended by dropping its index; a blocking server's is waited for", async () => {
   for (const ferretdb of [false, true]) {
     const stop = new AbortController();
