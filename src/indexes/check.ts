@@ -41,7 +41,7 @@ export interface IndexFinding {
 
 /** Something to think about, which is no drift. */
 export interface Advice {
-  readonly kind: "duplicate" | "redundant" | "extra" | "over-budget";
+  readonly kind: "duplicate" | "redundant" | "extra" | "over-budget" | "invalid";
   readonly name?: string;
   readonly text: string;
 }
@@ -65,6 +65,7 @@ export interface CheckReport {
 const FINE: ReadonlySet<IndexStatus> = new Set(["ok", "renamed", "extra", "invalid-foreign"]);
 const ATTRIBUTES = /^(hidden|expireAfterSeconds): [^;]*(; (hidden|expireAfterSeconds): [^;]*)*$/;
 const WANTING: ReadonlySet<IndexStatus> = new Set(["missing", "table-missing", "invalid-create", "different"]);
+const NOT_CREATED = "ensure makes a collection only where the manifest says createCollections: true";
 /** What REINDEX CONCURRENTLY leaves when it fails, under these endings. */
 const REINDEX_LEFTOVER = /_cc(new|old)\d*$/;
 
@@ -95,13 +96,14 @@ export function findingsOf(
   windows: ReadonlyMap<string, Window> = new Map(),
 ): TargetFinding {
   const declared = engine.targets.get(target) ?? [];
+  const mayCreate = manifest.createCollections === true;
   const deeds = standing(ledger);
   const lastRun = ledger
     .filter(({ intent, name, project }) => intent !== "adopt" && name !== COLLECTION && project === manifest.project)
     .at(-1)?.runId;
   const own = declared.map((index): IndexFinding => {
     const entry = deeds.get(keyOf({ target, name: index.name }));
-    const judged = judge(view, index, entry);
+    const judged = judge(view, index, entry, mayCreate);
     const isMade = entry?.intent === "create" || entry?.intent === "replace";
     return {
       name: index.name,
@@ -109,7 +111,10 @@ export function findingsOf(
       isRequired: index.required === true,
       isNew: judged.status === "ok" && isMade && entry.state === "done" && entry.runId === lastRun,
       ...judged,
-      ...(WANTING.has(judged.status) && !index.checked && index.constraint === undefined
+      ...(WANTING.has(judged.status) &&
+      judged.detail !== NOT_CREATED &&
+      !index.checked &&
+      index.constraint === undefined
         ? { statement: engine.definition(target, index.name) }
         : {}),
     };
@@ -150,8 +155,12 @@ function judge(
   view: Observation,
   index: DeclaredIndex,
   entry: LedgerEntry | undefined,
+  mayCreate: boolean,
 ): Pick<IndexFinding, "status" | "detail"> {
-  if (view.isMissing === true) return { status: "table-missing", ...(view.unusable ? { detail: view.unusable } : {}) };
+  if (view.isMissing === true) {
+    const detail = view.unusable ?? (mayCreate ? undefined : NOT_CREATED);
+    return { status: "table-missing", ...(detail === undefined ? {} : { detail }) };
+  }
   if (view.unusable !== undefined) return { status: "unusable", detail: view.unusable };
   const wanted = view.declared.get(index.name);
   if (!wanted || wanted instanceof Error) return { status: "unusable", detail: wanted?.message ?? "not declared" };
@@ -181,8 +190,10 @@ function judge(
 function judgeForeign({ name, valid, building }: ActualIndex): Pick<IndexFinding, "status" | "detail"> {
   if (building) return { status: "building" };
   if (valid) return { status: "extra" };
-  const origin = REINDEX_LEFTOVER.test(name) ? "a REINDEX that failed left it" : "a build or a drop left it";
-  return { status: "invalid-foreign", detail: `${origin}; it costs every write: drop it by hand` };
+  const detail = REINDEX_LEFTOVER.test(name)
+    ? "a REINDEX that failed left it, and it costs every write: if it was the keeper's, tallyman indexes maintain drops it; else drop it by hand"
+    : "a build or a drop left it, and it costs every write: drop it by hand";
+  return { status: "invalid-foreign", detail };
 }
 
 function redundancies(actual: readonly ActualIndex[], declared: ReadonlySet<string>): Advice[] {
@@ -194,9 +205,10 @@ function redundancies(actual: readonly ActualIndex[], declared: ReadonlySet<stri
 }
 
 function extras(foreign: readonly IndexFinding[]): Advice[] {
-  return foreign
-    .filter(({ status }) => status === "extra")
-    .map(({ name, detail }) => ({ kind: "extra", name, text: detail ?? `${name} is not declared` }));
+  return foreign.flatMap(({ name, status, detail }): Advice[] => {
+    if (status === "invalid-foreign") return [{ kind: "invalid", name, text: detail ?? `${name} is invalid` }];
+    return status === "extra" ? [{ kind: "extra", name, text: detail ?? `${name} is not declared` }] : [];
+  });
 }
 
 function overBudget(actual: readonly ActualIndex[], max: number): Advice[] {

@@ -9,7 +9,7 @@ import { withEngines, type OpenOptions } from "./open.ts";
 import { COLLECTION, markOf, Recorder } from "./recorder.ts";
 import { findMade, judgeDeed, type UndoneEntry } from "./undo.ts";
 
-/** Which deeds are meant. Without any: those of the newest run that has some left. */
+/** Which deeds are meant. Without any: those of the newest run that changed anything. */
 export interface RollbackWish {
   readonly runId?: string;
   readonly index?: string;
@@ -147,8 +147,11 @@ async function reclaim(engine: Engine, { target, name, project }: LedgerEntry): 
 /** The deeds that can be taken back, newest first; a collection after its indexes. */
 async function deeds(engines: readonly Engine[], project: string, wish: RollbackWish): Promise<EngineDeed[]> {
   const found: EngineDeed[] = [];
+  const written: LedgerEntry[] = [];
   for (const engine of engines) {
-    for (const entry of standing(await engine.ledger.read()).values()) {
+    const entries = await engine.ledger.read();
+    written.push(...entries.filter((entry) => entry.project === project && isChange(entry)));
+    for (const entry of standing(entries).values()) {
       const isOpen = entry.state === "started" || (entry.state === "done" && entry.intent !== "drop");
       if (isOpen && entry.intent !== "adopt" && entry.project === project) found.push({ engine, entry });
     }
@@ -156,8 +159,26 @@ async function deeds(engines: readonly Engine[], project: string, wish: Rollback
   found.sort((a, b) => Number(a.entry.name === COLLECTION) - Number(b.entry.name === COLLECTION) || later(b, a));
   if (wish.all === true) return found;
   if (wish.index !== undefined) return found.filter(({ entry }) => entry.name === wish.index);
-  const runId = wish.runId ?? found.filter(({ entry }) => entry.name !== COLLECTION).at(0)?.entry.runId;
+  // Not the newest that has something left: the same command again would walk back through history.
+  const runId = wish.runId ?? written.reduce<LedgerEntry | undefined>(newer, undefined)?.runId;
   return found.filter(({ entry }) => entry.runId === runId);
+}
+
+/** Of a run that changed something, in whatever state it is by now. */
+function isChange({ intent, name }: LedgerEntry): boolean {
+  return name !== COLLECTION && intent !== "adopt";
+}
+
+function newer(a: LedgerEntry | undefined, b: LedgerEntry): LedgerEntry {
+  return a !== undefined && a.startedAt >= b.startedAt ? a : b;
+}
+
+/** The newest run of a manifest that has something left to take back. */
+export async function runWithDeeds(options: OpenOptions): Promise<string | undefined> {
+  return withEngines(options, "look", async ({ engines }) => {
+    const left = await deeds(engines, options.manifest.project, { all: true });
+    return left.find(({ entry }) => entry.name !== COLLECTION)?.entry.runId;
+  });
 }
 
 function later(a: EngineDeed, b: EngineDeed): number {

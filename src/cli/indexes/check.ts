@@ -3,7 +3,7 @@ import { EXIT } from "../../errors.ts";
 import type { CheckReport, IndexFinding, TargetFinding } from "../../indexes/check.ts";
 import { action, createCommand } from "../command.ts";
 import { table } from "../table.ts";
-import { withIndexes, withIndexFlags, type IndexFlags } from "./options.ts";
+import { again, withIndexes, withIndexFlags, type IndexFlags } from "./options.ts";
 import { watching, withWatch, type WatchFlags } from "./watching.ts";
 
 type CheckFlags = IndexFlags & WatchFlags & { readonly strict?: true };
@@ -23,7 +23,7 @@ export function checkCommand(): Command {
         return watching(flags, context, () =>
           withIndexes(context, flags, async (targets) => {
             const report = await checkIndexes({ ...targets, signal: context.signal });
-            context.answer(report, checkText(report));
+            context.answer(report, checkText(report, flags));
             const advised = flags.strict === true && report.targets.some(({ advice }) => advice.length > 0);
             return report.ok && !advised ? EXIT.done : EXIT.found;
           }),
@@ -33,17 +33,22 @@ export function checkCommand(): Command {
 }
 
 /** A report for a person: each table and collection with its count, and every index that is not simply as declared. */
-export function checkText({ targets, ok }: CheckReport): string {
+export function checkText({ targets, ok }: CheckReport, flags: CheckFlags): string {
   const rows = targets.flatMap(({ target, indexes, advice }) => [
     ...indexes.map(({ name, status, isNew, detail }) => [target, name, isNew ? "ok (new)" : status, detail ?? null]),
     ...advice
-      .filter(({ kind }) => kind !== "extra")
+      .filter(({ kind }) => kind !== "extra" && kind !== "invalid") // they are lines of their own
       .map(({ kind, name, text }) => [target, name ?? null, `advice: ${kind}`, text]),
   ]);
   const lines = targets.map(countLine);
+  const count = targets.reduce((sum, { advice }) => sum + advice.length, 0);
+  const advised =
+    count === 0
+      ? ""
+      : ` ${count} ${count === 1 ? "piece" : "pieces"} of advice${flags.strict ? ", which --strict counts (exit 2)" : ""}.`;
   const summary = ok
-    ? "Every declared index is there, valid and as declared."
-    : "Not as declared. To see what would be done: tallyman indexes plan";
+    ? `Every declared index is there, valid and as declared.${advised}`
+    : `Not as declared. To see what would be done: ${again("plan", flags)}`;
   return `${lines.join("\n")}\n\n${table(["of", "index", "is", "why"], rows)}\n${summary}`;
 }
 

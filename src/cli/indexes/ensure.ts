@@ -3,7 +3,7 @@ import { EXIT } from "../../errors.ts";
 import type { EnsureReport } from "../../indexes/ensure.ts";
 import { action, createCommand } from "../command.ts";
 import { table } from "../table.ts";
-import { tell, withIndexes, withIndexFlags, type IndexFlags } from "./options.ts";
+import { again, tell, withIndexes, withIndexFlags, type IndexFlags } from "./options.ts";
 
 interface EnsureFlags extends IndexFlags {
   readonly allowBlocking?: true;
@@ -39,12 +39,12 @@ export function ensureCommand(): Command {
           }),
         );
         if (report.entries.some((entry) => entry.action === "refused")) {
-          tell("To build what was refused, in a quiet hour: tallyman indexes ensure --allow-blocking");
+          tell(`To build what was refused, in a quiet hour: ${again("ensure", flags, "--allow-blocking")}`);
         }
         if (!flags.replace && report.entries.some((entry) => entry.action === "different")) {
-          tell("To put the declared ones in their place, online: tallyman indexes ensure --replace");
+          tell(`To put the declared ones in their place, online: ${again("ensure", flags, "--replace")}`);
         }
-        answer(report, ensureText(report));
+        answer(report, ensureText(report, flags));
         return exitCodeOf(report);
       }),
     );
@@ -59,7 +59,7 @@ const NEW = new Set(["created", "repaired", "replaced"]);
 const WANTING = new Set(["refused", "different", "failed", "dropped"]);
 
 /** A report for a person: each index, then how many each table and collection has, and how many of them are new. */
-export function ensureText({ runId, entries, undone }: EnsureReport): string {
+export function ensureText({ runId, entries, undone }: EnsureReport, { manifest }: IndexFlags): string {
   const rows = entries.map(({ engine, target, name, action: what, detail }) => [
     engine,
     target,
@@ -76,7 +76,9 @@ export function ensureText({ runId, entries, undone }: EnsureReport): string {
   const created = count(entries, NEW);
   const summary =
     `${entries.length} declared, ${created} created or repaired, ${count(entries, WANTING)} not as declared.` +
-    (created > 0 && !undone ? ` To take it back: tallyman indexes rollback --run ${runId}` : "") +
+    (created > 0 && !undone
+      ? ` To take it back: ${again("rollback", manifest === undefined ? {} : { manifest }, "--run", runId)}`
+      : "") +
     (undone
       ? ` What this run created was taken back: ${undone.map(({ name }) => name || "the collection").join(", ")}.`
       : "");

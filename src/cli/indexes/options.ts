@@ -1,5 +1,7 @@
 import { InvalidArgumentError, type Command } from "commander";
 import type { EngineName } from "../../indexes/engine.ts";
+import { UsageError } from "../../errors.ts";
+import type { Manifest } from "../../indexes/manifest.ts";
 import { select, type IndexTargets } from "../../indexes/targets.ts";
 import type { CommandContext } from "../command.ts";
 
@@ -13,20 +15,54 @@ export interface IndexFlags {
 /** Adds the flags that say which indexes are meant. */
 export function withIndexFlags(command: Command): Command {
   return command
-    .option("--manifest <name|file>", "a manifest of Tallyman's own, or a .yaml or .json file (default: usage)")
+    .option("--manifest <name|file>", "usage (the default), earlybird, petbuddy, justoai, or a .yaml or .json file")
     .option("--engine <name>", "only mongodb, or only postgres", parseEngine)
     .option("--phase <number>", "only the indexes of this phase: 1, 2 or 3", parsePhase);
 }
 
 /** Opens both databases under the roles for index work for as long as `work` goes on. */
 export async function withIndexes<T>(
-  { services }: CommandContext,
+  { services, json }: CommandContext,
   { manifest: nameOrFile = "usage", ...part }: IndexFlags,
   work: (targets: IndexTargets) => Promise<T>,
 ): Promise<T> {
-  const manifest = await services.keeper.manifest(nameOrFile);
+  const manifest = select(await services.keeper.manifest(nameOrFile), part);
+  requireSome(manifest, part);
   if (nameOrFile === "usage") await services.pool(); // its table is of a migration
-  return services.keeper.with(select(manifest, part), work);
+  return services.keeper.with(manifest, (targets) => {
+    if (!json) tell(`${nameOrFile}: ${whereText(targets)}`);
+    return work(targets);
+  });
+}
+
+/** A command as it has to be typed for the same indexes. */
+export function again(verb: string, { manifest, engine, phase }: IndexFlags, ...more: readonly string[]): string {
+  const part = [
+    ...(manifest === undefined ? [] : ["--manifest", manifest]),
+    ...(engine === undefined ? [] : ["--engine", engine]),
+    ...(phase === undefined ? [] : ["--phase", String(phase)]),
+  ];
+  return ["tallyman indexes", verb, ...part, ...more].join(" ");
+}
+
+/** @throws UsageError where no index is meant, which would pass for all being well */
+function requireSome({ project, mongo, postgres }: Manifest, { engine, phase }: IndexFlags): void {
+  const indexes = [...Object.values(mongo ?? {}), ...Object.values(postgres ?? {})].flat();
+  if (indexes.length > 0) return;
+  const where = [engine && `on ${engine}`, phase && `in phase ${phase}`].filter(Boolean).join(" ");
+  throw new UsageError(
+    `The manifest ${project} declares no index${where && ` ${where}`}. Leave out --engine or --phase.`,
+  );
+}
+
+/** Which databases are meant: a typo in a connection string is seen before anything is made there. */
+function whereText({ manifest, mongo, databaseUrl }: IndexTargets): string {
+  const url = new URL(databaseUrl);
+  const places = [
+    manifest.mongo && `mongodb ${mongo.client.options.hosts.join(",")}/${mongo.databaseName}`,
+    manifest.postgres && `postgres ${url.host}${url.pathname}`,
+  ];
+  return places.filter(Boolean).join(", ");
 }
 
 /** Tells of work that goes on, on standard error. */

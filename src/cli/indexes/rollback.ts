@@ -5,13 +5,14 @@ import type { RollbackWish } from "../../indexes/rollback.ts";
 import type { UndoneEntry } from "../../indexes/undo.ts";
 import { action, createCommand, parseRunId } from "../command.ts";
 import { table } from "../table.ts";
-import { tell, withIndexes, withIndexFlags, type IndexFlags } from "./options.ts";
+import { again, tell, withIndexes, withIndexFlags, type IndexFlags } from "./options.ts";
 
 interface RollbackFlags extends IndexFlags {
   readonly run?: string;
   readonly index?: string;
   readonly all?: true;
   readonly yes?: true;
+  readonly dryRun?: true;
   readonly allowBlocking?: true;
 }
 
@@ -19,18 +20,19 @@ interface RollbackFlags extends IndexFlags {
 export function rollbackCommand(): Command {
   const command = createCommand(
     "rollback",
-    "Drop what the newest run of ensure created, and bring back what it replaced.",
+    "Drop what the newest run that changed anything created, and bring back what it replaced.",
     "tallyman indexes rollback --manifest earlybird --yes",
   );
   return withIndexFlags(command)
     .option("--run <id>", "of this run, as ensure prints it", parseRunId)
     .option("--index <name>", "only this index, of whichever run")
     .option("--all", "of every run of this manifest")
+    .option("--dry-run", "print what would go, and change nothing")
     .option("--yes", "do not ask")
     .option("--allow-blocking", "bring back also where the server blocks writers meanwhile (FerretDB)")
     .action(
       action<RollbackFlags>(async (flags, context) => {
-        const { run, index, all, yes, phase, allowBlocking = false } = flags;
+        const { run, index, all, yes, dryRun, phase, allowBlocking = false } = flags;
         if ([run, index, all].filter((flag) => flag !== undefined).length > 1)
           throw new UsageError("--run, --index and --all exclude each other. Keep one.");
         const wish: RollbackWish = {
@@ -39,13 +41,24 @@ export function rollbackCommand(): Command {
           ...(all ? { all } : {}),
           declaredOnly: phase !== undefined,
         };
-        const { planRollback, rollbackIndexes } = await import("../../indexes/rollback.ts");
+        const { planRollback, rollbackIndexes, runWithDeeds } = await import("../../indexes/rollback.ts");
         return withIndexes(context, flags, async (targets) => {
           const options = { ...targets, signal: context.signal, allowBlocking, onProgress: tell };
           const planned = await planRollback(options, wish);
+          if (index !== undefined && planned.length === 0)
+            throw new UsageError(`the keeper made no index ${index} that is left. See: ${again("check", flags)}`);
           if (!planned.some(({ action: what }) => what === "drop" || what === "restore")) {
-            context.answer({ undone: planned }, `${undoneTable(planned)}Nothing to take back.`);
+            const older = planned.length === 0 ? await runWithDeeds(options) : undefined;
+            const hint = older === undefined ? "" : ` An older run has: ${again("rollback", flags, "--run", older)}`;
+            context.answer(
+              { undone: planned },
+              `${undoneTable(planned)}Nothing to take back of the newest run.${hint}`,
+            );
             return planned.some(({ action: what }) => what === "kept") ? EXIT.found : EXIT.done;
+          }
+          if (dryRun === true) {
+            context.answer({ planned }, `${undoneTable(planned)}Nothing was changed.`);
+            return EXIT.done;
           }
           if (yes !== true && !(await isAgreed(planned))) {
             tell("Nothing was changed.");
@@ -63,8 +76,8 @@ export function rollbackCommand(): Command {
 
 /** @throws UsageError where nobody can be asked */
 async function isAgreed(planned: readonly UndoneEntry[]): Promise<boolean> {
-  if (!process.stdin.isTTY) throw new UsageError("Nobody can be asked here. To take it back all the same, say --yes.");
   process.stderr.write(undoneTable(planned));
+  if (!process.stdin.isTTY) throw new UsageError("Nobody can be asked here. To take it back all the same, say --yes.");
   const lines = createInterface({ input: process.stdin, output: process.stderr });
   try {
     return /^y(es)?$/i.test((await lines.question("Take this back? [y/N] ")).trim());

@@ -20,7 +20,7 @@ const WATCH_SECONDS = 10;
 export function statsCommand(): Command {
   const command = createCommand(
     "stats",
-    "Show sizes, use, cache hits and full scans, with a verdict on each.",
+    "Show sizes, use, cache hits and full scans, with a verdict on each; keeps samples in the schema tallyman.",
     "tallyman indexes stats --strict",
   );
   return withIndexFlags(command)

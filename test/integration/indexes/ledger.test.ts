@@ -113,14 +113,17 @@ test("a role that may not make or read the ledger is told what an owner has to r
 test("the newest run is found over both databases, whatever time zone one of them is set to", async () => {
   for (const zone of ["Pacific/Kiritimati", "Pacific/Pago_Pago"]) {
     await own.sql.query(`ALTER DATABASE ${own.mongo.databaseName} SET TimeZone = '${zone}'`);
-    await it.ensure(onTable({}));
+    const table = await it.ensure(onTable({}));
     await it.ensure(onCollection({}));
     expect(actions(await it.rollback(wanted))).toEqual({ by_a: "dropped", "": "dropped" });
-    expect(actions(await it.rollback(wanted))).toEqual({ by_day: "dropped" });
-    await it.ensure(onCollection({}));
+    // The same command again must not walk back through history.
+    expect(await it.rollback(wanted)).toEqual([]);
+    expect(actions(await it.rollback(wanted, { runId: table.runId }))).toEqual({ by_day: "dropped" });
+    const collection = await it.ensure(onCollection({}));
     await it.ensure(onTable({}));
     expect(actions(await it.rollback(wanted))).toEqual({ by_day: "dropped" });
-    expect(actions(await it.rollback(wanted))).toEqual({ by_a: "dropped", "": "dropped" });
+    expect(await it.rollback(wanted)).toEqual([]);
+    expect(actions(await it.rollback(wanted, { runId: collection.runId }))).toEqual({ by_a: "dropped", "": "dropped" });
   }
   await own.sql.query(`ALTER DATABASE ${own.mongo.databaseName} RESET TimeZone`);
 });

@@ -60,7 +60,7 @@ test("other keys get a name of their own, are found under it, and their rollback
 test("a third definition takes the place of the second, and both go back in order", async () => {
   const first = await it.ensure(onCollection({}));
   const created = await specs();
-  await replace({ keys: [["b", 1]] });
+  const { runId } = await replace({ keys: [["b", 1]] });
   const second = await specs();
   const third = onCollection({ keys: [["c", 1]] });
   expect(actions((await it.ensure(third)).entries)).toEqual({ by_a: "different" });
@@ -69,7 +69,7 @@ test("a third definition takes the place of the second, and both go back in orde
 
   expect(actions(await it.rollback(third))).toEqual({ by_a: "restored" });
   expect(await specs()).toEqual(second);
-  expect(actions(await it.rollback(third))).toEqual({ by_a: "restored" });
+  expect(actions(await it.rollback(third, { runId }))).toEqual({ by_a: "restored" });
   expect(await specs()).toEqual(created);
   expect(actions(await it.rollback(third, { runId: first.runId }))).toEqual({ by_a: "dropped", "": "dropped" });
 });

@@ -119,8 +119,8 @@ test("maintain says what it would do, and does it", async () => {
   const { entries } = JSON.parse(done.stdout) as MaintainReport;
   expect(entries).toMatchObject([{ action: "reindex", state: "done", why: "asked for; no baseline is known yet" }]);
   const wrong = await maintain("--index", "nothing");
-  expect([wrong.code, wrong.stderr]).toEqual([
-    1,
-    "tallyman: No declared table of PostgreSQL has an index nothing. See: tallyman indexes stats\n",
-  ]);
+  expect(wrong.code).toBe(1);
+  expect(wrong.stderr).toMatch(
+    /^usage: postgres [\w.]+:\d+\/\w+\ntallyman: No declared table of PostgreSQL has an index nothing\. See: tallyman indexes stats\n$/,
+  );
 });

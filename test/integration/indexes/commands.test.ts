@@ -1,0 +1,63 @@
+/** What the commands of the keeper say and how they leave, as processes of their own. */
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { run } from "../../support/process.ts";
+import { createWorld, type World } from "../../support/world.ts";
+
+let world: World;
+beforeAll(async () => {
+  world = await createWorld("keeper_commands");
+});
+afterAll(() => world.close());
+
+const indexes = (...args: string[]) => run(world.env, "indexes", ...args);
+const PART = ["--manifest", "petbuddy", "--engine", "mongodb"];
+
+test("a part without an index is wrong use, and does not pass for all being well", async () => {
+  for (const verb of ["check", "ensure", "plan"]) {
+    const ended = await indexes(verb, "--manifest", "petbuddy", "--phase", "2");
+    expect([ended.code, ended.stdout]).toEqual([1, ""]);
+    expect(ended.stderr).toMatch(/^tallyman: The manifest petbuddy declares no index in phase 2\. Leave out/);
+  }
+});
+
+test("what is printed can be typed: the way back names the manifest, a refusal shows what would go", async () => {
+  const ensured = await indexes("ensure", ...PART);
+  expect(ensured.code).toBe(0);
+  expect(ensured.stderr).toMatch(/^petbuddy: mongodb [\w.]+:\d+\/\w+\n/);
+  const [, back = ""] =
+    /To take it back: tallyman (indexes rollback --manifest petbuddy --run \S+)/.exec(ensured.stdout) ?? [];
+
+  const advised = await indexes("check", ...PART, "--strict");
+  expect(advised.code).toBe(2);
+  expect(advised.stdout).toMatch(/ 1 pieces? of advice, which --strict counts \(exit 2\)\.\n$/);
+
+  const unasked = await run(world.env, ...back.split(" "));
+  expect(unasked.code).toBe(1);
+  expect(unasked.stderr).toMatch(/contacts +companyId_1_phone_1 +drop /);
+  expect(unasked.stderr).toMatch(/Nobody can be asked here\. .* say --yes\.\n$/);
+  const shown = await run(world.env, ...back.split(" "), "--dry-run");
+  expect([shown.code, shown.stdout.trimEnd().split("\n").at(-1)]).toEqual([0, "Nothing was changed."]);
+
+  const done = await run(world.env, ...back.split(" "), "--yes");
+  expect([done.code, done.stdout.trimEnd().split("\n").at(-1)]).toEqual([0, "25 taken back, 0 kept."]);
+  const again = await indexes("rollback", ...PART, "--yes");
+  expect([again.code, again.stdout]).toEqual([0, "Nothing to take back of the newest run.\n"]);
+  const unknown = await indexes("rollback", ...PART, "--index", "nope", "--yes");
+  expect(unknown.code).toBe(1);
+  expect(unknown.stderr).toMatch(/the keeper made no index nope that is left/);
+});
+
+test("the command again does not walk back through history, and tells how to", async () => {
+  await indexes("ensure", "--manifest", "earlybird", "--phase", "2");
+  await indexes("ensure", "--manifest", "earlybird", "--phase", "3");
+  expect((await indexes("rollback", "--manifest", "earlybird", "--yes")).stdout).toMatch(
+    /\n[12] taken back, 0 kept\.\n$/,
+  );
+  const again = await indexes("rollback", "--manifest", "earlybird", "--yes");
+  expect([again.code, again.stdout]).toEqual([
+    0,
+    expect.stringMatching(
+      /^Nothing to take back of the newest run\. An older run has: tallyman indexes rollback --manifest earlybird --run \S+\n$/,
+    ),
+  ]);
+});
