@@ -1,6 +1,7 @@
 import { MANIFESTS } from "../../manifests/index.ts";
 import { requireConnection, type Config } from "../config.ts";
 import { connectMongo } from "../db/mongo/client.ts";
+import { UsageError } from "../errors.ts";
 import { ensureIndexes, type EnsureOptions, type EnsureReport } from "../indexes/ensure.ts";
 import { loadManifest } from "../indexes/load.ts";
 import type { Manifest } from "../indexes/manifest.ts";
@@ -24,7 +25,14 @@ export class IndexKeeper {
   async manifest(nameOrFile: string): Promise<Manifest> {
     const { eventsCollection, eventsFields } = this.#config;
     const shipped = Object.hasOwn(MANIFESTS, nameOrFile) ? MANIFESTS[nameOrFile] : undefined;
-    return shipped?.({ collection: eventsCollection, fields: eventsFields }) ?? loadManifest(nameOrFile);
+    if (shipped) return shipped({ collection: eventsCollection, fields: eventsFields });
+    // Neither a path nor a name with an ending: a name was meant.
+    if (/^[^./\\]+$/.test(nameOrFile)) {
+      throw new UsageError(
+        `there is no manifest "${nameOrFile}": name ${Object.keys(MANIFESTS).join(", ")}, or a .yaml, .yml or .json file`,
+      );
+    }
+    return loadManifest(nameOrFile);
   }
 
   /** Opens both databases for index work, under the roles for it where those are set. */
