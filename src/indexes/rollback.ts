@@ -106,7 +106,7 @@ async function undoOne(
         return { ...planned, action: "kept", detail: kept };
       }
       await recorder.write(deed, "rolled_back");
-      if (planned.action !== "restore") return { ...planned, action: "dropped" };
+      if (planned.action !== "restore") return { ...base, action: "dropped" };
       await reclaim(engine, entry);
       return { ...planned, action: "restored" };
     } catch (error) {
