@@ -1,3 +1,4 @@
+import { MongoClient, type Db } from "mongodb";
 import { MANIFESTS } from "../../manifests/index.ts";
 import { requireConnection, type Config } from "../config.ts";
 import { connectMongo } from "../db/mongo/client.ts";
@@ -12,6 +13,12 @@ import { verifyIndexes } from "../indexes/verify.ts";
 
 /** The name of the manifest of Tallyman's own indexes. */
 export const OWN_MANIFEST = "usage";
+
+/** For work that asks MongoDB nothing: the server may be away, and need not be set. */
+function unopened(): { client: MongoClient; db: Db } {
+  const client = new MongoClient("mongodb://unused.invalid");
+  return { client, db: client.db() };
+}
 
 /** The index keeper under the settings of this process. Each piece of its work has connections of its own. */
 export class IndexKeeper {
@@ -35,10 +42,12 @@ export class IndexKeeper {
     return loadManifest(nameOrFile);
   }
 
-  /** Opens both databases for index work, under the roles for it where those are set. */
+  /** Opens the databases that the manifest speaks of, under the roles for it where those are set. */
   async with<T>(manifest: Manifest, work: (targets: IndexTargets) => Promise<T>): Promise<T> {
     const config = this.#config;
-    const { client, db } = await connectMongo(config.mongodbAdminUri ?? requireConnection(config, "mongodbUri"));
+    const { client, db } = manifest.mongo
+      ? await connectMongo(config.mongodbAdminUri ?? requireConnection(config, "mongodbUri"))
+      : unopened();
     try {
       const databaseUrl = config.databaseAdminUrl ?? requireConnection(config, "databaseUrl");
       return await work({ manifest, mongo: db, databaseUrl });

@@ -20,6 +20,13 @@ test("a part without an index is wrong use, and does not pass for all being well
   }
 });
 
+test("PostgreSQL alone is kept without MongoDB, which need not be set", async () => {
+  const { MONGODB_URI: _unset, ...env } = world.env;
+  const ended = await run(env, "indexes", "check", "--engine", "postgres");
+  expect(ended.code).toBe(2);
+  expect(ended.stdout).toMatch(/^postgres public\.daily_usage_cache: 1 indexes \(5 missing\)\n/);
+});
+
 test("what is printed can be typed: the way back names the manifest, a refusal shows what would go", async () => {
   const ensured = await indexes("ensure", ...PART);
   expect(ensured.code).toBe(0);
