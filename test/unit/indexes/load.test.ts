@@ -1,4 +1,5 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -8,6 +9,7 @@ import { MANIFESTS } from "../../../manifests/index.ts";
 import { UsageError } from "../../../src/errors.ts";
 import { loadManifest, manifestText, parseManifest } from "../../../src/indexes/load.ts";
 import type { Manifest, MongoIndex, PostgresIndex } from "../../../src/indexes/manifest.ts";
+import { unprovenTerms } from "../../../src/indexes/verify/mongo-implied.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "manifests-"));
 afterAll(() => {
@@ -243,4 +245,18 @@ describe("a manifest's text loads back equal", () => {
       }),
     );
   });
+});
+
+test("the manifest of the documentation is one, and its queries imply the filters of their indexes", async () => {
+  const text = await readFile(new URL("../../../docs/indexes.md", import.meta.url), "utf8");
+  const [, example = "", fragment = ""] = text.split(/^```yaml\n/m).map((part) => part.split(/^```$/m)[0] ?? "");
+  const shop = await loadManifest(file("shop.yaml", example));
+  const filters = Object.values(shop.mongo ?? {}).flatMap((indexes) =>
+    indexes.flatMap(({ partial = {}, contracts = [] }) =>
+      contracts.map(({ find }) => unprovenTerms(partial, find?.filter ?? {}, false)),
+    ),
+  );
+  expect(filters).toEqual([[]]);
+  const indexes = fragment.replaceAll(/^/gm, "    ");
+  await loadManifest(file("fragment.yaml", `version: 1\nproject: shop\npostgres:\n  public.Order:\n${indexes}`));
 });
