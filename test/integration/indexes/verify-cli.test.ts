@@ -23,7 +23,7 @@ test("leaves with 2 while indexes are missing and with 0 when they could be used
   const [after, json] = await Promise.all([verify([]), verify(["--json"])]);
   expect(after.code, after.stdout).toBe(0);
   expect(after.stdout).toMatch(/All as promised\.\n$/);
-  expect(after.stderr).toMatch(/^mongodb token_usage_events: /);
+  expect(after.stderr).toMatch(/^usage: mongodb .*\nmongodb token_usage_events: /);
   const report = JSON.parse(json.stdout) as VerifyReport;
   expect(report.ok).toBe(true);
   expect(report.entries.find(({ index }) => index === "idx_tenant_date")).toMatchObject({
