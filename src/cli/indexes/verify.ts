@@ -4,9 +4,10 @@ import type { VerifyEntry, VerifyReport } from "../../indexes/verify.ts";
 import { formatMs } from "../../indexes/verify/verdict.ts";
 import { action, createCommand } from "../command.ts";
 import { table } from "../table.ts";
-import { tell, withIndexes, withIndexFlags, type IndexFlags } from "./options.ts";
+import { again, tell, withIndexes, withIndexFlags, type IndexFlags } from "./options.ts";
+import { watching, withWatch, type WatchFlags } from "./watching.ts";
 
-interface VerifyFlags extends IndexFlags {
+interface VerifyFlags extends IndexFlags, WatchFlags {
   readonly target?: string;
   readonly index?: readonly string[];
 }
@@ -18,7 +19,7 @@ export function verifyCommand(): Command {
     "Explain the queries that each index exists for on the live data, and compare with what is promised.",
     "tallyman indexes verify --manifest petbuddy --index facebookChatId_1",
   );
-  return withIndexFlags(command)
+  return withWatch(withIndexFlags(command))
     .option("--target <name>", "only queries of this collection or schema.table")
     .option("--index <name>", "only queries of this index; may be given again", collect)
     .action(
@@ -27,16 +28,18 @@ export function verifyCommand(): Command {
         const { verifyIndexes } = await import("../../indexes/verify.ts");
         const { target, index: indexes } = flags;
         const only = { ...(target === undefined ? {} : { target }), ...(indexes === undefined ? {} : { indexes }) };
-        const report = await withIndexes(context, flags, (targets) =>
-          verifyIndexes({ ...targets, signal, only, ...(json ? {} : { onProgress: tell }) }),
-        );
-        if (report.entries.length === 0 && Object.keys(only).length > 0) {
-          throw new UsageError(
-            `no contract of ${[target ?? [], indexes ?? []].flat().join(" ")} is declared; see: tallyman indexes show`,
+        return watching(flags, context, async () => {
+          const report = await withIndexes(context, flags, (targets) =>
+            verifyIndexes({ ...targets, signal, only, ...(json ? {} : { onProgress: tell }) }),
           );
-        }
-        answer(report, verifyText(report));
-        return report.ok ? EXIT.done : EXIT.found;
+          if (report.entries.length === 0 && Object.keys(only).length > 0) {
+            throw new UsageError(
+              `no contract of ${[target ?? [], indexes ?? []].flat().join(" ")} is declared; see: ${again("show", flags)}`,
+            );
+          }
+          answer(report, verifyText(report));
+          return report.ok ? EXIT.done : EXIT.found;
+        });
       }),
     );
 }

@@ -56,7 +56,7 @@ async function metricsOf(address: string): Promise<Record<string, number>> {
   const answer = await fetch(`${address}/metrics`);
   expect(answer.status).toBe(200);
   expect(answer.headers.get("content-type")).toBe("text/plain; version=0.0.4; charset=utf-8");
-  const lines = (await answer.text()).split("\n").filter((line) => line && !line.startsWith("#"));
+  const lines = (await answer.text()).split("\n").filter((line) => line.startsWith("tallyman_audit_"));
   return Object.fromEntries(
     lines.map((line): [string, number] => [line.split(" ")[0] ?? "", Number(line.split(" ")[1])]),
   );
