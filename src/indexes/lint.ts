@@ -3,9 +3,9 @@ import { UsageError } from "../errors.ts";
 import type { Contract, Manifest, MongoIndex, PostgresIndex, Rolling } from "./manifest.ts";
 import { LEDGER_COLLECTION } from "./mongo-ledger.ts";
 import { REPLACED, REPLACEMENT } from "./postgres-ddl.ts";
+import { NAME_BYTES } from "./postgres-ddl.ts";
 import { rollingFault, windowAt } from "./rolling.ts";
 
-const NAME_BYTES = 63;
 const OWN_ENDINGS = [REPLACEMENT, REPLACED];
 const VOLATILE =
   /\b(now|current_date|current_time|current_timestamp|localtime|localtimestamp|clock_timestamp|random)\b/i;

@@ -53,7 +53,8 @@ export function dropStatement(target: string, name: string): string {
   return `DROP INDEX CONCURRENTLY IF EXISTS ${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`;
 }
 
-const NAME_BYTES = 63;
+/** PostgreSQL cuts what is longer. */
+export const NAME_BYTES = 63;
 
 /** What the names of both indexes end in while one takes the place of the other. */
 export const REPLACEMENT = "__tallyman_new";

@@ -19,6 +19,9 @@ const CANCEL_EVERY_MS = 100;
 const REOPEN_FIRST_MS = 250;
 const REOPEN_LAST_MS = 8000;
 
+/** After a cancellation someone waits for us to go. */
+export const CLEAR_UP_PATIENCE_MS = 10_000;
+
 export interface SessionOptions extends EngineOptions {
   readonly databaseUrl: string;
   readonly lockWaitMs: number;

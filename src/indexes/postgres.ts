@@ -24,7 +24,8 @@ import {
 } from "./postgres-ddl.ts";
 import { findDuplicates } from "./postgres-duplicates.ts";
 import { PostgresLedger } from "./postgres-ledger.ts";
-import type { Session } from "./postgres-session.ts";
+import { CLEAR_UP_PATIENCE_MS, type Session } from "./postgres-session.ts";
+import { sizeOf } from "./postgres-size.ts";
 
 /** Lock timeout, deadlock victim, serialisation: somebody was in the way. */
 const IN_THE_WAY = new Set(["55P03", "40P01", "40001"]);
@@ -32,8 +33,6 @@ const IN_THE_WAY = new Set(["55P03", "40P01", "40001"]);
 const NAME_TAKEN = new Set(["42P07", "42710"]);
 const NO_RIGHT = "42501";
 const WAIT_POLL_MS = 500;
-/** After a cancellation someone waits for us to go. */
-const CLEAR_UP_PATIENCE_MS = 10_000;
 
 export interface PostgresEngineOptions extends EngineOptions {
   readonly session: Session;
@@ -208,8 +207,8 @@ export function postgresEngine(options: PostgresEngineOptions): Engine {
       const { schema } = tableOf(target);
       const quoted = `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`;
       await session.query(`COMMENT ON INDEX ${quoted} IS ${pg.escapeLiteral(mark)}`);
-      const [row] = await session.query<{ oid: string; bytes: string; rows: string }>(SIZE, [schema, name]);
-      return row ? { oid: Number(row.oid), baseline: { bytes: Number(row.bytes), rows: Number(row.rows) } } : {};
+      const { oid, bytes, entries } = await sizeOf(session, target, name);
+      return { oid, baseline: { bytes, rows: entries } };
     },
 
     createTarget: (target) => Promise.reject(new Error(`${target} belongs to a migration`)),
@@ -256,8 +255,3 @@ const EXISTS = `
   SELECT EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid
                    JOIN pg_namespace n ON n.oid = t.relnamespace
                   WHERE n.nspname = $1 AND t.relname = $2 AND c.relname = $3) AS there`;
-
-/** Rows as the build counted them. */
-const SIZE = `
-  SELECT c.oid, pg_relation_size(c.oid) AS bytes, greatest(c.reltuples, 0)::bigint AS rows
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2`;

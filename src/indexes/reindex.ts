@@ -6,22 +6,14 @@
 import pg from "pg";
 import { messageOf } from "./engine.ts";
 import { KEEPER_SCHEMA } from "./ledger.ts";
-import { dropStatement, tableOf } from "./postgres-ddl.ts";
-import type { Session } from "./postgres-session.ts";
+import { dropStatement, NAME_BYTES, tableOf } from "./postgres-ddl.ts";
+import { CLEAR_UP_PATIENCE_MS, type Session } from "./postgres-session.ts";
+import { sizeOf, type IndexSize } from "./postgres-size.ts";
 import type { BuildWindow } from "./stats/history.ts";
 
 const JOURNAL = `${KEEPER_SCHEMA}.index_reindex`;
-const NAME_BYTES = 63;
 /** Names that PostgreSQL gives: with a number where one is taken already. */
 const SUFFIX = /(_cc(?:new|old)\d*)$/;
-/** After a cancellation someone waits for us to go. */
-const CLEAR_UP_PATIENCE_MS = 10_000;
-
-export interface IndexSize {
-  readonly oid: number;
-  readonly bytes: number;
-  readonly entries: number;
-}
 
 interface Invalid {
   readonly oid: string;
@@ -114,13 +106,6 @@ export async function reindex(session: Session, target: string, name: string, by
   return size;
 }
 
-export async function sizeOf(session: Session, target: string, name: string): Promise<IndexSize> {
-  const { schema } = tableOf(target);
-  const [row] = await session.query<{ oid: string; bytes: string; entries: string }>(SIZE, [schema, name]);
-  if (!row) throw new Error(`${name} is gone`);
-  return { oid: Number(row.oid), bytes: Number(row.bytes), entries: Number(row.entries) };
-}
-
 async function clearUp(
   session: Session,
   target: string,
@@ -188,8 +173,3 @@ const INVALID = `
     JOIN pg_class t ON t.oid = i.indrelid
     JOIN pg_namespace n ON n.oid = t.relnamespace
    WHERE n.nspname = $1 AND t.relname = $2 AND NOT i.indisvalid`;
-
-const SIZE = `
-  SELECT c.oid::text AS oid, pg_relation_size(c.oid)::text AS bytes, greatest(c.reltuples, 0)::bigint::text AS entries
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-   WHERE n.nspname = $1 AND c.relname = $2`;
