@@ -3,13 +3,10 @@ import { MANIFESTS } from "../../manifests/index.ts";
 import { requireConnection, type Config } from "../config.ts";
 import { connectMongo } from "../db/mongo/client.ts";
 import { UsageError } from "../errors.ts";
-import { ensureIndexes, type EnsureOptions, type EnsureReport } from "../indexes/ensure.ts";
-import { loadManifest } from "../indexes/load.ts";
+import type { EnsureOptions, EnsureReport } from "../indexes/ensure.ts";
 import type { Manifest } from "../indexes/manifest.ts";
-import { proveWith } from "../indexes/prove.ts";
-import { readStats, type StatsReport } from "../indexes/stats.ts";
+import type { StatsReport } from "../indexes/stats.ts";
 import type { IndexTargets } from "../indexes/targets.ts";
-import { verifyIndexes } from "../indexes/verify.ts";
 
 /** The name of the manifest of Tallyman's own indexes. */
 export const OWN_MANIFEST = "usage";
@@ -20,7 +17,10 @@ function unopened(): { client: MongoClient; db: Db } {
   return { client, db: client.db() };
 }
 
-/** The index keeper under the settings of this process. Each piece of its work has connections of its own. */
+/**
+ * The index keeper under the settings of this process. Each piece of its work has connections of its own, and is loaded
+ * when it is asked for: few commands need it.
+ */
 export class IndexKeeper {
   readonly #config: Config;
 
@@ -39,6 +39,7 @@ export class IndexKeeper {
         `there is no manifest "${nameOrFile}": name ${Object.keys(MANIFESTS).join(", ")}, or a .yaml, .yml or .json file`,
       );
     }
+    const { loadManifest } = await import("../indexes/load.ts");
     return loadManifest(nameOrFile);
   }
 
@@ -58,6 +59,8 @@ export class IndexKeeper {
 
   /** Ensures Tallyman's own indexes. */
   async ensure(options: Omit<EnsureOptions, keyof IndexTargets>): Promise<EnsureReport> {
+    const { ensureIndexes } = await import("../indexes/ensure.ts");
+    const { proveWith } = await import("../indexes/prove.ts");
     return this.with(await this.manifest(OWN_MANIFEST), (targets) =>
       ensureIndexes({ ...targets, prove: proveWith(targets, options.signal), ...options }),
     );
@@ -69,6 +72,8 @@ export class IndexKeeper {
    * @param reader the role that may read the report
    */
   async report(reader: string | undefined, signal: AbortSignal): Promise<StatsReport> {
+    const { verifyIndexes } = await import("../indexes/verify.ts");
+    const { readStats } = await import("../indexes/stats.ts");
     return this.with(await this.manifest(OWN_MANIFEST), async (targets) => {
       const { entries } = await verifyIndexes({ ...targets, signal });
       return readStats({ ...targets, signal, contracts: entries, ...(reader ? { publishFor: reader } : {}) });
