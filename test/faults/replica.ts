@@ -1,4 +1,4 @@
-import type { WorkerProcess } from "../support/process.ts";
+import type { WorkerProcess } from "../support/program.ts";
 import { startBuiltWorker, type Env } from "./built.ts";
 
 /** A supervisor waits this long before it starts its process again. */
