@@ -119,6 +119,10 @@ export async function runDocumentdb(run: Run, root: string): Promise<Running> {
     unix_socket_directories: "",
     shared_preload_libraries: "pg_cron,pg_documentdb_core,pg_documentdb",
     "cron.database_name": "postgres",
+    // What runs by the clock starts a process or two each second, and nothing here waits for it: TTL deletes, and
+    // index builds that were asked for in the background.
+    "cron.launch_active_jobs": "off",
+    "documentdb.enableBackgroundWorkerJobs": "off",
   };
   const running = await runServer(guard, {
     title: "FerretDB's PostgreSQL",
