@@ -1,7 +1,7 @@
+import type { TenantDay } from "./usage/tenant-day.ts";
 import { Check, type AuditContext, type Drift, type Task } from "./audit/check.ts";
 import type { InvisibleCounts } from "./db/mongo/invisible.ts";
 import type { AuditDays } from "./db/postgres/audit.ts";
-import type { TenantDay } from "./db/postgres/cache.ts";
 import { lastFinalDay } from "./usage/audit.ts";
 import type { Stamp } from "./usage/classify.ts";
 import { addDays, countDays, dayBounds, earlierDay, FIRST_DAY, laterDay, listDays, type Day } from "./usage/day.ts";

@@ -1,12 +1,5 @@
-import {
-  dayKey,
-  figuresOf,
-  freshDay,
-  readRows,
-  type CacheRow,
-  type Figures,
-  type TenantDay,
-} from "./db/postgres/cache.ts";
+import { dayKey, type TenantDay } from "./usage/tenant-day.ts";
+import { figuresOf, freshDay, readRows, type CacheRow, type Figures } from "./db/postgres/cache.ts";
 import type { RebuildWish } from "./db/postgres/run-request.ts";
 import { readTenantDay } from "./db/tenant-day.ts";
 import { TenantDayError } from "./db/mongo/events.ts";

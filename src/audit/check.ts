@@ -10,7 +10,7 @@ import {
   type Figures,
   type FreshDay,
 } from "../db/postgres/audit.ts";
-import { dayKey, type TenantDay } from "../db/postgres/cache.ts";
+import { dayKey, type TenantDay } from "../usage/tenant-day.ts";
 import { readTenantDay, type ReadContext } from "../db/tenant-day.ts";
 import type { Tenants } from "../db/tenants.ts";
 import { judge, type Verdict } from "../usage/audit.ts";

@@ -1,5 +1,6 @@
 import { TenantDayError, type EventReader } from "./mongo/events.ts";
-import type { CacheRow, TenantDay } from "./postgres/cache.ts";
+import type { CacheRow } from "./postgres/cache.ts";
+import type { TenantDay } from "../usage/tenant-day.ts";
 import type { Lane } from "./postgres/slots.ts";
 import { dayState, type Stamp } from "../usage/classify.ts";
 import { dayBounds } from "../usage/day.ts";

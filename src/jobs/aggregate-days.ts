@@ -1,5 +1,6 @@
 import { TenantDayError } from "../db/mongo/events.ts";
-import type { CacheRow, TenantDay } from "../db/postgres/cache.ts";
+import type { CacheRow } from "../db/postgres/cache.ts";
+import type { TenantDay } from "../usage/tenant-day.ts";
 import type { Claim } from "../db/postgres/claim.ts";
 import { laneOf, type FailedDay } from "../db/postgres/run.ts";
 import { judgeHorizonAgain, readTenantDay } from "../db/tenant-day.ts";

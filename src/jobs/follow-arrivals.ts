@@ -1,5 +1,5 @@
 import type { ArrivalPage, ScanStart } from "../db/mongo/arrivals.ts";
-import type { TenantDay } from "../db/postgres/cache.ts";
+import type { TenantDay } from "../usage/tenant-day.ts";
 import type { CountedDay } from "../db/postgres/dirty.ts";
 import { stampMillis, type Stamp } from "../usage/classify.ts";
 import { addDays, dayBounds, earlierDay, laterDay } from "../usage/day.ts";

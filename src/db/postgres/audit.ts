@@ -5,7 +5,8 @@ import type { Documents } from "../../usage/document.ts";
 import { parseCost, whole, type Whole } from "../../usage/decimal.ts";
 import { MEASURES, type Measures } from "../../usage/measures.ts";
 import { jsonbArray } from "./binary-array.ts";
-import { keyArrays, measureText, type TenantDay } from "./cache.ts";
+import { keyArrays, measureText } from "./cache.ts";
+import type { TenantDay } from "../../usage/tenant-day.ts";
 import type { Pool } from "./pool.ts";
 import { stampSql } from "./stamp.ts";
 

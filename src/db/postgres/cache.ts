@@ -3,16 +3,10 @@ import { NO_ALLOWANCE, type DayState, type FreshDay, type Stamp } from "../../us
 import type { Documents } from "../../usage/document.ts";
 import { formatCost, type Whole } from "../../usage/decimal.ts";
 import { MEASURES, type Measures } from "../../usage/measures.ts";
-import type { Day } from "../../usage/day.ts";
+import { dayKey, type TenantDay } from "../../usage/tenant-day.ts";
 import { jsonbArray } from "./binary-array.ts";
 import type { Connection } from "./pool.ts";
 import { readStamp, stampSql } from "./stamp.ts";
-
-/** The key of a row. */
-export interface TenantDay {
-  readonly tenant: string;
-  readonly date: Day;
-}
 
 /** One tenant-day, ready to be stored. */
 export interface CacheRow extends TenantDay {
@@ -50,11 +44,6 @@ export interface Change extends TenantDay {
 /** What counts of a row when it meets the one that is there. */
 export function freshDay({ readAt, state, isBeforeHorizon, totals, documents }: CacheRow): FreshDay {
   return { readAt, state, isBeforeHorizon, contentHash: documents.contentHash, sourceEvents: totals.requests };
-}
-
-/** One text for a key, to look it up by: NUL occurs in no tenant. */
-export function dayKey({ tenant, date }: TenantDay): string {
-  return `${tenant}\0${date}`;
 }
 
 /** The rules that protect a row, as classify() has them, once more inside the statements. */

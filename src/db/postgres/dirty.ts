@@ -1,4 +1,5 @@
-import { dayKey, keyArrays, type CacheRow, type TenantDay } from "./cache.ts";
+import { keyArrays, type CacheRow } from "./cache.ts";
+import { dayKey, type TenantDay } from "../../usage/tenant-day.ts";
 import type { Connection, Pool } from "./pool.ts";
 import { againOnRace } from "./race.ts";
 

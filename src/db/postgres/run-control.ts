@@ -1,7 +1,7 @@
 import { UsageError } from "../../errors.ts";
 import { listTenantDays, type TenantDays } from "../../usage/plan.ts";
 import { joinTenantDays } from "../../usage/spans.ts";
-import { dayKey } from "./cache.ts";
+import { dayKey } from "../../usage/tenant-day.ts";
 import { SETTINGS_AGREED } from "./meta.ts";
 import { inTransaction, type Connection, type Pool } from "./pool.ts";
 import { inRacingTransaction } from "./race.ts";

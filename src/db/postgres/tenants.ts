@@ -1,5 +1,5 @@
 import type { Day } from "../../usage/day.ts";
-import type { TenantDay } from "./cache.ts";
+import type { TenantDay } from "../../usage/tenant-day.ts";
 import type { Connection } from "./pool.ts";
 import { stampSql } from "./stamp.ts";
 

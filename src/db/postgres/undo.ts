@@ -1,14 +1,6 @@
 import type { DayState } from "../../usage/classify.ts";
-import {
-  CONTENT_COLUMNS,
-  dayKey,
-  keyArrays,
-  lockRows,
-  recordChanges,
-  type Change,
-  type Figures,
-  type TenantDay,
-} from "./cache.ts";
+import { CONTENT_COLUMNS, keyArrays, lockRows, recordChanges, type Change, type Figures } from "./cache.ts";
+import { dayKey, type TenantDay } from "../../usage/tenant-day.ts";
 import type { Claim } from "./claim.ts";
 import { SETTINGS_SINCE } from "./meta.ts";
 import type { Connection, Pool } from "./pool.ts";

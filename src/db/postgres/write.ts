@@ -1,6 +1,5 @@
 import { classify, isFutureStamp, type Allowance, type Outcome, type Stamp } from "../../usage/classify.ts";
 import {
-  dayKey,
   figuresOf,
   freshDay,
   keyArrays,
@@ -11,8 +10,8 @@ import {
   type CacheRow,
   type Change,
   type StoredRow,
-  type TenantDay,
 } from "./cache.ts";
+import { dayKey, type TenantDay } from "../../usage/tenant-day.ts";
 import { ClaimLostError, LEASE_SECONDS, type Claim } from "./claim.ts";
 import { settleDirty } from "./dirty.ts";
 import type { Connection, Pool } from "./pool.ts";
