@@ -1,11 +1,13 @@
-import type { TenantDay } from "./usage/tenant-day.ts";
+import type { TenantDay, TenantSpan } from "./usage/tenant-day.ts";
 import { Check, type AuditContext, type Drift, type Task } from "./audit/check.ts";
 import type { InvisibleCounts } from "./db/mongo/invisible.ts";
 import type { AuditDays } from "./db/postgres/audit.ts";
 import { lastFinalDay } from "./usage/audit.ts";
 import type { Stamp } from "./usage/classify.ts";
-import { addDays, countDays, dayBounds, earlierDay, FIRST_DAY, laterDay, listDays, type Day } from "./usage/day.ts";
+import { addDays, dayBounds, earlierDay, FIRST_DAY, laterDay, type Day } from "./usage/day.ts";
 import { horizonDay } from "./usage/horizon.ts";
+import { countTenantDays, listTenantDays } from "./usage/plan.ts";
+import { clipSpans } from "./usage/spans.ts";
 
 const COLLECTION_LIMIT_MS = 6 * 60 * 60_000;
 /** What the nightly sample looks at, and how much of it whole. */
@@ -51,7 +53,7 @@ export type OnProgress = (done: number, total: number) => void;
  */
 export async function auditRange(
   wish: AuditWish,
-  known: readonly KnownSpan[],
+  known: readonly TenantSpan[],
   context: AuditContext,
   concurrency: number,
   onProgress: OnProgress,
@@ -63,8 +65,8 @@ export async function auditRange(
   const through = wish.allStates ? to : earlierDay(to, final);
   const total = countWithin(known, from, through);
   const tasks = function* (): Generator<Task> {
-    for (const { tenant, first, last } of known) {
-      for (const date of listDays(laterDay(from, first), earlierDay(through, last))) yield { tenant, date, deep };
+    for (const span of clipSpans(known, { from, to: through })) {
+      for (const day of listTenantDays([span])) yield { ...day, deep };
     }
   };
   const check = new Check(context, (done) => onProgress(done, total));
@@ -76,18 +78,8 @@ export async function auditRange(
   return { ...found, id, notFinal, pending: check.pending, failed: check.failed };
 }
 
-/** Days on which a tenant may have events or rows, both ends included. */
-interface KnownSpan {
-  readonly tenant: string;
-  readonly first: Day;
-  readonly last: Day;
-}
-
-function countWithin(spans: readonly KnownSpan[], from: Day, to: Day): number {
-  return spans.reduce(
-    (sum, { first, last }) => sum + Math.max(0, countDays(laterDay(from, first), earlierDay(to, last))),
-    0,
-  );
+function countWithin(spans: readonly TenantSpan[], from: Day, to: Day): number {
+  return countTenantDays(clipSpans(spans, { from, to }));
 }
 
 /**

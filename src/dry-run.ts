@@ -1,4 +1,4 @@
-import { dayKey, type TenantDay } from "./usage/tenant-day.ts";
+import { type TenantDay, type TenantSpan, dayKey } from "./usage/tenant-day.ts";
 import { figuresOf, freshDay, readRows, type CacheRow, type Figures } from "./db/postgres/cache.ts";
 import type { RebuildWish } from "./db/postgres/run-request.ts";
 import { readTenantDay } from "./db/tenant-day.ts";
@@ -6,7 +6,7 @@ import { TenantDayError } from "./db/mongo/events.ts";
 import { TimeLimit } from "./queues/time-limit.ts";
 import type { Services } from "./services.ts";
 import { classify, type Outcome } from "./usage/classify.ts";
-import { countTenantDays, listTenantDays, type TenantDays } from "./usage/plan.ts";
+import { countTenantDays, listTenantDays } from "./usage/plan.ts";
 
 /** What would happen to one tenant-day. */
 export interface Forecast extends TenantDay {
@@ -37,7 +37,7 @@ const BATCH = 32;
 export async function dryRun(
   services: Services,
   wish: RebuildWish,
-  spans: readonly TenantDays[],
+  spans: readonly TenantSpan[],
   interrupted: AbortSignal,
   onProgress: (done: number, planned: number) => void,
 ): Promise<DryRun> {
@@ -84,7 +84,7 @@ export async function dryRun(
   }
 }
 
-function* batchesOf(spans: readonly TenantDays[]): Generator<TenantDay[]> {
+function* batchesOf(spans: readonly TenantSpan[]): Generator<TenantDay[]> {
   let batch: TenantDay[] = [];
   for (const span of spans) {
     for (const day of listTenantDays([span])) {

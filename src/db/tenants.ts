@@ -1,12 +1,13 @@
 import { setMaxListeners } from "node:events";
 import { searchSpans } from "./mongo/tenant-spans.ts";
-import type { DayRange, TenantReader } from "./mongo/tenants.ts";
+import type { TenantReader } from "./mongo/tenants.ts";
 import { averageEvents, countedEvents, knownTenantDays } from "./postgres/expected.ts";
 import type { Pool } from "./postgres/pool.ts";
-import { cachedSpans, knownTenants, widenTenantSpans, type KnownTenant } from "./postgres/tenants.ts";
+import { cachedSpans, knownTenants, widenTenantSpans } from "./postgres/tenants.ts";
 import { addDays, earlierDay, laterDay, type Day } from "../usage/day.ts";
 import { compareKeys } from "../usage/keys.ts";
-import { countTenantDays, type ExpectedEvents, type TenantDays } from "../usage/plan.ts";
+import type { DayRange, TenantSpan } from "../usage/tenant-day.ts";
+import { countTenantDays, type ExpectedEvents } from "../usage/plan.ts";
 
 /** Tenant-days that are looked up one by one for a plan; where there are more, an average a tenant has to do. */
 const LOOKED_UP_DAYS = 200_000;
@@ -34,12 +35,12 @@ export class Tenants {
    * out: nobody knows it. A tenant that is known already has its first day searched for only where `near`, the days in
    * question, begins before the one that is known.
    */
-  async findSpans(tenants: readonly string[], near: DayRange, signal: AbortSignal): Promise<KnownTenant[]> {
+  async findSpans(tenants: readonly string[], near: DayRange, signal: AbortSignal): Promise<TenantSpan[]> {
     return (await this.#search(tenants, near, signal)).spans;
   }
 
   /** As findSpans(), and remembers where the events begin and end, and how far was searched. */
-  async learnSpans(tenants: readonly string[], near: DayRange, signal: AbortSignal): Promise<KnownTenant[]> {
+  async learnSpans(tenants: readonly string[], near: DayRange, signal: AbortSignal): Promise<TenantSpan[]> {
     const { spans, found, searchedThrough } = await this.#search(tenants, near, signal);
     if (found.length > 0) {
       await widenTenantSpans(
@@ -54,7 +55,7 @@ export class Tenants {
    * How many events to expect, by tenant: its rows' own counts; where there is no row its average; where it has no row
    * at all, the events of the collection spread over all days of all tenants.
    */
-  async expectedEvents(spans: readonly TenantDays[]): Promise<(tenant: string) => ExpectedEvents> {
+  async expectedEvents(spans: readonly TenantSpan[]): Promise<(tenant: string) => ExpectedEvents> {
     const days = new Map<string, Map<Day, number>>();
     if (countTenantDays(spans) <= LOOKED_UP_DAYS) {
       for (const { tenant, date, events } of await countedEvents(this.#pool, spans)) {
@@ -74,7 +75,7 @@ export class Tenants {
     };
   }
 
-  async #spreadEvents(spans: readonly TenantDays[]): Promise<number> {
+  async #spreadEvents(spans: readonly TenantSpan[]): Promise<number> {
     const [events, known] = await Promise.all([this.#reader.estimatedEvents(), knownTenantDays(this.#pool)]);
     return events / Math.max(known, countTenantDays(spans), 1);
   }
@@ -85,13 +86,13 @@ export class Tenants {
     const known = byTenant(await knownTenants(this.#pool, tenants));
     setMaxListeners(0, signal); // the driver adds two a question, and Node takes eleven for a leak
     const events = await searchSpans(this.#reader, { tenants, known, near, latest }, signal);
-    const found = [...events].map(([tenant, { first, last }]): KnownTenant => ({ tenant, first, last }));
+    const found = [...events].map(([tenant, range]): TenantSpan => ({ tenant, ...range }));
 
     const spans = byTenant(found);
     for (const other of await cachedSpans(this.#pool, tenants)) {
       const span = spans.get(other.tenant) ?? other;
-      const first = earlierDay(span.first, other.first);
-      spans.set(other.tenant, { tenant: other.tenant, first, last: laterDay(span.last, other.last) });
+      const { tenant } = other;
+      spans.set(tenant, { tenant, from: earlierDay(span.from, other.from), to: laterDay(span.to, other.to) });
     }
     return {
       spans: [...spans.values()].sort((a, b) => compareKeys(a.tenant, b.tenant)),
@@ -101,6 +102,6 @@ export class Tenants {
   }
 }
 
-function byTenant(tenants: readonly KnownTenant[]): Map<string, KnownTenant> {
+function byTenant(tenants: readonly TenantSpan[]): Map<string, TenantSpan> {
   return new Map(tenants.map((known) => [known.tenant, known]));
 }

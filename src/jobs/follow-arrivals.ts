@@ -73,7 +73,7 @@ async function markDiffering(days: readonly TenantDay[], now: Stamp, context: Jo
     const counted = await countEvents(whole.slice(from, from + MARK_BATCH), context);
     // A tenant is known by its events, so also where the count could not be told; one without any is not.
     const seen = counted.filter(({ events }) => events !== 0n);
-    await context.widenTenantSpans(seen.map(({ tenant, date }) => ({ tenant, first: date, last: date })));
+    await context.widenTenantSpans(seen.map(({ tenant, date }) => ({ tenant, from: date, to: date })));
     differing += await context.dirtyDays.markDiffering(counted);
   }
   return differing;

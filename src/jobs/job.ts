@@ -11,12 +11,13 @@ import type { Runs } from "../db/postgres/runs.ts";
 import type { DirtyDays } from "../db/postgres/dirty.ts";
 import type { RunRequest } from "../db/postgres/run.ts";
 import type { RebuildWish } from "../db/postgres/run-request.ts";
-import type { KnownTenant } from "../db/postgres/tenants.ts";
+import type { FoundSpan } from "../db/postgres/tenants.ts";
 import type { Watermarks } from "../db/postgres/watermarks.ts";
 import type { EnsureReport } from "../indexes/ensure.ts";
 import type { StatsReport } from "../indexes/stats.ts";
 import type { Logger } from "../log.ts";
 import type { Day } from "../usage/day.ts";
+import type { TenantSpan } from "../usage/tenant-day.ts";
 import type { ReadContext } from "../db/tenant-day.ts";
 import type { Tenants } from "../db/tenants.ts";
 
@@ -44,8 +45,8 @@ export interface JobContext extends ReadContext {
   readonly watermarks: Watermarks;
   readonly history: History;
   readonly refresh: RefreshSettings;
-  readonly knownTenants: () => Promise<KnownTenant[]>;
-  readonly widenTenantSpans: (spans: readonly Pick<KnownTenant, "tenant" | "first" | "last">[]) => Promise<void>;
+  readonly knownTenants: () => Promise<TenantSpan[]>;
+  readonly widenTenantSpans: (spans: readonly FoundSpan[]) => Promise<void>;
   /** a wish as a run under the settings of this process */
   readonly request: (wish: RebuildWish) => RunRequest;
   /** today in the reporting time zone */

@@ -1,17 +1,15 @@
 import { addDays, countDays, listDays, type Day } from "./day.ts";
+import type { TenantDay, TenantSpan } from "./tenant-day.ts";
 
-/** Some days of one tenant, both ends included. */
-export interface TenantDays {
-  readonly tenant: string;
-  readonly from: Day;
-  readonly to: Day;
+/** Days of one tenant within a chunk. */
+export interface PlannedSpan extends TenantSpan {
   /** events expected on its one day, where that day fills a chunk by itself */
   readonly expected?: number;
 }
 
 /** The work of one queue job: its tenant-days in order, and how many they are. */
 export interface ChunkPlan {
-  readonly spans: readonly TenantDays[];
+  readonly spans: readonly PlannedSpan[];
   readonly days: number;
 }
 
@@ -39,17 +37,17 @@ export const DAY_COST = 300;
 const UNKNOWN: ExpectedEvents = { average: 0 };
 
 /** Every tenant-day of the spans, in their order. */
-export function listTenantDays(spans: readonly TenantDays[]): { tenant: string; date: Day }[] {
+export function listTenantDays(spans: readonly TenantSpan[]): TenantDay[] {
   return spans.flatMap(({ tenant, from, to }) => listDays(from, to).map((date) => ({ tenant, date })));
 }
 
 /** Tenant-days in the spans. */
-export function countTenantDays(spans: readonly TenantDays[]): number {
+export function countTenantDays(spans: readonly TenantSpan[]): number {
   return spans.reduce((sum, { from, to }) => sum + Math.max(0, countDays(from, to)), 0);
 }
 
 /** The events that the plan expected on a day large enough to fill a chunk by itself; undefined for any other. */
-export function expectedOn(spans: readonly TenantDays[], tenant: string, date: Day): number | undefined {
+export function expectedOn(spans: readonly PlannedSpan[], tenant: string, date: Day): number | undefined {
   return spans.find((span) => span.tenant === tenant && span.from === date && span.expected !== undefined)?.expected;
 }
 
@@ -59,11 +57,11 @@ export function expectedOn(spans: readonly TenantDays[], tenant: string, date: D
  * the second of any, so that a huge tenant does not hold up the others.
  */
 export function planChunks(
-  spans: readonly TenantDays[],
+  spans: readonly TenantSpan[],
   expected: (tenant: string) => ExpectedEvents = () => UNKNOWN,
   size: ChunkSize = CHUNK_SIZE,
 ): ChunkPlan[] {
-  const byTenant = new Map<string, TenantDays[]>();
+  const byTenant = new Map<string, TenantSpan[]>();
   for (const span of spans) {
     const own = byTenant.get(span.tenant);
     if (own) own.push(span);
@@ -90,7 +88,7 @@ export function planChunks(
 }
 
 interface Piece {
-  readonly spans: TenantDays[];
+  readonly spans: PlannedSpan[];
   days: number;
   cost: number;
 }
@@ -98,7 +96,7 @@ interface Piece {
 const newPiece = (): Piece => ({ spans: [], days: 0, cost: 0 });
 
 /** One tenant's spans in pieces that are as large as a chunk may be. */
-function cutSpans(spans: readonly TenantDays[], expected: ExpectedEvents, size: ChunkSize): Piece[] {
+function cutSpans(spans: readonly TenantSpan[], expected: ExpectedEvents, size: ChunkSize): Piece[] {
   const pieces: Piece[] = [];
   let open = newPiece();
   for (const { tenant, from, to } of spans) {

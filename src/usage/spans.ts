@@ -1,8 +1,8 @@
 import { addDays, earlierDay, laterDay, type Day } from "./day.ts";
-import type { TenantDays } from "./plan.ts";
+import type { DayRange, TenantDay, TenantSpan } from "./tenant-day.ts";
 
 /** Tenant-days, in the order of tenant and day, as spans: days that follow each other are one. */
-export function joinTenantDays(days: readonly { readonly tenant: string; readonly date: Day }[]): TenantDays[] {
+export function joinTenantDays(days: readonly TenantDay[]): TenantSpan[] {
   const spans: { tenant: string; from: Day; to: Day }[] = [];
   for (const { tenant, date } of days) {
     const last = spans.at(-1);
@@ -13,11 +13,8 @@ export function joinTenantDays(days: readonly { readonly tenant: string; readonl
 }
 
 /** The part of each tenant's days that lies in a range, both ends included; tenants without any are left out. */
-export function clipSpans(
-  spans: readonly { readonly tenant: string; readonly first: Day; readonly last: Day }[],
-  { from, to }: { readonly from: Day; readonly to: Day },
-): TenantDays[] {
+export function clipSpans(spans: readonly TenantSpan[], { from, to }: DayRange): TenantSpan[] {
   return spans
-    .map(({ tenant, first, last }) => ({ tenant, from: laterDay(from, first), to: earlierDay(to, last) }))
+    .map((span) => ({ tenant: span.tenant, from: laterDay(from, span.from), to: earlierDay(to, span.to) }))
     .filter((span) => span.from <= span.to);
 }

@@ -1,17 +1,18 @@
+import type { TenantSpan } from "../../src/usage/tenant-day.ts";
 import { randomUUID } from "node:crypto";
 import type { Claim } from "../../src/db/postgres/claim.ts";
-import { listTenantDays, planChunks, type ChunkPlan, type TenantDays } from "../../src/usage/plan.ts";
+import { listTenantDays, planChunks, type ChunkPlan } from "../../src/usage/plan.ts";
 import { stampAt } from "./backends.ts";
 import { cacheRow } from "./cache-row.ts";
 import type { World } from "./world.ts";
 
 /** Chunks of at most `size` tenant-days; without it, as large as a plan makes them. */
-export function chunksOf(spans: readonly TenantDays[], size?: number): ChunkPlan[] {
+export function chunksOf(spans: readonly TenantSpan[], size?: number): ChunkPlan[] {
   return size === undefined ? planChunks(spans) : planChunks(spans, undefined, { events: Infinity, days: size });
 }
 
 /** Plans a run of its own with these tenant-days, in chunks of at most `size`, and answers its id. */
-export async function plannedRun({ services }: World, spans: readonly TenantDays[], size?: number): Promise<string> {
+export async function plannedRun({ services }: World, spans: readonly TenantSpan[], size?: number): Promise<string> {
   const runs = await services.runs();
   const [from, to] = ["2026-01-01", "2026-12-31"];
   // A slot of its own: no other wish is the same.
@@ -29,7 +30,7 @@ export async function claimChunk({ services }: World, runId: string, number = 0)
 }
 
 /** The claim on the only chunk of a run of its own. */
-export async function claimed(world: World, spans: readonly TenantDays[]): Promise<Claim> {
+export async function claimed(world: World, spans: readonly TenantSpan[]): Promise<Claim> {
   return claimChunk(world, await plannedRun(world, spans, 100_000));
 }
 

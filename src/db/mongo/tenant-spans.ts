@@ -1,5 +1,6 @@
 import { addDays, earlierDay, FIRST_DAY, laterDay, type Day } from "../../usage/day.ts";
-import type { DayRange, TenantReader, TenantSpan } from "./tenants.ts";
+import type { DayRange } from "../../usage/tenant-day.ts";
+import type { TenantReader } from "./tenants.ts";
 
 /** Questions that are asked side by side. */
 const ASKED_AT_ONCE = 8;
@@ -17,7 +18,7 @@ const FEW_EVENTS = 2_000;
 export interface SpansSearch {
   readonly tenants: readonly string[];
   /** the spans found before, whose tenants are not searched again but for what lies outside */
-  readonly known: ReadonlyMap<string, TenantSpan>;
+  readonly known: ReadonlyMap<string, DayRange>;
   /** the days in question */
   readonly near: DayRange;
   /** nothing after it is looked at */
@@ -32,22 +33,22 @@ export async function searchSpans(
   reader: TenantReader,
   { tenants, known, near, latest }: SpansSearch,
   signal: AbortSignal,
-): Promise<Map<string, TenantSpan>> {
-  const found = new Map<string, TenantSpan>();
+): Promise<Map<string, DayRange>> {
+  const found = new Map<string, DayRange>();
   const unknown = tenants.filter((tenant) => !known.has(tenant));
   for (const tenant of tenants) {
     const span = known.get(tenant);
     if (span) found.set(tenant, span);
   }
-  const olderFirst = [...found].filter(([, { first }]) => near.from < first && first > FIRST_DAY);
+  const olderFirst = [...found].filter(([, { from }]) => near.from < from && from > FIRST_DAY);
   const isSmall = unknown.length > 1 && (await reader.estimatedEvents()) <= FEW_EVENTS * unknown.length;
   await sideBySide([
-    ...alike([...found].filter(([, { last }]) => last < latest).map(([tenant, { last }]) => [tenant, last])).map(
+    ...alike([...found].filter(([, { to }]) => to < latest).map(([tenant, { to }]) => [tenant, to])).map(
       ([last, batch]) =>
         () =>
           searchAfter(batch, last),
     ),
-    ...alike(olderFirst.map(([tenant, { first }]) => [tenant, first])).map(
+    ...alike(olderFirst.map(([tenant, { from }]) => [tenant, from])).map(
       ([first, batch]) =>
         () =>
           searchBefore(batch, first),
@@ -81,7 +82,7 @@ export async function searchSpans(
     const [tenant] = batch;
     if (batch.length === 1 && tenant !== undefined) {
       const first = await reader.firstBefore(tenant, day, signal);
-      remember(new Map([[tenant, { first, last: first }]]));
+      remember(new Map([[tenant, { from: first, to: first }]]));
       return;
     }
     const half = Math.ceil(batch.length / 2);
@@ -89,12 +90,12 @@ export async function searchSpans(
     await searchBefore(batch.slice(half), day);
   }
 
-  function remember(spans: ReadonlyMap<string, TenantSpan>): void {
-    for (const [tenant, { first, last }] of spans) {
+  function remember(spans: ReadonlyMap<string, DayRange>): void {
+    for (const [tenant, { from, to }] of spans) {
       const before = found.get(tenant);
       found.set(tenant, {
-        first: before ? earlierDay(before.first, first) : first,
-        last: before ? laterDay(before.last, last) : last,
+        from: before ? earlierDay(before.from, from) : from,
+        to: before ? laterDay(before.to, to) : to,
       });
     }
   }

@@ -1,20 +1,9 @@
 import type { Collection, Document } from "mongodb";
 import { addDays, countDays, dayBounds, dayOf, earlierDay, FIRST_DAY, laterDay, type Day } from "../../usage/day.ts";
 import { tenantFault, type FieldMap } from "../../usage/event.ts";
+import type { DayRange } from "../../usage/tenant-day.ts";
 import { idText } from "./ids.ts";
 import { matchTenants, tenantDateIndex } from "./pipeline.ts";
-
-/** The first and the last day on which a tenant has events. */
-export interface TenantSpan {
-  readonly first: Day;
-  readonly last: Day;
-}
-
-/** Both ends included. */
-export interface DayRange {
-  readonly from: Day;
-  readonly to: Day;
-}
 
 /** Where to look for a tenant's span. */
 export interface SpanSearch {
@@ -22,7 +11,7 @@ export interface SpanSearch {
   /** nothing after it is looked at */
   readonly latest: Day;
   /** the span found before */
-  readonly known: TenantSpan | undefined;
+  readonly known: DayRange | undefined;
 }
 
 /** Every distinct value of the tenant field, from the index alone; a server that can, skips from one to the next. */
@@ -66,12 +55,12 @@ export class TenantReader {
    * search begins where the answer likely is, in ranges that are small or empty: at the span known before, else at the
    * ends of the days in question.
    */
-  async span(tenant: string, search: SpanSearch, signal: AbortSignal): Promise<TenantSpan | undefined> {
+  async span(tenant: string, search: SpanSearch, signal: AbortSignal): Promise<DayRange | undefined> {
     const { latest, known } = search;
     const has = (from: Day, to: Day) =>
       from > to ? Promise.resolve(false) : this.hasEvents([tenant], from, to, signal);
-    const from = laterDay(earlierDay(known?.first ?? search.near.from, latest), FIRST_DAY);
-    const to = laterDay(earlierDay(known?.last ?? search.near.to, latest), FIRST_DAY);
+    const from = laterDay(earlierDay(known?.from ?? search.near.from, latest), FIRST_DAY);
+    const to = laterDay(earlierDay(known?.to ?? search.near.to, latest), FIRST_DAY);
     const before = addDays(from, -1);
     const first = (await has(FIRST_DAY, before))
       ? await halveToFirst(has, FIRST_DAY, before)
@@ -79,7 +68,7 @@ export class TenantReader {
     if (first === undefined) return undefined;
     const after = addDays(to, 1);
     const last = (await has(after, latest)) ? await lastDay(has, after, latest) : await lastDay(has, first, to);
-    return { first, last: last ?? first };
+    return { from: first, to: last ?? first };
   }
 
   /** The first day with an event before `day`, which some event is. */
@@ -108,7 +97,7 @@ export class TenantReader {
     from: Day,
     to: Day,
     signal: AbortSignal,
-  ): Promise<Map<string, TenantSpan>> {
+  ): Promise<Map<string, DayRange>> {
     const at = `$${this.#fields.created_at}`;
     const group = { _id: `$${this.#fields.tenant_id}`, first: { $min: at }, last: { $max: at } };
     const match = matchTenants(tenants, this.#instants(from, to), this.#fields);
@@ -123,7 +112,7 @@ export class TenantReader {
         signal,
       },
     );
-    const spans = new Map<string, TenantSpan>();
+    const spans = new Map<string, DayRange>();
     for (const { _id, ...found } of await cursor.toArray()) {
       const text = idText(_id);
       if (text === undefined) continue;
@@ -132,7 +121,7 @@ export class TenantReader {
       const other = spans.get(text); // the same text in another type
       spans.set(
         text,
-        other ? { first: earlierDay(first, other.first), last: laterDay(last, other.last) } : { first, last },
+        other ? { from: earlierDay(first, other.from), to: laterDay(last, other.to) } : { from: first, to: last },
       );
     }
     return spans;

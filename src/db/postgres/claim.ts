@@ -1,4 +1,4 @@
-import type { TenantDays } from "../../usage/plan.ts";
+import type { PlannedSpan } from "../../usage/plan.ts";
 import type { RunKind } from "./run.ts";
 
 /** A process that has not renewed its claim for this long is taken to be dead. */
@@ -13,7 +13,7 @@ export interface Claim {
   readonly number: number;
   readonly id: string;
   readonly kind: RunKind;
-  readonly spans: readonly TenantDays[];
+  readonly spans: readonly PlannedSpan[];
   /** how many of its tenant-days are done */
   readonly cursor: number;
   /** may a final day be replaced although fewer events are left of it? */

@@ -1,5 +1,5 @@
+import type { TenantSpan } from "../../usage/tenant-day.ts";
 import type { Day } from "../../usage/day.ts";
-import type { TenantDays } from "../../usage/plan.ts";
 import type { Connection } from "./pool.ts";
 
 /** Rows that tell a tenant's average: two weeks hold every day of the week alike. */
@@ -8,7 +8,7 @@ const LATEST_ROWS = 14;
 /** Source events of the tenant-days that have a row. One read while its day went on holds a part of the day: left out. */
 export async function countedEvents(
   connection: Connection,
-  spans: readonly TenantDays[],
+  spans: readonly TenantSpan[],
 ): Promise<{ tenant: string; date: Day; events: number }[]> {
   const { rows } = await connection.query<{ tenant: string; date: Day; events: number }>(
     `SELECT u.tenant, c.date, c.source_events::float8 AS events

@@ -1,5 +1,5 @@
 import { UsageError } from "../../errors.ts";
-import { listTenantDays, type TenantDays } from "../../usage/plan.ts";
+import { listTenantDays, type PlannedSpan } from "../../usage/plan.ts";
 import { joinTenantDays } from "../../usage/spans.ts";
 import { dayKey } from "../../usage/tenant-day.ts";
 import { SETTINGS_AGREED } from "./meta.ts";
@@ -86,10 +86,10 @@ async function resume(connection: Connection, id: string, settingsHash: string):
 async function missingOf(
   connection: Connection,
   id: string,
-): Promise<{ number: number; spans: TenantDays[]; days: number }[]> {
+): Promise<{ number: number; spans: PlannedSpan[]; days: number }[]> {
   const { rows } = await connection.query<{
     number: number;
-    spans: TenantDays[];
+    spans: PlannedSpan[];
     state: string;
     cursor: number;
     failedDays: FailedDay[];

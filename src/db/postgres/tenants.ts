@@ -1,19 +1,12 @@
 import type { Day } from "../../usage/day.ts";
-import type { TenantDay } from "../../usage/tenant-day.ts";
+import type { TenantDay, TenantSpan } from "../../usage/tenant-day.ts";
 import type { Connection } from "./pool.ts";
 import { stampSql } from "./stamp.ts";
 
-/** Where a tenant's events begin and end, and how far its rows are known to be whole. */
-export interface KnownTenant {
-  readonly tenant: string;
-  readonly first: Day;
-  readonly last: Day;
-}
-
-/** The tenants among `tenants`, or all that are known. */
-export async function knownTenants(connection: Connection, tenants?: readonly string[]): Promise<KnownTenant[]> {
-  const { rows } = await connection.query<KnownTenant>(
-    `SELECT tenant_id AS tenant, first_day AS first, last_day AS last FROM usage_tenant
+/** From the first to the last day with events: of the tenants among `tenants`, or of all that are known. */
+export async function knownTenants(connection: Connection, tenants?: readonly string[]): Promise<TenantSpan[]> {
+  const { rows } = await connection.query<TenantSpan>(
+    `SELECT tenant_id AS tenant, first_day AS "from", last_day AS "to" FROM usage_tenant
       WHERE $1::text[] IS NULL OR tenant_id = ANY ($1::text[]) ORDER BY tenant_id`,
     [tenants ?? null],
   );
@@ -21,9 +14,9 @@ export async function knownTenants(connection: Connection, tenants?: readonly st
 }
 
 /** The first and last row of each tenant that has one: what events once made known is kept true after they are gone. */
-export async function cachedSpans(connection: Connection, tenants: readonly string[]): Promise<KnownTenant[]> {
-  const { rows } = await connection.query<KnownTenant>(
-    `SELECT u.tenant, a.date AS first, z.date AS last
+export async function cachedSpans(connection: Connection, tenants: readonly string[]): Promise<TenantSpan[]> {
+  const { rows } = await connection.query<TenantSpan>(
+    `SELECT u.tenant, a.date AS "from", z.date AS "to"
        FROM unnest($1::text[]) AS u (tenant)
        JOIN LATERAL (SELECT date FROM daily_usage_cache WHERE tenant_id = u.tenant ORDER BY date LIMIT 1) a ON true
        JOIN LATERAL (SELECT date FROM daily_usage_cache WHERE tenant_id = u.tenant ORDER BY date DESC LIMIT 1) z ON true`,
@@ -58,11 +51,8 @@ export async function tenantFreshness(connection: Connection, limit: number): Pr
 }
 
 /** Where events of a tenant were found. */
-export interface FoundSpan {
-  readonly tenant: string;
-  readonly first: Day;
-  readonly last: Day;
-  /** a day that had ended when events later than `last` were looked for up to it, and none was found */
+export interface FoundSpan extends TenantSpan {
+  /** a day that had ended when events later than `to` were looked for up to it, and none was found */
   readonly searchedThrough?: Day | undefined;
 }
 
@@ -107,8 +97,8 @@ export async function widenTenantSpans(connection: Connection, spans: readonly F
      ON CONFLICT (tenant_id, date) DO NOTHING`,
     [
       spans.map(({ tenant }) => tenant),
-      spans.map(({ first }) => first),
-      spans.map(({ last }) => last),
+      spans.map(({ from }) => from),
+      spans.map(({ to }) => to),
       spans.map(({ searchedThrough }) => searchedThrough ?? null),
       MAX_GAP_DAYS,
     ],

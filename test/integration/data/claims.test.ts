@@ -1,7 +1,7 @@
+import type { TenantSpan } from "../../../src/usage/tenant-day.ts";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { Chunks, MAX_ATTEMPTS, MAX_CLAIMS } from "../../../src/db/postgres/chunks.ts";
 import type { Runs } from "../../../src/db/postgres/runs.ts";
-import type { TenantDays } from "../../../src/usage/plan.ts";
 import { claimChunk, expireLeases, plannedRun, workOff } from "../../support/claimed.ts";
 import { createWorld, type World } from "../../support/world.ts";
 
@@ -18,7 +18,7 @@ beforeEach(async () => {
   await world.pool.query("TRUNCATE daily_usage_cache, usage_change, usage_dirty, usage_run CASCADE");
 });
 
-const SPANS: TenantDays[] = [
+const SPANS: TenantSpan[] = [
   { tenant: "a", from: "2026-03-01", to: "2026-03-04" },
   { tenant: "b", from: "2026-03-02", to: "2026-03-03" },
 ];

@@ -231,12 +231,12 @@ test("the span of a tenant is the first and last day with an event, wherever the
   const days = ["2000-01-01", "2019-05-05", "2023-01-01", "2026-11-01"];
   for (const [index, from] of days.entries()) {
     for (const to of days.slice(index)) {
-      const whole = { first: "2019-05-05", last: "2026-02-28" };
+      const whole = { from: "2019-05-05", to: "2026-02-28" };
       const near = { from, to };
       expect(await reader.span("4711", { near, latest: "2026-11-21", known: undefined }, signal)).toEqual(whole);
-      const known = { first: from, last: to };
+      const known = { from: from, to: to };
       expect(await reader.span("4711", { near: { from: to, to }, latest: "2026-11-21", known }, signal)).toEqual(whole);
-      const shorter = { first: "2019-05-05", last: "2022-01-01" };
+      const shorter = { from: "2019-05-05", to: "2022-01-01" };
       expect(await reader.span("4711", { near, latest: "2026-02-27", known: undefined }, signal)).toEqual(shorter);
     }
   }

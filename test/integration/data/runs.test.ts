@@ -1,9 +1,10 @@
+import type { TenantSpan } from "../../../src/usage/tenant-day.ts";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Chunks } from "../../../src/db/postgres/chunks.ts";
 import type { RebuildWish } from "../../../src/db/postgres/run-request.ts";
 import type { Runs } from "../../../src/db/postgres/runs.ts";
 import { Session } from "../../../src/db/postgres/slots.ts";
-import { planChunks, type TenantDays } from "../../../src/usage/plan.ts";
+import { planChunks } from "../../../src/usage/plan.ts";
 import { chunksOf, claimChunk, expireLeases, plannedRun, workOff } from "../../support/claimed.ts";
 import { createWorld, type World } from "../../support/world.ts";
 
@@ -21,7 +22,7 @@ beforeEach(async () => {
 });
 
 const WISH: RebuildWish = { kind: "backfill", from: "2026-03-01", to: "2026-03-04", requestedBy: "test" };
-const SPANS: TenantDays[] = [
+const SPANS: TenantSpan[] = [
   { tenant: "a", from: "2026-03-01", to: "2026-03-04" },
   { tenant: "b", from: "2026-03-02", to: "2026-03-03" },
 ];

@@ -4,7 +4,7 @@ import { PAYLOAD_VERSION } from "../../../src/jobs/job.ts";
 import { rebuildRange } from "../../../src/jobs/rebuild-range.ts";
 import { TimeLimit } from "../../../src/queues/time-limit.ts";
 import { addDays, type Day } from "../../../src/usage/day.ts";
-import type { TenantDays } from "../../../src/usage/plan.ts";
+import type { PlannedSpan } from "../../../src/usage/plan.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
 import { createWorld, type World } from "../../support/world.ts";
 
@@ -23,14 +23,14 @@ beforeEach(async () => {
 });
 
 /** Plans a run as the job does, and answers the spans of each chunk. */
-async function plan(wish: Omit<RebuildWish, "requestedBy">): Promise<TenantDays[][]> {
+async function plan(wish: Omit<RebuildWish, "requestedBy">): Promise<PlannedSpan[][]> {
   const { id } = await (await world.services.runs()).create(world.services.request({ requestedBy: "test", ...wish }));
   const context = await world.services.jobContext(() => Promise.resolve());
   const limit = new TimeLimit(60_000);
   const { log } = world.services;
   await rebuildRange.run({ v: PAYLOAD_VERSION, runId: id }, context({ log, signal: limit.signal, limit }));
   limit.stop();
-  const { rows } = await world.pool.query<{ payload: TenantDays[] }>(
+  const { rows } = await world.pool.query<{ payload: PlannedSpan[] }>(
     "SELECT payload FROM usage_chunk WHERE run_id = $1 ORDER BY number",
     [id],
   );

@@ -77,11 +77,11 @@ describe("tenants that nobody knows yet", () => {
     expect(asked).toEqual({ findOne: 0, aggregate: 1 });
     expect(together).toEqual(
       [
-        { tenant: uuid, first: "2025-12-31", last: "2026-03-10" },
-        { tenant: hex, first: "2026-03-01", last: "2026-03-07" },
-        { tenant: "4711", first: "2026-01-30", last: "2026-02-05" },
-        { tenant: "text", first: "2019-05-05", last: "2026-03-05" },
-        { tenant: "tomorrow", first: "2026-03-11", last: "2026-03-11" },
+        { tenant: uuid, from: "2025-12-31", to: "2026-03-10" },
+        { tenant: hex, from: "2026-03-01", to: "2026-03-07" },
+        { tenant: "4711", from: "2026-01-30", to: "2026-02-05" },
+        { tenant: "text", from: "2019-05-05", to: "2026-03-05" },
+        { tenant: "tomorrow", from: "2026-03-11", to: "2026-03-11" },
       ].sort((a, b) => (a.tenant < b.tenant ? -1 : 1)),
     );
     const alone = [];
@@ -117,7 +117,7 @@ describe("tenants that are known", () => {
     const spans = await tenants.learnSpans(names, NEAR, signal);
     expect(asked).toEqual({ findOne: 3, aggregate: 0 });
     expect(spans).toHaveLength(300);
-    expect(spans[7]).toEqual({ tenant: "t007", first: "2026-02-01", last: "2026-03-08" });
+    expect(spans[7]).toEqual({ tenant: "t007", from: "2026-02-01", to: "2026-03-08" });
     expect((await remembered())[7]).toMatchObject({ last: "2026-03-08", searched: "2026-03-09" });
   });
 
@@ -129,7 +129,7 @@ describe("tenants that are known", () => {
     ]);
     const { asked, tenants } = await tenantsOn(TODAY);
     const spans = await tenants.learnSpans(names, NEAR, signal);
-    expect(spans.slice(0, 4).map(({ last }) => last)).toEqual(["2026-03-08", "2026-03-09", "2026-03-11", "2026-03-08"]);
+    expect(spans.slice(0, 4).map(({ to }) => to)).toEqual(["2026-03-08", "2026-03-09", "2026-03-11", "2026-03-08"]);
     expect(asked.findOne).toBe(3);
     expect(asked.aggregate).toBeLessThanOrEqual(3);
     expect((await remembered()).slice(1, 3)).toMatchObject([{ last: "2026-03-09" }, { last: "2026-03-11" }]);
@@ -139,8 +139,8 @@ describe("tenants that are known", () => {
     await world.insert(on("t004", "2028-02-28"));
     const { asked, tenants } = await tenantsOn("2029-01-01");
     const spans = await tenants.learnSpans(names, { from: "2028-12-31", to: "2028-12-31" }, signal);
-    expect(spans.filter(({ last }) => last !== "2026-03-08")).toEqual([
-      { tenant: "t004", first: "2026-02-01", last: "2028-02-28" },
+    expect(spans.filter(({ to }) => to !== "2026-03-08")).toEqual([
+      { tenant: "t004", from: "2026-02-01", to: "2028-02-28" },
     ]);
     expect(asked.aggregate).toBeLessThanOrEqual(11); // windows of 1, 2, 4 .. days, back to the last day known
   });
@@ -150,7 +150,9 @@ describe("tenants that are known", () => {
     const { tenants } = await tenantsOn(TODAY);
     const firsts = async (from: Day) => {
       const spans = await tenants.findSpans(names, { from, to: TODAY }, signal);
-      return spans.filter(({ first }) => first !== "2026-02-01").map(({ tenant, first }) => `${tenant} ${first}`);
+      return spans
+        .filter(({ from: first }) => first !== "2026-02-01")
+        .map(({ tenant, from: first }) => `${tenant} ${first}`);
     };
     expect(await firsts("2026-02-01")).toEqual([]);
     expect(await firsts("2026-01-31")).toEqual(["t005 2026-01-15", "t250 2001-01-01"]);
@@ -160,7 +162,7 @@ describe("tenants that are known", () => {
     await world.events.deleteMany({});
     const { tenants } = await tenantsOn(TODAY);
     expect(await tenants.findSpans(["t000", "nobody"], NEAR, signal)).toEqual([
-      { tenant: "t000", first: "2026-02-01", last: "2026-03-08" },
+      { tenant: "t000", from: "2026-02-01", to: "2026-03-08" },
     ]);
   });
 });

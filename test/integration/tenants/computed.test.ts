@@ -106,9 +106,9 @@ describe("new days of a tenant", () => {
     expect(await tables.range()).toEqual([1, 12]);
     await tables.store("a", rows(7, 7));
     await widenTenantSpans(pool, [
-      { tenant: "a", first: day(9), last: day(9) },
-      { tenant: "a", first: day(2), last: day(10) }, // found on several days
-      { tenant: "new", first: day(10), last: day(10) }, // never computed: what has no row says nothing
+      { tenant: "a", from: day(9), to: day(9) },
+      { tenant: "a", from: day(2), to: day(10) }, // found on several days
+      { tenant: "new", from: day(10), to: day(10) }, // never computed: what has no row says nothing
     ]);
     expect(await tables.range()).toEqual([1, 5]);
     const { rows: dirty } = await pool.query<{ tenant_id: string; date: string }>(

@@ -1,9 +1,9 @@
+import type { TenantSpan } from "../../../src/usage/tenant-day.ts";
 import { randomUUID } from "node:crypto";
 import { inTransaction, type Pool } from "../../../src/db/postgres/pool.ts";
 import { endRun } from "../../../src/db/postgres/run-end.ts";
 import { forgetComputed, widenTenantSpans } from "../../../src/db/postgres/tenants.ts";
 import { countDays } from "../../../src/usage/day.ts";
-import type { TenantDays } from "../../../src/usage/plan.ts";
 import { addDays } from "../../support/civil-day.ts";
 
 /** Days by their number: 1 is 2026-03-01. */
@@ -16,7 +16,7 @@ export type State = "open" | "settling" | "final";
 export const rows = (from: number, to: number, state: State = "final") =>
   new Map(Array.from({ length: to - from + 1 }, (_, index) => [from + index, state]));
 
-export const span = (tenant: string, from: number, to: number): TenantDays => ({
+export const span = (tenant: string, from: number, to: number): TenantSpan => ({
   tenant,
   from: day(from),
   to: day(to),
@@ -45,7 +45,7 @@ export class TenantTables {
   }
 
   /** Ends a run over these spans, one chunk each; what it wrote must be there. */
-  async end(spans: readonly TenantDays[], overAll = false): Promise<void> {
+  async end(spans: readonly TenantSpan[], overAll = false): Promise<void> {
     const id = randomUUID();
     await this.#pool.query(
       `INSERT INTO usage_run (id, kind, requested_by, dedupe_key, settings_hash, tenants, from_date, to_date, state, started_at)
@@ -64,7 +64,7 @@ export class TenantTables {
 
   async widen(tenant: string, first: number, last: number, searched?: number): Promise<void> {
     const searchedThrough = searched === undefined ? undefined : day(searched);
-    await widenTenantSpans(this.#pool, [{ tenant, first: day(first), last: day(last), searchedThrough }]);
+    await widenTenantSpans(this.#pool, [{ tenant, from: day(first), to: day(last), searchedThrough }]);
   }
 
   /** As an undo does. */

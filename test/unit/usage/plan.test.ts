@@ -1,3 +1,4 @@
+import type { TenantSpan } from "../../../src/usage/tenant-day.ts";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { addDays, countDays } from "../../../src/usage/day.ts";
@@ -10,7 +11,6 @@ import {
   planChunks,
   type ChunkPlan,
   type ExpectedEvents,
-  type TenantDays,
 } from "../../../src/usage/plan.ts";
 import { clipSpans } from "../../../src/usage/spans.ts";
 
@@ -30,7 +30,7 @@ const expectations = fc.array(fc.record({ average: events, known: fc.option(fc.a
 });
 
 /** Deals the known counts to the tenant's days in turn, but for every third day. */
-function lookUp(wanted: readonly TenantDays[], each: readonly { average: number; known: number[] | null }[]) {
+function lookUp(wanted: readonly TenantSpan[], each: readonly { average: number; known: number[] | null }[]) {
   const byTenant = new Map<string, ExpectedEvents>();
   for (const [index, { average, known }] of each.entries()) {
     const own = listTenantDays(wanted.filter(({ tenant }) => tenant === `t${index}`));
@@ -56,7 +56,7 @@ const appearances = (chunks: readonly ChunkPlan[], tenant: string) =>
 const planned = (
   check: (
     chunks: ChunkPlan[],
-    wanted: TenantDays[],
+    wanted: TenantSpan[],
     expected: (t: string) => ExpectedEvents,
     most: { events: number; days: number },
   ) => void,
@@ -74,7 +74,7 @@ describe("planChunks", () => {
     planned((chunks, wanted) => {
       const cut = chunks.flatMap(({ spans: parts }) => parts);
       for (const tenant of new Set(wanted.map((part) => part.tenant))) {
-        const own = (list: readonly TenantDays[]) => listTenantDays(list.filter((part) => part.tenant === tenant));
+        const own = (list: readonly TenantSpan[]) => listTenantDays(list.filter((part) => part.tenant === tenant));
         expect(own(cut)).toEqual(own(wanted));
       }
       expect(cut.every(({ from, to }) => from <= to)).toBe(true);
@@ -177,10 +177,10 @@ test("the tenant-days of spans are each span's days, both ends included", () => 
 
 test("a range is clipped to the days on which a tenant is known", () => {
   const known = [
-    { tenant: "before", first: "2026-01-01", last: "2026-01-31" },
-    { tenant: "within", first: "2026-02-03", last: "2026-02-05" },
-    { tenant: "across", first: "2026-01-01", last: "2026-12-31" },
-    { tenant: "after", first: "2026-03-01", last: "2026-03-01" },
+    { tenant: "before", from: "2026-01-01", to: "2026-01-31" },
+    { tenant: "within", from: "2026-02-03", to: "2026-02-05" },
+    { tenant: "across", from: "2026-01-01", to: "2026-12-31" },
+    { tenant: "after", from: "2026-03-01", to: "2026-03-01" },
   ];
   expect(clipSpans(known, { from: "2026-02-01", to: "2026-02-28" })).toEqual([
     { tenant: "within", from: "2026-02-03", to: "2026-02-05" },
