@@ -1,3 +1,4 @@
+import { isFutureStamp, stampMillis, type Stamp } from "../usage/stamp.ts";
 import { TenantDayError } from "../db/mongo/events.ts";
 import type { ReadOptions } from "../db/mongo/read.ts";
 import type { InvisibleReader } from "../db/mongo/invisible.ts";
@@ -14,7 +15,7 @@ import { dayKey, type TenantDay } from "../usage/tenant-day.ts";
 import { readTenantDay, type ReadContext } from "../db/tenant-day.ts";
 import type { Tenants } from "../db/tenants.ts";
 import { judge, type Verdict } from "../usage/audit.ts";
-import { dayState, isFutureStamp, stampMillis, type Stamp } from "../usage/classify.ts";
+import { dayState } from "../usage/classify.ts";
 import { dayBounds, type Day } from "../usage/day.ts";
 import { SCALE } from "../usage/decimal.ts";
 import { sizeOf } from "../usage/document.ts";

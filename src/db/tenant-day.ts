@@ -1,8 +1,9 @@
+import type { Stamp } from "../usage/stamp.ts";
 import { TenantDayError, type EventReader } from "./mongo/events.ts";
 import type { CacheRow } from "./postgres/cache.ts";
 import type { TenantDay } from "../usage/tenant-day.ts";
 import type { Lane } from "./postgres/slots.ts";
-import { dayState, type Stamp } from "../usage/classify.ts";
+import { dayState } from "../usage/classify.ts";
 import { dayBounds } from "../usage/day.ts";
 import { toDocuments, type DocumentLimits } from "../usage/document.ts";
 import { isBeforeHorizon, type Retention } from "../usage/horizon.ts";

@@ -1,7 +1,7 @@
+import { stampMillis, type Stamp } from "../usage/stamp.ts";
 import type { ArrivalPage, ScanStart } from "../db/mongo/arrivals.ts";
 import type { TenantDay } from "../usage/tenant-day.ts";
 import type { CountedDay } from "../db/postgres/dirty.ts";
-import { stampMillis, type Stamp } from "../usage/classify.ts";
 import { addDays, dayBounds, earlierDay, laterDay } from "../usage/day.ts";
 import { isBeforeHorizon } from "../usage/horizon.ts";
 import { planChunks } from "../usage/plan.ts";

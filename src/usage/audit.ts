@@ -1,5 +1,5 @@
+import { stampMillis, type Stamp } from "./stamp.ts";
 import { addDays, dayOf, type Day } from "./day.ts";
-import { stampMillis, type Stamp } from "./classify.ts";
 import { MEASURES, type Measures } from "./measures.ts";
 
 /**

@@ -1,15 +1,6 @@
 import type { DayBounds } from "./day.ts";
 import type { Whole } from "./decimal.ts";
-
-/**
- * A read stamp: the clock of the PostgreSQL primary, taken immediately before the events of a tenant-day are read.
- * UTC text of fixed width, "2026-11-21T02:15:00.123456Z", so that comparing text compares time; a JS Date would lose
- * the microseconds.
- */
-export type Stamp = string;
-
-/** A stored stamp further ahead of the clock than this is a fault of the clock that wrote it, and may be overwritten. */
-export const FUTURE_STAMP_MS = 5 * 60_000;
+import { isStale, stampMillis, type Stamp } from "./stamp.ts";
 
 /** How far a day is from being beyond change, judged by the read stamp. */
 export type DayState = "open" | "settling" | "final";
@@ -41,31 +32,11 @@ export interface Allowance {
 
 export const NO_ALLOWANCE: Allowance = { shrink: false, rewrite: false };
 
-/** Milliseconds since the epoch, rounded down. */
-export function stampMillis(stamp: Stamp): number {
-  return Date.parse(`${stamp.slice(0, 23)}Z`);
-}
-
 /** A day is open until it ends, settling for `settleHours` after that, then final. */
 export function dayState(bounds: DayBounds, readAt: Stamp, settleHours: number): DayState {
   const read = stampMillis(readAt);
   if (read < bounds.end) return "open";
   return read < bounds.end + settleHours * 3_600_000 ? "settling" : "final";
-}
-
-/** Is the stored stamp so far ahead of the clock that it cannot be true? */
-export function isFutureStamp(stored: Stamp, now: Stamp): boolean {
-  return stampMillis(stored) > stampMillis(now) + FUTURE_STAMP_MS;
-}
-
-/**
- * Is the fresh read older than the stored one, for all that can be told? A stamp ahead of `now`, the clock at the
- * write, was taken before that clock was put back: it orders reads of that time among themselves, and says nothing
- * about later ones, so a fresh read that bears one gives way to them.
- */
-export function isStale(stored: Stamp, fresh: Stamp, now: Stamp): boolean {
-  if (fresh > now) return stored <= now || stored > fresh;
-  return stored > fresh && !isFutureStamp(stored, now);
 }
 
 /**

@@ -1,5 +1,5 @@
+import { stampMillis, type Stamp } from "./stamp.ts";
 import { addDays, dayBounds, dayOf, type Day, type DayBounds } from "./day.ts";
-import { stampMillis, type Stamp } from "./classify.ts";
 
 /** Clocks of the servers differ, a read takes its time, and what deletes old events runs once a minute. */
 export const HORIZON_MARGIN_MS = 3_600_000;

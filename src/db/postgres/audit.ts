@@ -1,4 +1,4 @@
-import type { Stamp } from "../../usage/classify.ts";
+import type { Stamp } from "../../usage/stamp.ts";
 import type { Day } from "../../usage/day.ts";
 import { DIMENSIONS } from "../../usage/dimensions.ts";
 import type { Documents } from "../../usage/document.ts";

@@ -1,5 +1,6 @@
+import type { Stamp } from "../../usage/stamp.ts";
 import { DIMENSIONS } from "../../usage/dimensions.ts";
-import { NO_ALLOWANCE, type DayState, type FreshDay, type Stamp } from "../../usage/classify.ts";
+import { NO_ALLOWANCE, type DayState, type FreshDay } from "../../usage/classify.ts";
 import type { Documents } from "../../usage/document.ts";
 import { formatCost, type Whole } from "../../usage/decimal.ts";
 import { MEASURES, type Measures } from "../../usage/measures.ts";

@@ -1,4 +1,4 @@
-import type { Stamp } from "../../usage/classify.ts";
+import type { Stamp } from "../../usage/stamp.ts";
 import type { Connection } from "./pool.ts";
 
 /** A timestamptz expression as a Stamp: UTC text of fixed width with microseconds. */

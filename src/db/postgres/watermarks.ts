@@ -1,4 +1,4 @@
-import type { Stamp } from "../../usage/classify.ts";
+import type { Stamp } from "../../usage/stamp.ts";
 import type { Pool } from "./pool.ts";
 
 /** How far arrivals were followed. */

@@ -1,4 +1,5 @@
-import { classify, isFutureStamp, type Allowance, type Outcome, type Stamp } from "../../usage/classify.ts";
+import { isFutureStamp, type Stamp } from "../../usage/stamp.ts";
+import { classify, type Allowance, type Outcome } from "../../usage/classify.ts";
 import {
   figuresOf,
   freshDay,

@@ -1,6 +1,6 @@
+import type { Stamp } from "../../../src/usage/stamp.ts";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { Stamp } from "../../../src/usage/classify.ts";
 import { dayBounds } from "../../../src/usage/day.ts";
 import { HORIZON_MARGIN_MS, horizonDay, isBeforeHorizon } from "../../../src/usage/horizon.ts";
 import { addDays, dayStart } from "../../support/civil-day.ts";
