@@ -24,7 +24,7 @@ import { readStamp } from "./db/postgres/stamp.ts";
 import { knownTenants, widenTenantSpans } from "./db/postgres/tenants.ts";
 import { Watermarks } from "./db/postgres/watermarks.ts";
 import { connectRedis } from "./db/redis.ts";
-import { Tenants } from "./db/tenants.ts";
+import { Tenants } from "./rebuild/tenants.ts";
 import { requireIndexes } from "./indexes/required.ts";
 import type { StatsReport } from "./indexes/stats.ts";
 import { newestReport } from "./indexes/stats/samples.ts";

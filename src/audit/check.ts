@@ -12,8 +12,8 @@ import {
   type FreshDay,
 } from "../db/postgres/audit.ts";
 import { dayKey, type TenantDay } from "../usage/tenant-day.ts";
-import { readTenantDay, type ReadContext } from "../db/tenant-day.ts";
-import type { Tenants } from "../db/tenants.ts";
+import { readTenantDay, type ReadContext } from "../rebuild/read-tenant-day.ts";
+import type { Tenants } from "../rebuild/tenants.ts";
 import { judge, type Verdict } from "../usage/audit.ts";
 import { dayState } from "../usage/classify.ts";
 import { dayBounds, type Day } from "../usage/day.ts";

@@ -3,7 +3,7 @@ import type { CacheRow } from "../db/postgres/cache.ts";
 import type { TenantDay } from "../usage/tenant-day.ts";
 import type { Claim } from "../db/postgres/claim.ts";
 import { laneOf, type FailedDay } from "../db/postgres/run.ts";
-import { judgeHorizonAgain, readTenantDay } from "../db/tenant-day.ts";
+import { judgeHorizonAgain, readTenantDay } from "../rebuild/read-tenant-day.ts";
 import type { BatchCounts } from "../db/postgres/write.ts";
 import { sizeOf } from "../usage/document.ts";
 import { expectedOn, listTenantDays } from "../usage/plan.ts";

@@ -18,8 +18,8 @@ import type { StatsReport } from "../indexes/stats.ts";
 import type { Logger } from "../log.ts";
 import type { Day } from "../usage/day.ts";
 import type { TenantSpan } from "../usage/tenant-day.ts";
-import type { ReadContext } from "../db/tenant-day.ts";
-import type { Tenants } from "../db/tenants.ts";
+import type { ReadContext } from "../rebuild/read-tenant-day.ts";
+import type { Tenants } from "../rebuild/tenants.ts";
 
 /** The version of the payloads that this process writes and reads. */
 export const PAYLOAD_VERSION = 1;

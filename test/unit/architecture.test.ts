@@ -85,6 +85,7 @@ const ORDER = [
   "indexes",
   "manifests",
   "db",
+  "rebuild",
   "audit",
   "metrics",
   "jobs",

@@ -1,7 +1,7 @@
 import { Double, Int32, Long, ObjectId, UUID, type Document } from "mongodb";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { TenantReader } from "../../../src/db/mongo/tenants.ts";
-import { Tenants } from "../../../src/db/tenants.ts";
+import { Tenants } from "../../../src/rebuild/tenants.ts";
 import type { Day } from "../../../src/usage/day.ts";
 import { event } from "../../support/sample.ts";
 import { createWorld, type World } from "../../support/world.ts";

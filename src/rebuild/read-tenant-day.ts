@@ -1,8 +1,8 @@
 import type { Stamp } from "../usage/stamp.ts";
-import { TenantDayError, type EventReader } from "./mongo/events.ts";
-import type { CacheRow } from "./postgres/cache.ts";
+import { TenantDayError, type EventReader } from "../db/mongo/events.ts";
+import type { CacheRow } from "../db/postgres/cache.ts";
 import type { TenantDay } from "../usage/tenant-day.ts";
-import type { Lane } from "./postgres/slots.ts";
+import type { Lane } from "../db/postgres/slots.ts";
 import { dayState } from "../usage/classify.ts";
 import { dayBounds } from "../usage/day.ts";
 import { toDocuments, type DocumentLimits } from "../usage/document.ts";

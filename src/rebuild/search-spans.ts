@@ -1,6 +1,6 @@
-import { addDays, earlierDay, FIRST_DAY, laterDay, type Day } from "../../usage/day.ts";
-import type { DayRange } from "../../usage/tenant-day.ts";
-import type { TenantReader } from "./tenants.ts";
+import { addDays, earlierDay, FIRST_DAY, laterDay, type Day } from "../usage/day.ts";
+import type { DayRange } from "../usage/tenant-day.ts";
+import type { TenantReader } from "../db/mongo/tenants.ts";
 
 /** Questions that are asked side by side. */
 const ASKED_AT_ONCE = 8;

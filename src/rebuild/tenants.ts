@@ -1,9 +1,9 @@
 import { setMaxListeners } from "node:events";
-import { searchSpans } from "./mongo/tenant-spans.ts";
-import type { TenantReader } from "./mongo/tenants.ts";
-import { averageEvents, countedEvents, knownTenantDays } from "./postgres/expected.ts";
-import type { Pool } from "./postgres/pool.ts";
-import { cachedSpans, knownTenants, widenTenantSpans } from "./postgres/tenants.ts";
+import { searchSpans } from "./search-spans.ts";
+import type { TenantReader } from "../db/mongo/tenants.ts";
+import { averageEvents, countedEvents, knownTenantDays } from "../db/postgres/expected.ts";
+import type { Pool } from "../db/postgres/pool.ts";
+import { cachedSpans, knownTenants, widenTenantSpans } from "../db/postgres/tenants.ts";
 import { addDays, earlierDay, laterDay, type Day } from "../usage/day.ts";
 import { compareKeys } from "../usage/keys.ts";
 import type { DayRange, TenantSpan } from "../usage/tenant-day.ts";
