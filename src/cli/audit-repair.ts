@@ -1,4 +1,4 @@
-import type { AuditReport, AuditWish } from "../audit.ts";
+import type { AuditReport, AuditWish } from "../audit/audit.ts";
 import type { AuditContext, Drift } from "../audit/check.ts";
 import type { RefusedDay, Run } from "../db/postgres/run.ts";
 import { planChunks } from "../usage/plan.ts";
@@ -34,7 +34,7 @@ export async function repair(
   const tenants = [...new Set(drift.map(({ tenant }) => tenant))];
   const slot = `audit ${id}`; // its own tenant-days, no other repair's
   const wish = { kind: "repair", from, to, tenants, inline: true, requestedBy, reason: slot, slot } as const;
-  const { auditAgain } = await import("../audit.ts");
+  const { auditAgain } = await import("../audit/audit.ts");
   await context.tenants.learnSpans(tenants, { from, to }, signal); // rows are written of known tenants alone
   const request = services.request(wish);
   await context.audits.recordRepair(id, request.id);

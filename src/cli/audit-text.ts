@@ -1,4 +1,4 @@
-import type { AuditReport, AuditWish } from "../audit.ts";
+import type { AuditReport, AuditWish } from "../audit/audit.ts";
 import type { Drift } from "../audit/check.ts";
 import type { InvisibleCounts, InvisibleReason } from "../db/mongo/invisible.ts";
 import type { Figures } from "../db/postgres/audit.ts";

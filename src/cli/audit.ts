@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { AuditReport, AuditWish } from "../audit.ts";
+import type { AuditReport, AuditWish } from "../audit/audit.ts";
 import type { AuditContext } from "../audit/check.ts";
 import { EXIT, UnreachableError } from "../errors.ts";
 import type { Day } from "../usage/day.ts";
@@ -85,7 +85,7 @@ async function auditTenants(
   { services }: CommandContext,
 ): Promise<AuditReport> {
   const { tenants, signal } = context;
-  const { auditRange } = await import("../audit.ts");
+  const { auditRange } = await import("../audit/audit.ts");
   const known = await tenants.findSpans(wanted ?? (await tenants.listAll(signal)), wish, signal);
   if (wanted) requireKnown(wanted, known);
   const bar = new Bar();

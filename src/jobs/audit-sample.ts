@@ -1,4 +1,4 @@
-import { auditSample as audit } from "../audit.ts";
+import { auditSample as audit } from "../audit/audit.ts";
 import { defineJob, slotPayload } from "./job.ts";
 
 /** Tenant-days of drift that are logged; the row of the audit has more. */

@@ -1,4 +1,4 @@
-import { auditRange, type AuditReport, type AuditWish } from "../../../src/audit.ts";
+import { auditRange, type AuditReport, type AuditWish } from "../../../src/audit/audit.ts";
 import type { AuditContext } from "../../../src/audit/check.ts";
 import { TimeLimit } from "../../../src/queues/time-limit.ts";
 import type { World } from "../../support/world.ts";

@@ -13,7 +13,7 @@ import { storedRows } from "../../support/stored-rows.ts";
 import { createWorld, type World } from "../../support/world.ts";
 import { arrived } from "./arrived.ts";
 import { auditContext } from "./audited.ts";
-import { auditSample } from "../../../src/audit.ts";
+import { auditSample } from "../../../src/audit/audit.ts";
 
 vi.setConfig({ testTimeout: 120_000 }); // processes start slowly where others are busy too
 

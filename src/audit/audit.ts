@@ -1,13 +1,13 @@
-import type { Stamp } from "./usage/stamp.ts";
-import type { TenantDay, TenantSpan } from "./usage/tenant-day.ts";
-import { Check, type AuditContext, type Drift, type Task } from "./audit/check.ts";
-import type { InvisibleCounts } from "./db/mongo/invisible.ts";
-import type { AuditDays } from "./db/postgres/audit.ts";
-import { lastFinalDay } from "./usage/audit.ts";
-import { addDays, dayBounds, earlierDay, FIRST_DAY, laterDay, type Day } from "./usage/day.ts";
-import { horizonDay } from "./usage/horizon.ts";
-import { countTenantDays, listTenantDays } from "./usage/plan.ts";
-import { clipSpans } from "./usage/spans.ts";
+import type { Stamp } from "../usage/stamp.ts";
+import type { TenantDay, TenantSpan } from "../usage/tenant-day.ts";
+import { Check, type AuditContext, type Drift, type Task } from "./check.ts";
+import type { InvisibleCounts } from "../db/mongo/invisible.ts";
+import type { AuditDays } from "../db/postgres/audit.ts";
+import { lastFinalDay } from "../usage/audit.ts";
+import { addDays, dayBounds, earlierDay, FIRST_DAY, laterDay, type Day } from "../usage/day.ts";
+import { horizonDay } from "../usage/horizon.ts";
+import { countTenantDays, listTenantDays } from "../usage/plan.ts";
+import { clipSpans } from "../usage/spans.ts";
 
 const COLLECTION_LIMIT_MS = 6 * 60 * 60_000;
 /** What the nightly sample looks at, and how much of it whole. */
