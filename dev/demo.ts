@@ -7,7 +7,7 @@ import { Command } from "commander";
 import { startWorker, type WorkerApp } from "../src/app.ts";
 import { watchRun } from "../src/cli/watch.ts";
 import { migrate } from "../src/db/postgres/migrate.ts";
-import type { Run } from "../src/db/postgres/run.ts";
+import type { Run } from "../src/db/postgres/runs/run.ts";
 import { EXIT, OperatorError, WorkFailedError } from "../src/errors.ts";
 import { addDays, type Day } from "../src/usage/day.ts";
 import { compareWithCache } from "./demo/check.ts";

@@ -2,7 +2,7 @@ import type { Redis } from "ioredis";
 import { requireConnection } from "./config.ts";
 import { agreeOnSettings } from "./db/postgres/meta.ts";
 import { createWorkerRedis, evictionPolicy } from "./db/redis.ts";
-import { nightlyThrough } from "./db/postgres/run-end.ts";
+import { nightlyThrough } from "./db/postgres/runs/end.ts";
 import { UsageError } from "./errors.ts";
 import { HttpServer } from "./http/server.ts";
 import { JOBS } from "./jobs/index.ts";

@@ -1,6 +1,6 @@
 import { type TenantDay, type TenantSpan, dayKey } from "./usage/tenant-day.ts";
 import { figuresOf, freshDay, readRows, type CacheRow, type Figures } from "./db/postgres/cache.ts";
-import type { RebuildWish } from "./db/postgres/run-request.ts";
+import type { RebuildWish } from "./db/postgres/runs/request.ts";
 import { readTenantDay } from "./rebuild/read-tenant-day.ts";
 import { TenantDayError } from "./db/mongo/events.ts";
 import { TimeLimit } from "./queues/time-limit.ts";

@@ -2,7 +2,7 @@ import { aggregateDays } from "./jobs/aggregate-days.ts";
 import { PAYLOAD_VERSION } from "./jobs/job.ts";
 import { rebuildRange } from "./jobs/rebuild-range.ts";
 import { restoreRows } from "./jobs/restore-rows.ts";
-import type { Run, RunRequest } from "./db/postgres/run.ts";
+import type { Run, RunRequest } from "./db/postgres/runs/run.ts";
 import { UnreachableError, WorkFailedError } from "./errors.ts";
 import { TimeLimit } from "./queues/time-limit.ts";
 import type { Execution, Services } from "./services.ts";

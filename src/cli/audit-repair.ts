@@ -1,6 +1,6 @@
 import type { AuditReport, AuditWish } from "../audit/audit.ts";
 import type { AuditContext, Drift } from "../audit/check.ts";
-import type { RefusedDay, Run } from "../db/postgres/run.ts";
+import type { RefusedDay, Run } from "../db/postgres/runs/run.ts";
 import { planChunks } from "../usage/plan.ts";
 import { joinTenantDays } from "../usage/spans.ts";
 import type { CommandContext } from "./command.ts";

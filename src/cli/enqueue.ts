@@ -1,5 +1,5 @@
 import { countWorkers } from "../db/postgres/slots.ts";
-import type { Runs } from "../db/postgres/runs.ts";
+import type { Runs } from "../db/postgres/runs/runs.ts";
 import type { Queues } from "../queues/queues.ts";
 import type { Services } from "../services.ts";
 

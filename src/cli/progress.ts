@@ -1,4 +1,4 @@
-import type { Run } from "../db/postgres/run.ts";
+import type { Run } from "../db/postgres/runs/run.ts";
 
 const WIDTH = 30;
 /** Where there is no terminal, a line now and then shows that the work goes on. */

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { InvalidArgumentError, Option, type Command } from "commander";
-import type { RebuildWish } from "../db/postgres/run-request.ts";
-import type { Priority } from "../db/postgres/run.ts";
+import type { RebuildWish } from "../db/postgres/runs/request.ts";
+import type { Priority } from "../db/postgres/runs/run.ts";
 import { UsageError } from "../errors.ts";
 import type { Day } from "../usage/day.ts";
 import { checkRange, collectTenant, defaultRequester, parseDay, parseTenant, type CommandContext } from "./command.ts";

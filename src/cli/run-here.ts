@@ -1,4 +1,4 @@
-import type { Run, RunRequest } from "../db/postgres/run.ts";
+import type { Run, RunRequest } from "../db/postgres/runs/run.ts";
 import { EXIT } from "../errors.ts";
 import type { ChunkPlan } from "../usage/plan.ts";
 import type { CommandContext } from "./command.ts";

@@ -1,4 +1,4 @@
-import type { ChunkProblem, Run } from "../db/postgres/run.ts";
+import type { ChunkProblem, Run } from "../db/postgres/runs/run.ts";
 import { shortTime, table } from "./table.ts";
 
 /** Runs, one a line. */

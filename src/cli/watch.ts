@@ -1,5 +1,5 @@
-import type { Run } from "../db/postgres/run.ts";
-import type { Runs } from "../db/postgres/runs.ts";
+import type { Run } from "../db/postgres/runs/run.ts";
+import type { Runs } from "../db/postgres/runs/runs.ts";
 import { EXIT, UsageError } from "../errors.ts";
 import type { CommandContext } from "./command.ts";
 import { Progress } from "./progress.ts";

@@ -1,8 +1,8 @@
 import { TenantDayError } from "../db/mongo/events.ts";
 import type { CacheRow } from "../db/postgres/cache.ts";
 import type { TenantDay } from "../usage/tenant-day.ts";
-import type { Claim } from "../db/postgres/claim.ts";
-import { laneOf, type FailedDay } from "../db/postgres/run.ts";
+import type { Claim } from "../db/postgres/runs/claim.ts";
+import { laneOf, type FailedDay } from "../db/postgres/runs/run.ts";
 import { judgeHorizonAgain, readTenantDay } from "../rebuild/read-tenant-day.ts";
 import type { BatchCounts } from "../db/postgres/write.ts";
 import { sizeOf } from "../usage/document.ts";

@@ -3,7 +3,7 @@ import { laterDay, type Day } from "../usage/day.ts";
 import { horizonDay } from "../usage/horizon.ts";
 import { planChunks } from "../usage/plan.ts";
 import { clipSpans } from "../usage/spans.ts";
-import type { Run } from "../db/postgres/run.ts";
+import type { Run } from "../db/postgres/runs/run.ts";
 import { defineJob, isShutdown, PAYLOAD_VERSION, type JobContext } from "./job.ts";
 
 /**

@@ -1,8 +1,8 @@
 import { Queue, type JobsOptions } from "bullmq";
 import type { Redis } from "ioredis";
 import type { z } from "zod";
-import type { DueChunk } from "../db/postgres/due.ts";
-import type { Runs } from "../db/postgres/runs.ts";
+import type { DueChunk } from "../db/postgres/runs/due.ts";
+import type { Runs } from "../db/postgres/runs/runs.ts";
 import type { Lane } from "../db/postgres/slots.ts";
 import { PAYLOAD_VERSION, type Job } from "../jobs/job.ts";
 import { aggregateDays } from "../jobs/aggregate-days.ts";

@@ -1,5 +1,5 @@
 import type { Config } from "../config.ts";
-import type { RebuildWish } from "../db/postgres/run-request.ts";
+import type { RebuildWish } from "../db/postgres/runs/request.ts";
 import type { Lane } from "../db/postgres/slots.ts";
 import { auditSample } from "../jobs/audit-sample.ts";
 import { ensureIndexes } from "../jobs/ensure-indexes.ts";

@@ -1,6 +1,6 @@
 import type { TenantSpan } from "../../src/usage/tenant-day.ts";
 import { randomUUID } from "node:crypto";
-import type { Claim } from "../../src/db/postgres/claim.ts";
+import type { Claim } from "../../src/db/postgres/runs/claim.ts";
 import { listTenantDays, planChunks, type ChunkPlan } from "../../src/usage/plan.ts";
 import { stampAt } from "./backends.ts";
 import { cacheRow } from "./cache-row.ts";

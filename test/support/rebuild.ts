@@ -1,5 +1,5 @@
-import type { Run } from "../../src/db/postgres/run.ts";
-import type { RebuildWish } from "../../src/db/postgres/run-request.ts";
+import type { Run } from "../../src/db/postgres/runs/run.ts";
+import type { RebuildWish } from "../../src/db/postgres/runs/request.ts";
 import { runInline } from "../../src/inline.ts";
 import type { World } from "./world.ts";
 

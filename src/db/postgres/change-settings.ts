@@ -3,9 +3,9 @@ import { addDays, FIRST_DAY, laterDay, type Day } from "../../usage/day.ts";
 import { differences, readSettings, type AgreedSettings } from "./meta.ts";
 import type { Connection, Pool } from "./pool.ts";
 import { inRacingTransaction } from "./race.ts";
-import { runRequest } from "./run-request.ts";
-import { cancelLocked } from "./run-control.ts";
-import { insertRun } from "./runs.ts";
+import { runRequest } from "./runs/request.ts";
+import { cancelLocked } from "./runs/control.ts";
+import { insertRun } from "./runs/runs.ts";
 
 /** What a change of settings came to. */
 export interface SettingsChange {

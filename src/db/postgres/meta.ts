@@ -1,6 +1,6 @@
 import { UsageError } from "../../errors.ts";
 import type { Connection } from "./pool.ts";
-import { LANE_OF_RUN } from "./run.ts";
+import { LANE_OF_RUN } from "./runs/run.ts";
 import type { Lane } from "./slots.ts";
 
 /** Condition: the settings that this parameter is the hash of are those of the database. */

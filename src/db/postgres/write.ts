@@ -13,11 +13,11 @@ import {
   type StoredRow,
 } from "./cache.ts";
 import { dayKey, type TenantDay } from "../../usage/tenant-day.ts";
-import { ClaimLostError, LEASE_SECONDS, type Claim } from "./claim.ts";
+import { ClaimLostError, LEASE_SECONDS, type Claim } from "./runs/claim.ts";
 import { settleDirty } from "./dirty.ts";
 import type { Connection, Pool } from "./pool.ts";
 import { inRacingTransaction, RaceError } from "./race.ts";
-import type { FailedDay, RefusedDay, RunKind } from "./run.ts";
+import type { FailedDay, RefusedDay, RunKind } from "./runs/run.ts";
 
 /** What became of the tenant-days of one batch. */
 export interface BatchCounts {

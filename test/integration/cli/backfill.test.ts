@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import pg from "pg";
 import { createDatabase } from "../../../dev/servers.ts";
-import type { Run } from "../../../src/db/postgres/run.ts";
+import type { Run } from "../../../src/db/postgres/runs/run.ts";
 import { migrate } from "../../../src/db/postgres/migrate.ts";
 import { hostileEvents } from "../../support/hostile.ts";
 import { endProcesses, run, start, startWorker, untilWorked } from "../../support/process.ts";

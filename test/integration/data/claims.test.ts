@@ -1,7 +1,7 @@
 import type { TenantSpan } from "../../../src/usage/tenant-day.ts";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { Chunks, MAX_ATTEMPTS, MAX_CLAIMS } from "../../../src/db/postgres/chunks.ts";
-import type { Runs } from "../../../src/db/postgres/runs.ts";
+import { Chunks, MAX_ATTEMPTS, MAX_CLAIMS } from "../../../src/db/postgres/runs/chunks.ts";
+import type { Runs } from "../../../src/db/postgres/runs/runs.ts";
 import { claimChunk, expireLeases, plannedRun, workOff } from "../../support/claimed.ts";
 import { createWorld, type World } from "../../support/world.ts";
 

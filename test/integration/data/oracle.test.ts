@@ -1,6 +1,6 @@
 import type { Document } from "mongodb";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Run } from "../../../src/db/postgres/run.ts";
+import type { Run } from "../../../src/db/postgres/runs/run.ts";
 import { addDays } from "../../support/civil-day.ts";
 import { contentHash } from "../../support/content-hash.ts";
 import { hostileEvents, hugeEvents } from "../../support/hostile.ts";

@@ -1,8 +1,8 @@
 import type { TenantSpan } from "../../../src/usage/tenant-day.ts";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import type { Chunks } from "../../../src/db/postgres/chunks.ts";
-import type { RebuildWish } from "../../../src/db/postgres/run-request.ts";
-import type { Runs } from "../../../src/db/postgres/runs.ts";
+import type { Chunks } from "../../../src/db/postgres/runs/chunks.ts";
+import type { RebuildWish } from "../../../src/db/postgres/runs/request.ts";
+import type { Runs } from "../../../src/db/postgres/runs/runs.ts";
 import { Session } from "../../../src/db/postgres/slots.ts";
 import { planChunks } from "../../../src/usage/plan.ts";
 import { chunksOf, claimChunk, expireLeases, plannedRun, workOff } from "../../support/claimed.ts";

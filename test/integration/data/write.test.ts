@@ -1,8 +1,8 @@
 import type pg from "pg";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { touchRows, upsertRows } from "../../../src/db/postgres/cache.ts";
-import type { Chunks } from "../../../src/db/postgres/chunks.ts";
-import { ClaimLostError, type Claim } from "../../../src/db/postgres/claim.ts";
+import type { Chunks } from "../../../src/db/postgres/runs/chunks.ts";
+import { ClaimLostError, type Claim } from "../../../src/db/postgres/runs/claim.ts";
 import { lockWaiters, stampAt } from "../../support/backends.ts";
 import { cacheRow } from "../../support/cache-row.ts";
 import { claimed } from "../../support/claimed.ts";

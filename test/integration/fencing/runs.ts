@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
-import type { Run } from "../../../src/db/postgres/run.ts";
-import type { RebuildWish } from "../../../src/db/postgres/run-request.ts";
+import type { Run } from "../../../src/db/postgres/runs/run.ts";
+import type { RebuildWish } from "../../../src/db/postgres/runs/request.ts";
 import { runInline } from "../../../src/inline.ts";
 import { aggregateDays } from "../../../src/jobs/aggregate-days.ts";
 import { PAYLOAD_VERSION, type JobContext } from "../../../src/jobs/job.ts";

@@ -1,6 +1,6 @@
 import type { CreateIndexesOptions } from "mongodb";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import type { RefusedDay } from "../../../src/db/postgres/run.ts";
+import type { RefusedDay } from "../../../src/db/postgres/runs/run.ts";
 import { endProcesses, run } from "../../support/process.ts";
 import { storedRows } from "../../support/stored-rows.ts";
 import { createWorld, type World } from "../../support/world.ts";

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { upsertRows, type CacheRow } from "../../../src/db/postgres/cache.ts";
-import type { Run } from "../../../src/db/postgres/run.ts";
+import type { Run } from "../../../src/db/postgres/runs/run.ts";
 import { scaled } from "../../../src/usage/decimal.ts";
 import { toDocuments } from "../../../src/usage/document.ts";
 import { RollupBuilder } from "../../../src/usage/rollup.ts";

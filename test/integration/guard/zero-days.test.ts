@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { MongoClient } from "mongodb";
 import { withMongoDatabase } from "../../../dev/servers.ts";
-import type { Run } from "../../../src/db/postgres/run.ts";
+import type { Run } from "../../../src/db/postgres/runs/run.ts";
 import { addDays } from "../../support/civil-day.ts";
 import { contentHash } from "../../support/content-hash.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { undoableDays } from "../../../src/db/postgres/undo.ts";
-import type { Run } from "../../../src/db/postgres/run.ts";
+import type { Run } from "../../../src/db/postgres/runs/run.ts";
 import { runInline } from "../../../src/inline.ts";
 import { planChunks } from "../../../src/usage/plan.ts";
 import { joinTenantDays } from "../../../src/usage/spans.ts";

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import type { RebuildWish } from "../../../src/db/postgres/run-request.ts";
+import type { RebuildWish } from "../../../src/db/postgres/runs/request.ts";
 import { PAYLOAD_VERSION } from "../../../src/jobs/job.ts";
 import { rebuildRange } from "../../../src/jobs/rebuild-range.ts";
 import { TimeLimit } from "../../../src/queues/time-limit.ts";

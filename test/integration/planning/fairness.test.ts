@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import type { Runs } from "../../../src/db/postgres/runs.ts";
+import type { Runs } from "../../../src/db/postgres/runs/runs.ts";
 import { PAYLOAD_VERSION } from "../../../src/jobs/job.ts";
 import { rebuildRange } from "../../../src/jobs/rebuild-range.ts";
 import { addDays } from "../../../src/usage/day.ts";

@@ -1,8 +1,8 @@
 import { Queue } from "bullmq";
 import { Redis } from "ioredis";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import type { Priority } from "../../../src/db/postgres/run.ts";
-import type { Runs } from "../../../src/db/postgres/runs.ts";
+import type { Priority } from "../../../src/db/postgres/runs/run.ts";
+import type { Runs } from "../../../src/db/postgres/runs/runs.ts";
 import type { Queues } from "../../../src/queues/queues.ts";
 import { chunksOf } from "../../support/claimed.ts";
 import { createWorld, type World } from "../../support/world.ts";

@@ -2,7 +2,7 @@ import { hostname } from "node:os";
 import { Queue, type Job } from "bullmq";
 import { Redis } from "ioredis";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { RunRequest } from "../../../src/db/postgres/run.ts";
+import type { RunRequest } from "../../../src/db/postgres/runs/run.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
 import { endProcesses, run, startWorker, untilWorked } from "../../support/process.ts";
 import { SlotGate } from "../../support/slot-gate.ts";

@@ -1,6 +1,6 @@
 import { ObjectId } from "mongodb";
 import { pino } from "pino";
-import type { Run } from "../../../src/db/postgres/run.ts";
+import type { Run } from "../../../src/db/postgres/runs/run.ts";
 import { aggregateDays } from "../../../src/jobs/aggregate-days.ts";
 import { followArrivals } from "../../../src/jobs/follow-arrivals.ts";
 import type { JobContext } from "../../../src/jobs/job.ts";

@@ -3,7 +3,7 @@ import { Redis } from "ioredis";
 import { parse as parseCron } from "node-cron";
 import { freePort } from "../../../dev/servers/process.ts";
 import { loadConfig } from "../../../src/config.ts";
-import { nightlyThrough } from "../../../src/db/postgres/run-end.ts";
+import { nightlyThrough } from "../../../src/db/postgres/runs/end.ts";
 import { JOBS } from "../../../src/jobs/index.ts";
 import { Queues } from "../../../src/queues/queues.ts";
 import { Scheduler } from "../../../src/schedule/scheduler.ts";

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { Runs } from "../../../src/db/postgres/runs.ts";
+import type { Runs } from "../../../src/db/postgres/runs/runs.ts";
 import { chunksOf } from "../../support/claimed.ts";
 import { createWorld, type World } from "../../support/world.ts";
 

@@ -1,7 +1,7 @@
 import type { TenantSpan } from "../../../src/usage/tenant-day.ts";
 import { randomUUID } from "node:crypto";
 import { inTransaction, type Pool } from "../../../src/db/postgres/pool.ts";
-import { endRun } from "../../../src/db/postgres/run-end.ts";
+import { endRun } from "../../../src/db/postgres/runs/end.ts";
 import { forgetComputed, widenTenantSpans } from "../../../src/db/postgres/tenants.ts";
 import { countDays } from "../../../src/usage/day.ts";
 import { addDays } from "../../support/civil-day.ts";

@@ -1,6 +1,6 @@
-import type { Day } from "../../usage/day.ts";
-import { SETTINGS_SINCE } from "./meta.ts";
-import type { Connection } from "./pool.ts";
+import type { Day } from "../../../usage/day.ts";
+import { SETTINGS_SINCE } from "../meta.ts";
+import type { Connection } from "../pool.ts";
 import type { RunKind, RunState } from "./run.ts";
 
 /** A run in the transaction that ends it. */

@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from "node:crypto";
-import type { Day } from "../../usage/day.ts";
-import { compareKeys } from "../../usage/keys.ts";
+import type { Day } from "../../../usage/day.ts";
+import { compareKeys } from "../../../usage/keys.ts";
 import type { Priority, RunKind, RunRequest } from "./run.ts";
 
 /** What somebody asks to be rebuilt. */

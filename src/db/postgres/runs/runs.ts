@@ -1,15 +1,15 @@
-import type { ChunkPlan } from "../../usage/plan.ts";
-import { UsageError } from "../../errors.ts";
+import type { ChunkPlan } from "../../../usage/plan.ts";
+import { UsageError } from "../../../errors.ts";
 import { dueWork, unfinishedButDone, type Due } from "./due.ts";
-import { pausedLanes, SETTINGS_AGREED, setPaused } from "./meta.ts";
-import { inTransaction, type Connection, type Pool } from "./pool.ts";
-import { inRacingTransaction } from "./race.ts";
+import { pausedLanes, SETTINGS_AGREED, setPaused } from "../meta.ts";
+import { inTransaction, type Connection, type Pool } from "../pool.ts";
+import { inRacingTransaction } from "../race.ts";
 import type { ChunkProblem, Run, RunRequest, RunState } from "./run.ts";
-import { cancelRun, resumeRun } from "./run-control.ts";
-import { COUNTS_OF_RUN, END_COUNTS, ENDED_RUN, SUMS } from "./run-counts.ts";
-import { endRun, type EndedRun } from "./run-end.ts";
-import type { Lane } from "./slots.ts";
-import { stampSql } from "./stamp.ts";
+import { cancelRun, resumeRun } from "./control.ts";
+import { COUNTS_OF_RUN, END_COUNTS, ENDED_RUN, SUMS } from "./counts.ts";
+import { endRun, type EndedRun } from "./end.ts";
+import type { Lane } from "../slots.ts";
+import { stampSql } from "../stamp.ts";
 
 /** Live counts of a run that is unfinished; a finished one carries its own. */
 const LIVE_SUMS = `

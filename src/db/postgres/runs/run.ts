@@ -1,5 +1,5 @@
-import type { Day } from "../../usage/day.ts";
-import type { Lane } from "./slots.ts";
+import type { Day } from "../../../usage/day.ts";
+import type { Lane } from "../slots.ts";
 
 export type RunKind = "nightly" | "backfill" | "refresh" | "repair" | "undo";
 export type RunState = "planned" | "running" | "done" | "failed" | "cancelled";

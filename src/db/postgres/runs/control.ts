@@ -1,13 +1,13 @@
-import { UsageError } from "../../errors.ts";
-import { listTenantDays, type PlannedSpan } from "../../usage/plan.ts";
-import { joinTenantDays } from "../../usage/spans.ts";
-import { dayKey } from "../../usage/tenant-day.ts";
-import { SETTINGS_AGREED } from "./meta.ts";
-import { inTransaction, type Connection, type Pool } from "./pool.ts";
-import { inRacingTransaction } from "./race.ts";
+import { UsageError } from "../../../errors.ts";
+import { listTenantDays, type PlannedSpan } from "../../../usage/plan.ts";
+import { joinTenantDays } from "../../../usage/spans.ts";
+import { dayKey } from "../../../usage/tenant-day.ts";
+import { SETTINGS_AGREED } from "../meta.ts";
+import { inTransaction, type Connection, type Pool } from "../pool.ts";
+import { inRacingTransaction } from "../race.ts";
 import type { FailedDay, RunState } from "./run.ts";
-import { endRun, type EndedRun } from "./run-end.ts";
-import { COUNTS_OF_RUN, END_COUNTS, ENDED_RUN } from "./run-counts.ts";
+import { endRun, type EndedRun } from "./end.ts";
+import { COUNTS_OF_RUN, END_COUNTS, ENDED_RUN } from "./counts.ts";
 
 /**
  * Cancels a run: from the commit on, no process writes a row of it. What was written stays.

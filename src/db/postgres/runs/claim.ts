@@ -1,4 +1,4 @@
-import type { PlannedSpan } from "../../usage/plan.ts";
+import type { PlannedSpan } from "../../../usage/plan.ts";
 import type { RunKind } from "./run.ts";
 
 /** A process that has not renewed its claim for this long is taken to be dead. */
