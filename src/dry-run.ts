@@ -1,5 +1,5 @@
 import { type TenantDay, type TenantSpan, dayKey } from "./usage/tenant-day.ts";
-import { figuresOf, freshDay, readRows, type CacheRow, type Figures } from "./db/postgres/cache.ts";
+import { figuresOf, freshDay, readRows, type CacheRow, type Figures } from "./db/postgres/cache/rows.ts";
 import type { RebuildWish } from "./db/postgres/runs/request.ts";
 import { readTenantDay } from "./rebuild/read-tenant-day.ts";
 import { TenantDayError } from "./db/mongo/events.ts";

@@ -1,5 +1,5 @@
 import { Gauge, Registry } from "prom-client";
-import type { AuditSummary } from "./db/postgres/audit.ts";
+import type { AuditSummary } from "./db/postgres/cache/audits.ts";
 import type { StatsReport } from "./indexes/stats.ts";
 
 /** Where metrics come from at a scrape. */

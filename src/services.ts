@@ -9,7 +9,7 @@ import { readRetention } from "./db/mongo/retention.ts";
 import { InvisibleReader } from "./db/mongo/invisible.ts";
 import { TenantReader } from "./db/mongo/tenants.ts";
 import { TotalsReader } from "./db/mongo/totals.ts";
-import { Audits } from "./db/postgres/audit.ts";
+import { Audits } from "./db/postgres/cache/audits.ts";
 import { Chunks } from "./db/postgres/runs/chunks.ts";
 import { DirtyDays } from "./db/postgres/dirty.ts";
 import { agreeOnSettings } from "./db/postgres/meta.ts";

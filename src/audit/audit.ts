@@ -2,7 +2,7 @@ import type { Stamp } from "../usage/stamp.ts";
 import type { TenantDay, TenantSpan } from "../usage/tenant-day.ts";
 import { Check, type AuditContext, type Drift, type Task } from "./check.ts";
 import type { InvisibleCounts } from "../db/mongo/invisible.ts";
-import type { AuditDays } from "../db/postgres/audit.ts";
+import type { AuditDays } from "../db/postgres/cache/audits.ts";
 import { lastFinalDay } from "../usage/audit.ts";
 import { addDays, dayBounds, earlierDay, FIRST_DAY, laterDay, type Day } from "../usage/day.ts";
 import { horizonDay } from "../usage/horizon.ts";

@@ -10,7 +10,7 @@ import {
   type Comparison,
   type Figures,
   type FreshDay,
-} from "../db/postgres/audit.ts";
+} from "../db/postgres/cache/audits.ts";
 import { dayKey, type TenantDay } from "../usage/tenant-day.ts";
 import { readTenantDay, type ReadContext } from "../rebuild/read-tenant-day.ts";
 import type { Tenants } from "../rebuild/tenants.ts";

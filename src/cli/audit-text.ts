@@ -1,7 +1,7 @@
 import type { AuditReport, AuditWish } from "../audit/audit.ts";
 import type { Drift } from "../audit/check.ts";
 import type { InvisibleCounts, InvisibleReason } from "../db/mongo/invisible.ts";
-import type { Figures } from "../db/postgres/audit.ts";
+import type { Figures } from "../db/postgres/cache/audits.ts";
 import type { Repair } from "./audit-repair.ts";
 import { table } from "./table.ts";
 

@@ -1,5 +1,5 @@
 import type { DryRun, Forecast } from "../dry-run.ts";
-import type { Figures } from "../db/postgres/cache.ts";
+import type { Figures } from "../db/postgres/cache/rows.ts";
 import { EXIT } from "../errors.ts";
 import { formatCost, parseCost } from "../usage/decimal.ts";
 import { clipSpans } from "../usage/spans.ts";

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { isOfOtherSettings, undoableDays } from "../db/postgres/undo.ts";
+import { isOfOtherSettings, undoableDays } from "../db/postgres/cache/undo.ts";
 import { UsageError } from "../errors.ts";
 import { planChunks } from "../usage/plan.ts";
 import { joinTenantDays } from "../usage/spans.ts";

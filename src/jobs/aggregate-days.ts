@@ -1,10 +1,10 @@
 import { TenantDayError } from "../db/mongo/events.ts";
-import type { CacheRow } from "../db/postgres/cache.ts";
+import type { CacheRow } from "../db/postgres/cache/rows.ts";
 import type { TenantDay } from "../usage/tenant-day.ts";
 import type { Claim } from "../db/postgres/runs/claim.ts";
 import { laneOf, type FailedDay } from "../db/postgres/runs/run.ts";
 import { judgeHorizonAgain, readTenantDay } from "../rebuild/read-tenant-day.ts";
-import type { BatchCounts } from "../db/postgres/write.ts";
+import type { BatchCounts } from "../db/postgres/cache/write.ts";
 import { sizeOf } from "../usage/document.ts";
 import { expectedOn, listTenantDays } from "../usage/plan.ts";
 import { chunkPayload, defineJob, workOnChunk, type JobContext } from "./job.ts";

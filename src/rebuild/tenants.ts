@@ -1,7 +1,7 @@
 import { setMaxListeners } from "node:events";
 import { searchSpans } from "./search-spans.ts";
 import type { TenantReader } from "../db/mongo/tenants.ts";
-import { averageEvents, countedEvents, knownTenantDays } from "../db/postgres/expected.ts";
+import { averageEvents, countedEvents, knownTenantDays } from "../db/postgres/cache/expected.ts";
 import type { Pool } from "../db/postgres/pool.ts";
 import { cachedSpans, knownTenants, widenTenantSpans } from "../db/postgres/tenants.ts";
 import { addDays, earlierDay, laterDay, type Day } from "../usage/day.ts";

@@ -1,4 +1,4 @@
-import { keyArrays, type CacheRow } from "./cache.ts";
+import { keyArrays, type CacheRow } from "./cache/rows.ts";
 import { dayKey, type TenantDay } from "../../usage/tenant-day.ts";
 import type { Connection, Pool } from "./pool.ts";
 import { againOnRace } from "./race.ts";

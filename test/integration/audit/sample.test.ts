@@ -2,7 +2,7 @@ import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { auditSample as job } from "../../../src/jobs/audit-sample.ts";
 import { PAYLOAD_VERSION } from "../../../src/jobs/job.ts";
-import { RECORDED_DRIFT } from "../../../src/db/postgres/audit.ts";
+import { RECORDED_DRIFT } from "../../../src/db/postgres/cache/audits.ts";
 import { Queues } from "../../../src/queues/queues.ts";
 import { schedules, type TickActions } from "../../../src/schedule/schedules.ts";
 import { addDays } from "../../support/civil-day.ts";

@@ -1,6 +1,6 @@
 import type pg from "pg";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { touchRows, upsertRows } from "../../../src/db/postgres/cache.ts";
+import { touchRows, upsertRows } from "../../../src/db/postgres/cache/rows.ts";
 import type { Chunks } from "../../../src/db/postgres/runs/chunks.ts";
 import { ClaimLostError, type Claim } from "../../../src/db/postgres/runs/claim.ts";
 import { lockWaiters, stampAt } from "../../support/backends.ts";

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
-import { upsertRows, type CacheRow } from "../../../src/db/postgres/cache.ts";
+import { upsertRows, type CacheRow } from "../../../src/db/postgres/cache/rows.ts";
 import type { Run } from "../../../src/db/postgres/runs/run.ts";
 import { scaled } from "../../../src/usage/decimal.ts";
 import { toDocuments } from "../../../src/usage/document.ts";

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { undoableDays } from "../../../src/db/postgres/undo.ts";
+import { undoableDays } from "../../../src/db/postgres/cache/undo.ts";
 import type { Run } from "../../../src/db/postgres/runs/run.ts";
 import { runInline } from "../../../src/inline.ts";
 import { planChunks } from "../../../src/usage/plan.ts";

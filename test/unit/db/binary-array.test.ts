@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { jsonbArray } from "../../../src/db/postgres/binary-array.ts";
+import { jsonbArray } from "../../../src/db/postgres/cache/binary-array.ts";
 
 /** Reads the wire form of an array as PostgreSQL's array_recv does. */
 function decode(buffer: Buffer): {

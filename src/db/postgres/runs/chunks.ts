@@ -1,13 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { listTenantDays } from "../../../usage/plan.ts";
-import type { CacheRow } from "../cache.ts";
+import type { CacheRow } from "../cache/rows.ts";
 import { LEASE_SECONDS, type Claim } from "./claim.ts";
 import { settleDirty } from "../dirty.ts";
 import { LANE_PAUSED, SETTINGS_AGREED } from "../meta.ts";
 import { inTransaction, type Pool } from "../pool.ts";
 import type { FailedDay } from "./run.ts";
-import { restoreBatch } from "../undo.ts";
-import { writeBatch, type BatchCounts, type FutureRow } from "../write.ts";
+import { restoreBatch } from "../cache/undo.ts";
+import { writeBatch, type BatchCounts, type FutureRow } from "../cache/write.ts";
 
 /** Errors that a chunk may meet, and claims that may move nothing, before it fails. */
 export const MAX_ATTEMPTS = 5;

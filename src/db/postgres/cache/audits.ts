@@ -1,14 +1,14 @@
-import type { Stamp } from "../../usage/stamp.ts";
-import type { Day } from "../../usage/day.ts";
-import { DIMENSIONS } from "../../usage/dimensions.ts";
-import type { Documents } from "../../usage/document.ts";
-import { parseCost, whole, type Whole } from "../../usage/decimal.ts";
-import { MEASURES, type Measures } from "../../usage/measures.ts";
+import type { Stamp } from "../../../usage/stamp.ts";
+import type { Day } from "../../../usage/day.ts";
+import { DIMENSIONS } from "../../../usage/dimensions.ts";
+import type { Documents } from "../../../usage/document.ts";
+import { parseCost, whole, type Whole } from "../../../usage/decimal.ts";
+import { MEASURES, type Measures } from "../../../usage/measures.ts";
 import { jsonbArray } from "./binary-array.ts";
-import { keyArrays, measureText } from "./cache.ts";
-import type { TenantDay } from "../../usage/tenant-day.ts";
-import type { Pool } from "./pool.ts";
-import { stampSql } from "./stamp.ts";
+import { keyArrays, measureText } from "./rows.ts";
+import type { TenantDay } from "../../../usage/tenant-day.ts";
+import type { Pool } from "../pool.ts";
+import { stampSql } from "../stamp.ts";
 
 /** A tenant-day as its events say it should be stored; without `content`, its sums alone. */
 export interface FreshDay extends TenantDay {

@@ -1,6 +1,6 @@
-import type { TenantSpan } from "../../usage/tenant-day.ts";
-import type { Day } from "../../usage/day.ts";
-import type { Connection } from "./pool.ts";
+import type { TenantSpan } from "../../../usage/tenant-day.ts";
+import type { Day } from "../../../usage/day.ts";
+import type { Connection } from "../pool.ts";
 
 /** Rows that tell a tenant's average: two weeks hold every day of the week alike. */
 const LATEST_ROWS = 14;

@@ -1,12 +1,12 @@
-import type { DayState } from "../../usage/classify.ts";
-import { CONTENT_COLUMNS, keyArrays, lockRows, recordChanges, type Change, type Figures } from "./cache.ts";
-import { dayKey, type TenantDay } from "../../usage/tenant-day.ts";
-import type { Claim } from "./runs/claim.ts";
-import { SETTINGS_SINCE } from "./meta.ts";
-import type { Connection, Pool } from "./pool.ts";
-import { inRacingTransaction } from "./race.ts";
-import type { RefusedDay } from "./runs/run.ts";
-import { forgetComputed } from "./tenants.ts";
+import type { DayState } from "../../../usage/classify.ts";
+import { CONTENT_COLUMNS, keyArrays, lockRows, recordChanges, type Change, type Figures } from "./rows.ts";
+import { dayKey, type TenantDay } from "../../../usage/tenant-day.ts";
+import type { Claim } from "../runs/claim.ts";
+import { SETTINGS_SINCE } from "../meta.ts";
+import type { Connection, Pool } from "../pool.ts";
+import { inRacingTransaction } from "../race.ts";
+import type { RefusedDay } from "../runs/run.ts";
+import { forgetComputed } from "../tenants.ts";
 import { advance, lockOwnChunk, type BatchCounts } from "./write.ts";
 
 /** What a run did to a tenant-day. */

@@ -1,5 +1,5 @@
-import { isFutureStamp, type Stamp } from "../../usage/stamp.ts";
-import { classify, type Allowance, type Outcome } from "../../usage/classify.ts";
+import { isFutureStamp, type Stamp } from "../../../usage/stamp.ts";
+import { classify, type Allowance, type Outcome } from "../../../usage/classify.ts";
 import {
   figuresOf,
   freshDay,
@@ -11,13 +11,13 @@ import {
   type CacheRow,
   type Change,
   type StoredRow,
-} from "./cache.ts";
-import { dayKey, type TenantDay } from "../../usage/tenant-day.ts";
-import { ClaimLostError, LEASE_SECONDS, type Claim } from "./runs/claim.ts";
-import { settleDirty } from "./dirty.ts";
-import type { Connection, Pool } from "./pool.ts";
-import { inRacingTransaction, RaceError } from "./race.ts";
-import type { FailedDay, RefusedDay, RunKind } from "./runs/run.ts";
+} from "./rows.ts";
+import { dayKey, type TenantDay } from "../../../usage/tenant-day.ts";
+import { ClaimLostError, LEASE_SECONDS, type Claim } from "../runs/claim.ts";
+import { settleDirty } from "../dirty.ts";
+import type { Connection, Pool } from "../pool.ts";
+import { inRacingTransaction, RaceError } from "../race.ts";
+import type { FailedDay, RefusedDay, RunKind } from "../runs/run.ts";
 
 /** What became of the tenant-days of one batch. */
 export interface BatchCounts {

@@ -1,13 +1,13 @@
-import type { Stamp } from "../../usage/stamp.ts";
-import { DIMENSIONS } from "../../usage/dimensions.ts";
-import { NO_ALLOWANCE, type DayState, type FreshDay } from "../../usage/classify.ts";
-import type { Documents } from "../../usage/document.ts";
-import { formatCost, type Whole } from "../../usage/decimal.ts";
-import { MEASURES, type Measures } from "../../usage/measures.ts";
-import { dayKey, type TenantDay } from "../../usage/tenant-day.ts";
+import type { Stamp } from "../../../usage/stamp.ts";
+import { DIMENSIONS } from "../../../usage/dimensions.ts";
+import { NO_ALLOWANCE, type DayState, type FreshDay } from "../../../usage/classify.ts";
+import type { Documents } from "../../../usage/document.ts";
+import { formatCost, type Whole } from "../../../usage/decimal.ts";
+import { MEASURES, type Measures } from "../../../usage/measures.ts";
+import { dayKey, type TenantDay } from "../../../usage/tenant-day.ts";
 import { jsonbArray } from "./binary-array.ts";
-import type { Connection } from "./pool.ts";
-import { readStamp, stampSql } from "./stamp.ts";
+import type { Connection } from "../pool.ts";
+import { readStamp, stampSql } from "../stamp.ts";
 
 /** One tenant-day, ready to be stored. */
 export interface CacheRow extends TenantDay {
