@@ -3,6 +3,7 @@ import { figuresOf, freshDay, readRows, type CacheRow, type Figures } from "./db
 import type { RebuildWish } from "./db/postgres/runs/request.ts";
 import { readTenantDay } from "./rebuild/read-tenant-day.ts";
 import { TenantDayError } from "./db/mongo/events.ts";
+import { inParallel } from "./in-parallel.ts";
 import { TimeLimit } from "./queues/time-limit.ts";
 import type { Services } from "./services.ts";
 import { classify, type Outcome } from "./usage/classify.ts";
@@ -49,37 +50,34 @@ export async function dryRun(
   const planned = countTenantDays(spans);
   const allow = { shrink: wish.allowShrink ?? false, rewrite: false };
   const forecasts: Forecast[] = [];
-  const batches = batchesOf(spans);
   let done = 0;
   try {
-    await Promise.all(Array.from({ length: services.config.workerConcurrency }, work));
+    await inParallel(batchesOf(spans), services.config.workerConcurrency, compare);
   } finally {
     limit.stop();
   }
   return { planned, forecasts: forecasts.sort((a, b) => (dayKey(a) < dayKey(b) ? -1 : 1)) };
 
-  async function work(): Promise<void> {
-    for (const days of batches) {
-      const fresh: CacheRow[] = [];
-      for (const day of days) {
-        signal.throwIfAborted();
-        try {
-          fresh.push(await readTenantDay(day, "bulk", context));
-        } catch (error) {
-          if (!(error instanceof TenantDayError)) throw error;
-          forecasts.push({ ...day, outcome: "failed", before: undefined, after: undefined, error: error.message });
-        }
-        onProgress(++done, planned);
+  async function compare(days: readonly TenantDay[]): Promise<void> {
+    const fresh: CacheRow[] = [];
+    for (const day of days) {
+      signal.throwIfAborted();
+      try {
+        fresh.push(await readTenantDay(day, "bulk", context));
+      } catch (error) {
+        if (!(error instanceof TenantDayError)) throw error;
+        forecasts.push({ ...day, outcome: "failed", before: undefined, after: undefined, error: error.message });
       }
-      const stored = await readRows(pool, fresh);
-      const now = await context.stamp();
-      for (const row of fresh) {
-        const before = stored.get(dayKey(row));
-        const { tenant, date, totals } = row;
-        const outcome = classify(before, freshDay(row), now, allow);
-        if (outcome === "unchanged" || outcome === "stale") continue;
-        forecasts.push({ tenant, date, outcome, before: before && figures(before), after: figuresOf(totals) });
-      }
+      onProgress(++done, planned);
+    }
+    const stored = await readRows(pool, fresh);
+    const now = await context.stamp();
+    for (const row of fresh) {
+      const before = stored.get(dayKey(row));
+      const { tenant, date, totals } = row;
+      const outcome = classify(before, freshDay(row), now, allow);
+      if (outcome === "unchanged" || outcome === "stale") continue;
+      forecasts.push({ tenant, date, outcome, before: before && figures(before), after: figuresOf(totals) });
     }
   }
 }

@@ -1,9 +1,11 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { aggregateDays } from "./jobs/aggregate-days.ts";
 import { PAYLOAD_VERSION } from "./jobs/job.ts";
 import { rebuildRange } from "./jobs/rebuild-range.ts";
 import { restoreRows } from "./jobs/restore-rows.ts";
 import type { Run, RunRequest } from "./db/postgres/runs/run.ts";
 import { UnreachableError, WorkFailedError } from "./errors.ts";
+import { inParallel } from "./in-parallel.ts";
 import { TimeLimit } from "./queues/time-limit.ts";
 import type { Execution, Services } from "./services.ts";
 import type { ChunkPlan } from "./usage/plan.ts";
@@ -44,16 +46,14 @@ export async function runInline(
     for (;;) {
       const numbers = await chunks.claimable(runId);
       if (numbers.length > 0) {
-        const workers = Array.from({ length: services.config.workerConcurrency }, () => workOff(numbers));
-        const [failed] = (await Promise.allSettled(workers)).filter(({ status }) => status === "rejected");
-        if (failed) throw (failed as PromiseRejectedResult).reason;
+        await inParallel(numbers, services.config.workerConcurrency, workOn);
         continue;
       }
       await runs.finish(runId);
       const run = await currentRun();
       if (run.state !== "running") return run;
       signal.throwIfAborted();
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS)); // a chunk waits for its next try
+      await sleep(POLL_MS); // a chunk waits for its next try
     }
   } catch (error) {
     if (!session.lost.aborted || interrupted.aborted) throw error;
@@ -75,21 +75,19 @@ export async function runInline(
     return id;
   }
 
-  async function workOff(numbers: number[]): Promise<void> {
-    for (let chunk = numbers.shift(); chunk !== undefined; chunk = numbers.shift()) {
-      const payload = { v: PAYLOAD_VERSION, runId, chunk } as const;
-      try {
-        await (context
-          ? execute((execution) => aggregateDays.run(payload, context(execution)), aggregateDays.timeoutMs)
-          : execute(({ signal }) => {
-              return restoreRows.run(payload, { chunks, runs, dispatch, log, signal });
-            }, restoreRows.timeoutMs));
-      } catch (err) {
-        if (signal.aborted) throw err;
-        log.warn({ err, runId, chunk }, "chunk failed"); // it waits for its next try, or has failed for good
-      }
-      onProgress(await currentRun());
+  async function workOn(chunk: number): Promise<void> {
+    const payload = { v: PAYLOAD_VERSION, runId, chunk } as const;
+    try {
+      await (context
+        ? execute((execution) => aggregateDays.run(payload, context(execution)), aggregateDays.timeoutMs)
+        : execute(({ signal }) => {
+            return restoreRows.run(payload, { chunks, runs, dispatch, log, signal });
+          }, restoreRows.timeoutMs));
+    } catch (err) {
+      if (signal.aborted) throw err;
+      log.warn({ err, runId, chunk }, "chunk failed"); // it waits for its next try, or has failed for good
     }
+    onProgress(await currentRun());
   }
 
   async function execute<T>(work: (execution: Execution) => Promise<T>, timeoutMs: number): Promise<T> {

@@ -96,7 +96,7 @@ export async function auditSample(slot: string, context: AuditContext): Promise<
   const sample = await audits.sample(SAMPLE.days, from, to);
   const tasks = sample.map((day, index) => ({ ...day, deep: index < SAMPLE.deep }));
   const check = new Check(context, () => undefined);
-  await check.run(tasks.values(), 1);
+  await check.run(tasks, 1);
   const found = { from, to, startedAt, days: check.days(), invisible: null, drift: check.drift() };
   const id = await audits.record({ ...found, slot, requestedBy: "schedule" });
   return { ...found, id, notFinal: 0, pending: check.pending, failed: check.failed };
@@ -105,7 +105,10 @@ export async function auditSample(slot: string, context: AuditContext): Promise<
 /** Looks at tenant-days once more, as after a repair; leaves no row. */
 export async function auditAgain(days: readonly TenantDay[], context: AuditContext, deep: boolean): Promise<Drift[]> {
   const check = new Check(context, () => undefined);
-  await check.run(days.map(({ tenant, date }) => ({ tenant, date, deep })).values(), 1);
+  await check.run(
+    days.map(({ tenant, date }) => ({ tenant, date, deep })),
+    1,
+  );
   return check.drift();
 }
 

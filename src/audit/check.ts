@@ -20,6 +20,7 @@ import { dayBounds, type Day } from "../usage/day.ts";
 import { SCALE } from "../usage/decimal.ts";
 import { sizeOf } from "../usage/document.ts";
 import { isBeforeHorizon } from "../usage/horizon.ts";
+import { shareAmong } from "../in-parallel.ts";
 import { compareKeys } from "../usage/keys.ts";
 import { noMeasures, type Measures } from "../usage/measures.ts";
 
@@ -98,12 +99,12 @@ export class Check {
   }
 
   /** @param concurrency tenant-days that are read at once, as far as the slots allow */
-  async run(tasks: Iterator<Task, unknown>, concurrency: number): Promise<void> {
-    const work = async () => {
+  async run(tasks: Iterable<Task>, concurrency: number): Promise<void> {
+    await shareAmong(tasks, concurrency, async (own) => {
       let batch: Fresh[] = [];
       let bytes = 0;
-      for (let next = tasks.next(); !next.done; next = tasks.next()) {
-        const fresh = await this.#read(next.value);
+      for (const task of own) {
+        const fresh = await this.#read(task);
         if (!fresh) continue;
         batch.push(fresh);
         bytes += fresh.content ? sizeOf(fresh.content.documents) : 0;
@@ -113,14 +114,7 @@ export class Check {
         await this.#compare(full, 1);
       }
       await this.#compare(batch, 1);
-    };
-    const stopping = () =>
-      work().catch((error: unknown) => {
-        tasks.return?.(); // the others begin nothing more
-        throw error;
-      });
-    const ended = await Promise.allSettled(Array.from({ length: concurrency }, stopping));
-    for (const end of ended) if (end.status === "rejected") throw end.reason;
+    });
   }
 
   /** The stamp is taken right before the read: a row with a later one is newer than what is read here. */

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Run } from "../db/postgres/runs/run.ts";
 import type { Runs } from "../db/postgres/runs/runs.ts";
 import { EXIT, UsageError } from "../errors.ts";
@@ -39,7 +40,7 @@ export async function watchRun(
       if (now !== seen) onChange(run);
       seen = now;
       if ((run.state !== "planned" && run.state !== "running") || signal.aborted) return run;
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      await sleep(POLL_MS);
     }
   } finally {
     progress.end();

@@ -6,6 +6,7 @@ import { addDays, dayBounds, earlierDay, laterDay } from "../usage/day.ts";
 import { isBeforeHorizon } from "../usage/horizon.ts";
 import { planChunks } from "../usage/plan.ts";
 import { joinTenantDays } from "../usage/spans.ts";
+import { inParallel } from "../in-parallel.ts";
 import { defineJob, slotPayload, type JobContext } from "./job.ts";
 
 /** A refresh rebuilds at most so many tenant-days, some 600 chunks; what is left is for the next. */
@@ -81,20 +82,11 @@ async function markDiffering(days: readonly TenantDay[], now: Stamp, context: Jo
 
 async function countEvents(days: readonly TenantDay[], context: JobContext): Promise<CountedDay[]> {
   const { arrivals, underSlot, signal } = context;
-  const queue = [...days];
   const counted: CountedDay[] = [];
-  const countNext = async () => {
-    for (let day = queue.pop(); day !== undefined; day = queue.pop()) {
-      const { tenant, date } = day;
-      const options = { maxTimeMs: COUNT_LIMIT_MS, signal };
-      counted.push({ tenant, date, events: await underSlot("fresh", () => arrivals.count(tenant, date, options)) });
-    }
-  };
-  try {
-    await Promise.all(Array.from({ length: COUNTED_AT_ONCE }, countNext));
-  } finally {
-    queue.length = 0; // where one failed the others end too
-  }
+  await inParallel(days, COUNTED_AT_ONCE, async ({ tenant, date }) => {
+    const options = { maxTimeMs: COUNT_LIMIT_MS, signal };
+    counted.push({ tenant, date, events: await underSlot("fresh", () => arrivals.count(tenant, date, options)) });
+  });
   return counted;
 }
 

@@ -1,3 +1,4 @@
+import { inParallel } from "../in-parallel.ts";
 import { addDays, earlierDay, FIRST_DAY, laterDay, type Day } from "../usage/day.ts";
 import type { DayRange } from "../usage/tenant-day.ts";
 import type { TenantReader } from "../db/mongo/tenants.ts";
@@ -42,7 +43,7 @@ export async function searchSpans(
   }
   const olderFirst = [...found].filter(([, { from }]) => near.from < from && from > FIRST_DAY);
   const isSmall = unknown.length > 1 && (await reader.estimatedEvents()) <= FEW_EVENTS * unknown.length;
-  await sideBySide([
+  const questions: (() => Promise<void>)[] = [
     ...alike([...found].filter(([, { to }]) => to < latest).map(([tenant, { to }]) => [tenant, to])).map(
       ([last, batch]) =>
         () =>
@@ -59,7 +60,8 @@ export async function searchSpans(
           const span = await reader.span(tenant, { near, latest, known: undefined }, signal);
           if (span) found.set(tenant, span);
         })),
-  ]);
+  ];
+  await inParallel(questions, ASKED_AT_ONCE, (ask) => ask());
   return found;
 
   /** From the latest day back, in windows of doubled length, each for those whose last day was not found yet. */
@@ -115,12 +117,4 @@ function alike(days: readonly (readonly [tenant: string, day: Day])[]): [Day, st
 function slices(tenants: readonly string[]): string[][] {
   const count = Math.ceil(tenants.length / TENANTS_AT_ONCE);
   return Array.from({ length: count }, (_, n) => tenants.slice(n * TENANTS_AT_ONCE, (n + 1) * TENANTS_AT_ONCE));
-}
-
-async function sideBySide(questions: readonly (() => Promise<void>)[]): Promise<void> {
-  const queue = questions.values();
-  const askNext = async () => {
-    for (const ask of queue) await ask();
-  };
-  await Promise.all(Array.from({ length: ASKED_AT_ONCE }, askNext));
 }

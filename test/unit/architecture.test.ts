@@ -81,6 +81,7 @@ const ORDER = [
   "redact",
   "log",
   "config",
+  "in-parallel",
   "lifecycle",
   "indexes",
   "manifests",

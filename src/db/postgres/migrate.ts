@@ -1,4 +1,5 @@
 import { readdir } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import pg from "pg";
 import { LockedError, UsageError } from "../../errors.ts";
@@ -93,7 +94,7 @@ export async function migrate(databaseUrl: string, direction: "up" | "down"): Pr
             cause: error,
           });
         }
-        await new Promise((resolve) => setTimeout(resolve, 100 + Math.random() * 200));
+        await sleep(100 + Math.random() * 200);
       }
     }
   } finally {

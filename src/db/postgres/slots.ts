@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { isConnectionLoss, LockedError } from "../../errors.ts";
 import { connectionOptions, postgresError, type Connection } from "./pool.ts";
@@ -64,7 +65,7 @@ export class Session {
         }
         this.#held.delete(slot);
       }
-      await pause(delay * (0.5 + Math.random()), signal);
+      await sleep(delay * (0.5 + Math.random()), undefined, { signal }).catch(() => signal.throwIfAborted());
     }
   }
 
@@ -131,17 +132,3 @@ export async function countWorkers(connection: Connection): Promise<number> {
 
 /** The advisory lock of an inline run, for a parameter $1 that holds its id. */
 export const RUN_LOCK_KEY = "hashtextextended('tallyman.run.' || $1::text, 0)";
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => {
-      clearTimeout(timer);
-      reject(signal.reason as Error);
-    };
-    const timer = setTimeout(() => {
-      signal.removeEventListener("abort", onAbort);
-      resolve();
-    }, ms);
-    signal.addEventListener("abort", onAbort, { once: true });
-  });
-}
