@@ -2,13 +2,10 @@ import { hostname } from "node:os";
 import type { Redis } from "ioredis";
 import type { Collection, Db, MongoClient } from "mongodb";
 import { computeSettings, requireConnection, type ComputeSettings, type Config } from "./config.ts";
-import { ArrivalReader } from "./db/mongo/arrivals.ts";
-import { connectMongo } from "./db/mongo/client.ts";
-import { EventReader } from "./db/mongo/events.ts";
-import { readRetention } from "./db/mongo/retention.ts";
-import { InvisibleReader } from "./db/mongo/invisible.ts";
-import { TenantReader } from "./db/mongo/tenants.ts";
-import { TotalsReader } from "./db/mongo/totals.ts";
+import type { ArrivalReader } from "./db/mongo/arrivals.ts";
+import type { EventReader } from "./db/mongo/events.ts";
+import type { InvisibleReader } from "./db/mongo/invisible.ts";
+import type { TotalsReader } from "./db/mongo/totals.ts";
 import { Audits } from "./db/postgres/cache/audits.ts";
 import { Chunks } from "./db/postgres/runs/chunks.ts";
 import { DirtyDays } from "./db/postgres/dirty.ts";
@@ -23,9 +20,7 @@ import { History } from "./db/postgres/history.ts";
 import { readStamp } from "./db/postgres/stamp.ts";
 import { knownTenants, widenTenantSpans } from "./db/postgres/tenants.ts";
 import { Watermarks } from "./db/postgres/watermarks.ts";
-import { connectRedis } from "./db/redis.ts";
-import { Tenants } from "./rebuild/tenants.ts";
-import { requireIndexes } from "./indexes/required.ts";
+import type { Tenants } from "./rebuild/tenants.ts";
 import type { StatsReport } from "./indexes/stats.ts";
 import { newestReport } from "./indexes/stats/samples.ts";
 import type { JobContext } from "./jobs/job.ts";
@@ -124,9 +119,12 @@ export class Services {
 
   /** MongoDB with the collection of events. */
   #openMongo(): Promise<Mongo> {
-    this.#mongo ??= connectMongo(requireConnection(this.config, "mongodbUri")).then(({ client, db }) => {
+    this.#mongo ??= (async () => {
+      const uri = requireConnection(this.config, "mongodbUri");
+      const { connectMongo } = await import("./db/mongo/client.ts"); // the driver is slow to load
+      const { client, db } = await connectMongo(uri);
       return { client, db, collection: db.collection(this.config.eventsCollection) };
-    });
+    })();
     return this.#mongo;
   }
 
@@ -139,6 +137,12 @@ export class Services {
       await this.requireIndexes();
       await this.retention(); // or an error that says what must be set
       const { collection } = mongo;
+      const { EventReader } = await import("./db/mongo/events.ts");
+      const { TenantReader } = await import("./db/mongo/tenants.ts");
+      const { ArrivalReader } = await import("./db/mongo/arrivals.ts");
+      const { TotalsReader } = await import("./db/mongo/totals.ts");
+      const { InvisibleReader } = await import("./db/mongo/invisible.ts");
+      const { Tenants } = await import("./rebuild/tenants.ts");
       return {
         ...mongo,
         events: new EventReader(collection, eventsFields),
@@ -160,6 +164,7 @@ export class Services {
           this.pool(),
           this.keeper.manifest(OWN_MANIFEST),
         ]);
+        const { requireIndexes } = await import("./indexes/required.ts");
         await requireIndexes(manifest, db, pool);
       })();
       this.#required = { value, until: Date.now() + LOOKED_AT_MS };
@@ -173,6 +178,7 @@ export class Services {
     const { collection } = await this.#openMongo();
     const { eventsFields, eventsRetentionDays } = this.config;
     if (anew || !this.#retention || this.#retention.until < Date.now()) {
+      const { readRetention } = await import("./db/mongo/retention.ts");
       const value = readRetention(collection, eventsFields, eventsRetentionDays);
       this.#retention = { value, until: Date.now() + LOOKED_AT_MS };
       value.catch(() => (this.#retention = undefined));
@@ -182,7 +188,11 @@ export class Services {
 
   /** Redis, for a command: an error at once where it does not answer. */
   redis(): Promise<Redis> {
-    this.#redis ??= connectRedis(requireConnection(this.config, "redisUrl"));
+    this.#redis ??= (async () => {
+      const url = requireConnection(this.config, "redisUrl");
+      const { connectRedis } = await import("./db/redis.ts");
+      return connectRedis(url);
+    })();
     return this.#redis;
   }
 

@@ -1,10 +1,10 @@
-import { countWorkers } from "../db/postgres/slots.ts";
 import type { Runs } from "../db/postgres/runs/runs.ts";
 import type { Queues } from "../queues/queues.ts";
 import type { Services } from "../services.ts";
 
 /** Hands what PostgreSQL says is due to the queues. Redis lost by now is a warning: a worker finds what is stored. */
 export async function enqueueDue(services: Services, queues: Queues, runs: Runs): Promise<void> {
+  const { countWorkers } = await import("../db/postgres/slots.ts");
   try {
     await queues.dispatch(runs);
   } catch (error) {

@@ -1,10 +1,6 @@
 import { createInterface } from "node:readline/promises";
 import type { Command } from "commander";
 import { requireConnection } from "../config.ts";
-import { changeSettings } from "../db/postgres/change-settings.ts";
-import { differences, readSettings } from "../db/postgres/meta.ts";
-import { holdsRows, migrate, migrationState } from "../db/postgres/migrate.ts";
-import { readStamp } from "../db/postgres/stamp.ts";
 import { EXIT, UsageError } from "../errors.ts";
 import { horizonDay } from "../usage/horizon.ts";
 import { action, createCommand, createGroup, defaultRequester, type CommandContext } from "./command.ts";
@@ -14,6 +10,7 @@ import { table } from "./table.ts";
 export function migrateCommand(): Command {
   const up = createCommand("up", "Apply every migration that is to come.", "tallyman migrate up").action(
     action(async (_options, { config, answer }) => {
+      const { migrate } = await import("../db/postgres/migrate.ts");
       const names = await migrate(databaseUrl(config), "up");
       answer({ applied: names }, names.length > 0 ? `Applied ${names.join(", ")}.` : "Nothing to apply.");
       return undefined;
@@ -27,6 +24,7 @@ export function migrateCommand(): Command {
     .option("--yes", "do it although rows will be lost")
     .action(
       action<{ yes?: true }>(async (options, context) => {
+        const { holdsRows, migrate } = await import("../db/postgres/migrate.ts");
         if (!options.yes && (await holdsRows(await context.services.rawPool()))) await confirm();
         const names = await migrate(databaseUrl(context.config), "down");
         context.answer(
@@ -38,6 +36,7 @@ export function migrateCommand(): Command {
     );
   const status = createCommand("status", "Show which migrations the database has.", "tallyman migrate status").action(
     action(async (_options, { services, answer }) => {
+      const { migrationState } = await import("../db/postgres/migrate.ts");
       const { migrations, unknown } = await migrationState(await services.rawPool());
       const rows = migrations.map(({ name, appliedAt }) => [name, appliedAt ?? "to come"]);
       for (const name of unknown) rows.push([name, "of a newer version"]);
@@ -59,6 +58,9 @@ function settingsCommand(): Command {
     .option("--by <name>", "who asks, for the runs' records (default: user@host)")
     .action(
       action<{ yes?: true; by?: string }>(async ({ yes, by }, { services, config, answer }) => {
+        const { differences, readSettings } = await import("../db/postgres/meta.ts");
+        const { changeSettings } = await import("../db/postgres/change-settings.ts");
+        const { readStamp } = await import("../db/postgres/stamp.ts");
         const pool = await services.pool();
         const before = await readSettings(pool);
         const changes = differences(before?.values ?? {}, services.settings.values);

@@ -1,6 +1,4 @@
 import type { Command } from "commander";
-import { tenantFreshness } from "../db/postgres/tenants.ts";
-import { countWorkers } from "../db/postgres/slots.ts";
 import { EXIT, OperatorError } from "../errors.ts";
 import { action, createCommand, parseCount } from "./command.ts";
 import { runsTable } from "./show-run.ts";
@@ -16,6 +14,8 @@ export function statusCommand(): Command {
     .option("--tenants <count>", "how many tenants, the longest unread first", parseCount, 20)
     .action(
       action<{ tenants: number }>(async (options, { services, answer }) => {
+        const { tenantFreshness } = await import("../db/postgres/tenants.ts");
+        const { countWorkers } = await import("../db/postgres/slots.ts");
         const pool = await services.pool();
         const runs = await (await services.runs()).list(5);
         const tenants = await tenantFreshness(pool, options.tenants);

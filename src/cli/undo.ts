@@ -1,5 +1,4 @@
 import type { Command } from "commander";
-import { isOfOtherSettings, undoableDays } from "../db/postgres/cache/undo.ts";
 import { UsageError } from "../errors.ts";
 import { planChunks } from "../usage/plan.ts";
 import { joinTenantDays } from "../usage/spans.ts";
@@ -20,6 +19,7 @@ export function undoCommand(): Command {
     .action((id: string, given: { json?: true; reason?: string; by?: string }) =>
       action<typeof given>(async ({ reason, by }, context) => {
         const { services } = context;
+        const { isOfOtherSettings, undoableDays } = await import("../db/postgres/cache/undo.ts");
         const runs = await services.runs();
         const target = await findRun(runs, id);
         if (target.state === "planned" || target.state === "running") {

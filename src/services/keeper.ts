@@ -1,7 +1,5 @@
-import { MongoClient, type Db } from "mongodb";
-import { MANIFESTS } from "../../manifests/index.ts";
+import type { MongoClient, Db } from "mongodb";
 import { requireConnection, type Config } from "../config.ts";
-import { connectMongo } from "../db/mongo/client.ts";
 import { UsageError } from "../errors.ts";
 import type { EnsureOptions, EnsureReport } from "../indexes/ensure.ts";
 import type { Manifest } from "../indexes/manifest.ts";
@@ -12,7 +10,8 @@ import type { IndexTargets } from "../indexes/targets.ts";
 export const OWN_MANIFEST = "usage";
 
 /** For work that asks MongoDB nothing: the server may be away, and need not be set. */
-function unopened(): { client: MongoClient; db: Db } {
+async function unopened(): Promise<{ client: MongoClient; db: Db }> {
+  const { MongoClient } = await import("mongodb");
   const client = new MongoClient("mongodb://unused.invalid");
   return { client, db: client.db() };
 }
@@ -31,6 +30,7 @@ export class IndexKeeper {
   /** A manifest that comes with Tallyman, by its name, or one of a file. @throws UsageError */
   async manifest(nameOrFile: string): Promise<Manifest> {
     const { eventsCollection, eventsFields } = this.#config;
+    const { MANIFESTS } = await import("../../manifests/index.ts");
     const shipped = Object.hasOwn(MANIFESTS, nameOrFile) ? MANIFESTS[nameOrFile] : undefined;
     if (shipped) return shipped({ collection: eventsCollection, fields: eventsFields });
     // Neither a path nor a name with an ending: a name was meant.
@@ -46,15 +46,19 @@ export class IndexKeeper {
   /** Opens the databases that the manifest speaks of, under the roles for it where those are set. */
   async with<T>(manifest: Manifest, work: (targets: IndexTargets) => Promise<T>): Promise<T> {
     const config = this.#config;
-    const { client, db } = manifest.mongo
-      ? await connectMongo(config.mongodbAdminUri ?? requireConnection(config, "mongodbUri"))
-      : unopened();
+    const { client, db } = await (manifest.mongo ? this.#openMongo() : unopened());
     try {
       const databaseUrl = config.databaseAdminUrl ?? requireConnection(config, "databaseUrl");
       return await work({ manifest, mongo: db, databaseUrl });
     } finally {
       await client.close();
     }
+  }
+
+  async #openMongo(): Promise<{ client: MongoClient; db: Db }> {
+    const uri = this.#config.mongodbAdminUri ?? requireConnection(this.#config, "mongodbUri");
+    const { connectMongo } = await import("../db/mongo/client.ts");
+    return connectMongo(uri);
   }
 
   /** Ensures Tallyman's own indexes. */
