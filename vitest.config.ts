@@ -1,18 +1,27 @@
 import { defineConfig } from "vitest/config";
+import { propertySettings } from "./test/support/property-settings.ts";
+
+/** Ends a test that hangs. No test is judged by its time: a busy machine may need many times as long as an idle one. */
+const HANG_MS = 10 * 60_000;
+
+const env = propertySettings();
+/** What both projects have in common. No file may leave anything behind in its process, which works on many. */
+const shared = { env, isolate: false, testTimeout: HANG_MS, hookTimeout: HANG_MS };
 
 export default defineConfig({
   test: {
+    env,
+    globalSetup: ["test/support/property-settings.ts"], // here rather than in a project: once a run
+    teardownTimeout: HANG_MS, // the servers are stopped in it
     projects: [
-      { test: { name: "unit", isolate: false, include: ["test/unit/**/*.test.ts"], sequence: { groupOrder: 0 } } },
+      { test: { ...shared, name: "unit", include: ["test/unit/**/*.test.ts"], sequence: { groupOrder: 0 } } },
       {
         test: {
+          ...shared,
           name: "integration",
-          isolate: false,
           include: ["test/integration/**/*.test.ts"],
           sequence: { groupOrder: 1 },
           globalSetup: ["test/support/servers.ts"],
-          testTimeout: 60_000,
-          hookTimeout: 120_000,
           maxWorkers: 2,
         },
       },
