@@ -108,7 +108,8 @@ export const chunkPayload = z.strictObject({
   chunk: z
     .int()
     .nonnegative()
-    .max(2 ** 31 - 1),
+    .max(2 ** 31 - 1)
+    .overwrite((chunk) => chunk + 0), // JSON text may say -0; it means chunk 0, and -0 + 0 is 0
 });
 
 /** Which slot of a schedule, "2026-11-21T0215Z": as in its name, without what a job's id may not hold. */

@@ -1,8 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { aggregateDays } from "../../../src/jobs/aggregate-days.ts";
 import { JOBS } from "../../../src/jobs/index.ts";
 import { PAYLOAD_VERSION } from "../../../src/jobs/job.ts";
+import { restoreRows } from "../../../src/jobs/restore-rows.ts";
 import { jobSlot, periodSlotOf, slotOf } from "../../../src/schedule/schedules.ts";
+import { holds } from "../../support/property.ts";
 
 const RUN_ID = "0190a5d2-7c1e-4def-8123-456789abcdef";
 
@@ -14,6 +17,54 @@ const GOOD: Record<string, Record<string, unknown>> = {
 };
 const goodOf = (name: string) => GOOD[name] ?? { v: PAYLOAD_VERSION, slot: "2026-11-21T0215Z" };
 
+/** For each field a pattern of all that may be good, in words of this test's own, and what is nearly good. */
+const FIELDS: Record<string, { mayBeGood: (value: unknown) => boolean; near: readonly fc.JsonValue[] }> = {
+  v: { mayBeGood: (value) => value === 1, near: [0, 2, -1, 1.5, "1", true, [1]] },
+  runId: {
+    mayBeGood: (value) => typeof value === "string" && /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i.test(value),
+    near: [
+      `${RUN_ID} `,
+      `{${RUN_ID}}`,
+      RUN_ID.replaceAll("-", ""),
+      RUN_ID.slice(1),
+      RUN_ID.replace("f", "g"),
+      [RUN_ID],
+    ],
+  },
+  chunk: {
+    mayBeGood: (value) => typeof value === "number" && Number.isInteger(value) && value >= 0 && value < 2 ** 31,
+    near: [-1, 0.5, -5e-324, 2 ** 31, 2 ** 53, 1e308, "0", "", false, null, [0]],
+  },
+  slot: {
+    mayBeGood: (value) => typeof value === "string" && /^\d{4}-\d\d-\d\dT\d{4}(\d\d)?Z$/.test(value),
+    near: ["2026-11-21T02:15Z", "2026-11-21T0215", "2026-11-21T0215Z\n", "2026-11-21T02150Z", "-2026-11-21T0215Z", ""],
+  },
+};
+
+/** A good payload with one of its fields spoilt or missing, or with one more. */
+function spoilt(name: string): fc.Arbitrary<{ field: string; document: unknown }> {
+  const good = goodOf(name);
+  const fields = Object.keys(good).map((field) => {
+    const { mayBeGood, near } = FIELDS[field] as (typeof FIELDS)[string];
+    const value = fc.oneof(
+      fc.jsonValue().filter((any) => !mayBeGood(any)),
+      fc.constantFrom(...near),
+    );
+    const { [field]: _, ...rest } = good;
+    return fc.oneof(
+      { weight: 3, arbitrary: value.map((bad) => ({ field, document: { ...good, [field]: bad } })) },
+      { weight: 1, arbitrary: fc.constant({ field, document: rest }) },
+    );
+  });
+  const more = fc.tuple(fc.string(), fc.jsonValue()).map(([field, value]) => {
+    return { field: "", document: { ...good, [`extra ${field}`]: value } };
+  });
+  return fc.oneof(...fields, more);
+}
+
+/** A JSON value, but no object of the version that is read. */
+const foreign = fc.jsonValue().filter((value) => (value as { v?: unknown } | null)?.v !== 1);
+
 describe.each(JOBS.map((job) => [job.name, job] as const))("the payload of %s", (name, job) => {
   const { payload } = job;
   test("is good as it is written, and makes an id that a queue takes", () => {
@@ -24,56 +75,42 @@ describe.each(JOBS.map((job) => [job.name, job] as const))("the payload of %s", 
   });
 
   test("is refused whatever else it is, and the field is named", () => {
-    const good = goodOf(name);
-    const fields = Object.keys(good);
-    const spoilt = fc.oneof(
-      fc.record({ field: fc.constantFrom(...fields), value: fc.jsonValue() }).map(({ field, value }) => {
-        return { field, document: { ...good, [field]: value } };
+    holds(
+      fc.property(spoilt(name), ({ field, document }) => {
+        const { success, error } = payload.safeParse(document);
+        expect(success).toBe(false);
+        expect(error?.issues.map(({ path }) => path.join("."))).toContain(field);
       }),
-      fc.constantFrom(...fields).map((field) => {
-        return { field, document: Object.fromEntries(Object.entries(good).filter(([key]) => key !== field)) };
-      }),
-      fc.tuple(fc.string(), fc.jsonValue()).map(([field, value]) => {
-        return { field: "", document: { ...good, [`extra ${field}`]: value } };
-      }),
+      300,
     );
-    fc.assert(
-      fc.property(spoilt, ({ field, document }) => {
-        const result = payload.safeParse(document);
-        if (result.success) return expect(isGood(name, document)).toBe(true);
-        expect(result.error.issues.map(({ path }) => path.join("."))).toContain(field);
-      }),
-      { numRuns: 300 },
-    );
-    fc.assert(
-      fc.property(fc.jsonValue(), (document) => {
+    holds(
+      fc.property(foreign, (document) => {
         expect(payload.safeParse(document).success).toBe(false);
       }),
-      { numRuns: 300 },
+      300,
     );
   });
 });
 
-/** The rule in words of this test's own: what a spoilt field happened to be good for. */
-function isGood(name: string, document: Record<string, unknown>): boolean {
-  const { v, runId, chunk, slot } = document;
-  const names = Object.keys(document).sort().join();
-  if (v !== 1 || names !== Object.keys(goodOf(name)).sort().join()) return false;
-  if (runId !== undefined && runId !== RUN_ID) return false;
-  if (chunk !== undefined && !(Number.isInteger(chunk) && Number(chunk) >= 0 && Number(chunk) < 2 ** 31)) return false;
-  return slot === undefined || slot === "2026-11-21T0215Z";
-}
+test.each([aggregateDays, restoreRows].map((job) => [job.name, job] as const))(
+  "a chunk of %s that JSON text calls -0 is chunk 0, under its id",
+  (_, job) => {
+    const parsed = job.payload.parse(JSON.parse(`{"v":1,"runId":"${RUN_ID}","chunk":-0}`));
+    expect(parsed.chunk).toBe(0); // which -0 is not
+    expect(job.id(parsed)).toBe(job.id({ v: 1, runId: RUN_ID, chunk: 0 }));
+  },
+);
 
 test("every slot that a schedule can have is one that its job takes", () => {
   const slots = JOBS.filter(({ name }) => !(name in GOOD));
   expect(slots.length).toBeGreaterThan(2);
   const instant = fc.date({ min: new Date("2000-01-01"), max: new Date("9998-01-01"), noInvalidDate: true });
-  fc.assert(
+  holds(
     fc.property(instant, (at) => {
       for (const slot of [slotOf(at), periodSlotOf(at)].map(jobSlot)) {
         for (const { payload } of slots) expect(payload.safeParse({ v: PAYLOAD_VERSION, slot }).success).toBe(true);
       }
     }),
-    { numRuns: 100 },
+    100,
   );
 });
