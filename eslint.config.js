@@ -1,6 +1,10 @@
 import js from "@eslint/js";
 import tseslint from "typescript-eslint";
 
+/** Parts of fast-check that draw from a seed of their own. */
+const UNSEEDED = ["assert", "check", "sample", "statistics"];
+const HOLDS = "Use holds() of test/support/property.ts: it takes the printed seed and PROPERTY_RUNS.";
+
 export default tseslint.config(
   { ignores: ["dist/", "coverage/", "node_modules/"] },
   js.configs.recommended,
@@ -14,6 +18,22 @@ export default tseslint.config(
       "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true, allowBoolean: true }],
       "@typescript-eslint/no-unused-vars": ["error", { argsIgnorePattern: "^_", varsIgnorePattern: "^_" }],
       "max-lines": ["error", { max: 300, skipBlankLines: true, skipComments: true }],
+    },
+  },
+  {
+    files: ["test/**/*.ts"],
+    ignores: ["test/support/property.ts"],
+    rules: {
+      "no-restricted-properties": [
+        "error",
+        ...UNSEEDED.map((property) => ({ object: "fc", property, message: HOLDS })),
+        {
+          object: "Math",
+          property: "random",
+          message: "Use mulberry32() of test/support/random.ts with a fixed seed.",
+        },
+      ],
+      "no-restricted-imports": ["error", { name: "fast-check", importNames: UNSEEDED, message: HOLDS }],
     },
   },
   {

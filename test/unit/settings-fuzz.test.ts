@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { computeSettings, describeConfig, loadConfig, SETTINGS } from "../../src/config.ts";
 import { UsageError } from "../../src/errors.ts";
+import { holds } from "../support/property.ts";
 
 const VARIABLES = Object.values(SETTINGS).map(({ env }) => env);
 
@@ -23,7 +24,7 @@ const text = fc.oneof(
 const environment = fc.dictionary(fc.constantFrom(...VARIABLES), text, { maxKeys: 6, noNullPrototype: true });
 
 test("whatever the environment holds, it is a configuration, or each fault names its variable", () => {
-  fc.assert(
+  holds(
     fc.property(environment, (env) => {
       try {
         const config = loadConfig(env);
@@ -36,6 +37,6 @@ test("whatever the environment holds, it is a configuration, or each fault names
         for (const fault of faults) expect(Object.keys(env), fault).toContain(fault.split(" ")[0]);
       }
     }),
-    { numRuns: 500 },
+    500,
   );
 });

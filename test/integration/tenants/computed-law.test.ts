@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Pool } from "../../../src/db/postgres/pool.ts";
+import { holds } from "../../support/property.ts";
 import { createWorld, type World } from "../../support/world.ts";
 import { day, rows, span, TenantTables, type State } from "./tenant-tables.ts";
 
@@ -35,7 +36,7 @@ test("within the computed range every day up to the last is a row, whatever happ
     }),
     fc.record({ do: fc.constant("undo" as const), tenant, numbers: fc.array(number, { minLength: 1, maxLength: 2 }) }),
   );
-  await fc.assert(
+  await holds(
     fc
       .asyncProperty(fc.array(step, { minLength: 1, maxLength: 12 }), async (steps) => {
         const model = new Map(["a", "b"].map((name) => [name, new ModelTenant()]));
@@ -81,7 +82,7 @@ test("within the computed range every day up to the last is a row, whatever happ
         }
       })
       .beforeEach(async () => void (await tables.clear())),
-    { numRuns: 40 },
+    40,
   );
 });
 

@@ -25,7 +25,7 @@ function decode(buffer: Buffer): {
 }
 
 test("the bytes decode to the texts", () => {
-  fc.assert(
+  holds(
     fc.property(
       fc.array(fc.oneof(fc.json({ maxDepth: 2 }), fc.string({ unit: "binary" })), { maxLength: 10 }),
       (texts) => {

@@ -19,6 +19,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { idCandidates, idText, readDecimal128 } from "../../../src/db/mongo/ids.ts";
 import { Decimal, numberOf } from "../../support/exact-number.ts";
+import { holds } from "../../support/property.ts";
 
 const HEX = "65f0c0ffee65f0c0ffee65f0";
 const UUID_TEXT = "0190a5d2-7c1e-7def-8123-456789abcdef";
@@ -67,13 +68,13 @@ const id: fc.Arbitrary<unknown> = fc.oneof(
 
 describe("ids", () => {
   test("are among the candidates of their own text, as the servers compare", () => {
-    fc.assert(
+    holds(
       fc.property(id, (value) => {
         const text = idText(stored(value));
         if (text === undefined) throw new Error("no id");
         expect(idCandidates(text).some((candidate) => matches(candidate, stored(value)))).toBe(true);
       }),
-      { numRuns: 1_000 },
+      1_000,
     );
   });
 
@@ -84,13 +85,13 @@ describe("ids", () => {
       fc.uuid(),
       fc.bigInt(-(2n ** 64n), 2n ** 64n).map(String),
     );
-    fc.assert(
+    holds(
       fc.property(text, (any) => {
         const candidates = idCandidates(any);
         expect(candidates[0]).toBe(any);
         expect(candidates.map((candidate) => idText(stored(candidate)))).toEqual(candidates.map(() => any));
       }),
-      { numRuns: 500 },
+      500,
     );
   });
 
@@ -178,7 +179,7 @@ describe("readDecimal128", () => {
       fc.constantFrom(0n, 10n ** 34n - 1n),
     );
     const exponent = fc.oneof(fc.integer({ min: -6_176, max: 6_111 }), fc.integer({ min: -40, max: 20 }));
-    fc.assert(
+    holds(
       fc.property(coefficient, exponent, fc.boolean(), (digits, power, negative) => {
         const value = decimal(`${negative ? "-" : ""}${digits}E${power}`);
         const { coefficient: found, ...rest } = readDecimal128(value);
@@ -186,7 +187,7 @@ describe("readDecimal128", () => {
         expect({ found, ...rest }).toMatchObject({ found: digits, negative, finite: true });
         expect(rest.exponent).toBe(power);
       }),
-      { numRuns: 1_000 },
+      1_000,
     );
   });
 

@@ -4,6 +4,7 @@ import { findingsOf, type TargetFinding } from "../../../src/indexes/check.ts";
 import type { DeclaredIndex, Observation } from "../../../src/indexes/engine.ts";
 import { keyOf, standing, type LedgerEntry } from "../../../src/indexes/ledger.ts";
 import { decide, type ActualIndex, type DeclaredShape, sameShape } from "../../../src/indexes/plan.ts";
+import { holds } from "../../support/property.ts";
 
 const MANIFEST = { version: 1, project: "test" } as const;
 
@@ -124,7 +125,7 @@ const arbitraryDeclared = fc
   }));
 
 test("whatever there is: nothing is created beside its name or its equal, nothing is called a leftover that somebody builds, wants or needs", () => {
-  fc.assert(
+  holds(
     fc.property(arbitraryDeclared, arbitraryActual, (declared, indexes) => {
       const decision = decide(declared, indexes);
       const named = indexes.find(({ name }) => name === declared.name);
@@ -162,12 +163,12 @@ test("whatever there is: nothing is created beside its name or its equal, nothin
       // In whatever order the server lists them.
       expect(decide(declared, [...indexes].reverse()).state).toBe(decision.state);
     }),
-    { numRuns: 2_000 },
+    2_000,
   );
 });
 
 test("each index there is has one place in the report: its own, as the equal of a declared one, or as an undeclared one", () => {
-  fc.assert(
+  holds(
     fc.property(arbitraryDeclared, arbitraryActual, fc.subarray(NAMES), (declared, indexes, ignore) => {
       const report = find([{ name: "one" }], [declared], indexes, { ignore });
       const [own, ...others] = report.indexes;
@@ -183,6 +184,6 @@ test("each index there is has one place in the report: its own, as the equal of 
         others.filter(({ status }) => status === "extra").map(({ name }) => name),
       );
     }),
-    { numRuns: 1_000 },
+    1_000,
   );
 });

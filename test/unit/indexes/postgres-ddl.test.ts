@@ -1,11 +1,12 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { besideName, REPLACED, REPLACEMENT } from "../../../src/indexes/postgres-ddl.ts";
+import { holds } from "../../support/property.ts";
 
 const name = fc.string({ unit: "grapheme", minLength: 1 }).filter((text) => Buffer.byteLength(text) <= 63);
 
 test("a name beside another fits, is whole letters, and is no other index's", () => {
-  fc.assert(
+  holds(
     fc.property(name, name, (one, two) => {
       const beside = besideName(one, REPLACEMENT);
       expect(Buffer.byteLength(beside)).toBeLessThanOrEqual(63);

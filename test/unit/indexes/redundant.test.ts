@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { ActualIndex } from "../../../src/indexes/plan.ts";
 import { findRedundant } from "../../../src/indexes/redundant.ts";
+import { holds } from "../../support/property.ts";
 
 interface Model {
   readonly keys: readonly string[];
@@ -105,7 +106,7 @@ function serves({ keys, include = [], holds = "", valid = true }: Model, wanted:
 const flip = (sign: string) => (sign === "-" ? "" : "-");
 
 test("whatever is flagged can go, one after the other, and every reader of each is served; what guards stays", () => {
-  fc.assert(
+  holds(
     fc.property(arbitrary, fc.array(fc.nat(6)), (models, numbers) => {
       const all = models.map(({ guards, ...model }, at) => {
         const named: Model = guards === undefined ? model : { ...model, guards };
@@ -137,6 +138,6 @@ test("whatever is flagged can go, one after the other, and every reader of each 
         expect(others.some((other) => serves(other.model, one.model))).toBe(false);
       }
     }),
-    { numRuns: 2_000 },
+    2_000,
   );
 });

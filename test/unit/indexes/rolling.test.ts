@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { Rolling } from "../../../src/indexes/manifest.ts";
 import { isOlderWindow, rollingFault, windowAt } from "../../../src/indexes/rolling.ts";
+import { holds } from "../../support/property.ts";
 
 const at = (text: string) => new Date(text);
 
@@ -22,7 +23,7 @@ test.each([
 
 test("whenever one looks, the window reaches back by what is to be kept, and no more than a period further", () => {
   const longest = { daily: 1, weekly: 7, monthly: 31 };
-  fc.assert(
+  holds(
     fc.property(
       fc.date({ min: at("2000-01-01T00:00:00Z"), max: at("2100-01-01T00:00:00Z"), noInvalidDate: true }),
       fc.constantFrom<Rolling["rotate"]>("daily", "weekly", "monthly"),

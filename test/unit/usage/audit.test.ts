@@ -4,6 +4,7 @@ import { judge, lastFinalDay, type Evidence } from "../../../src/usage/audit.ts"
 import { dayState } from "../../../src/usage/classify.ts";
 import { addDays, dayBounds } from "../../../src/usage/day.ts";
 import { addMeasures, MEASURES, noMeasures, type Measures } from "../../../src/usage/measures.ts";
+import { holds } from "../../support/property.ts";
 
 const amount = fc.integer({ min: 0, max: 1_000 });
 const measures = fc
@@ -32,7 +33,7 @@ const evidence = (differs: Partial<Evidence>): Evidence => ({
 
 describe("a row that differs", () => {
   test("is pending where it lacks only what arrived after its read, however much of that it has", () => {
-    fc.assert(
+    holds(
       fc.property(measures, measures, some, (before, seen, unseen) => {
         const facts = { stored: sum(before, seen), fresh: sum(before, seen, unseen), arrived: sum(seen, unseen) };
         expect(judge(evidence(facts))).toBe("pending");
@@ -41,7 +42,7 @@ describe("a row that differs", () => {
   });
 
   test("is drifted where one measure has more than there is, or lacks more than arrived", () => {
-    fc.assert(
+    holds(
       fc.property(measures, some, name, fc.boolean(), (before, unseen, which, more) => {
         const stored = { ...sum(before, noMeasures()) };
         const off = more ? BigInt(unseen[which]) + 1n : -1n;
@@ -53,7 +54,7 @@ describe("a row that differs", () => {
   });
 
   test("is drifted where no event is missing from it, whatever may have arrived", () => {
-    fc.assert(
+    holds(
       fc.property(some, measures, (fresh, tampered) => {
         const stored = { ...tampered, requests: fresh.requests };
         expect(judge(evidence({ stored, fresh, arrived: fresh }))).toBe("drifted");
@@ -72,7 +73,7 @@ describe("a row that differs", () => {
 });
 
 test("a row of which no column differs is equal, whatever else is known", () => {
-  fc.assert(
+  holds(
     fc.property(measures, measures, fc.boolean(), (stored, arrived, isDirty) => {
       expect(judge(evidence({ stored, fresh: stored, columns: [], arrived, isDirty }))).toBe("equal");
     }),
@@ -99,7 +100,7 @@ test("the last final day is final, and the next is not", () => {
   const stamp = fc
     .integer({ min: Date.UTC(2011, 0, 1), max: Date.UTC(2040, 0, 1) })
     .map((at) => new Date(at).toISOString().replace("Z", "000Z"));
-  fc.assert(
+  holds(
     fc.property(stamp, zone, fc.integer({ min: 0, max: 500 }), (now, timeZone, settleHours) => {
       const last = lastFinalDay(now, timeZone, settleHours);
       expect(dayState(dayBounds(last, timeZone), now, settleHours)).toBe("final");

@@ -105,7 +105,7 @@ describe("classify", () => {
           .chain((again) => fc.shuffledSubarray([...set, ...again], { minLength: set.length + again.length })),
       }),
     );
-    fc.assert(
+    holds(
       fc.property(replay, ({ set, order }) => {
         let stored: ReturnType<typeof at> | undefined;
         for (const { micros, content } of order) {
@@ -145,7 +145,7 @@ describe("classify", () => {
     }
 
     test("never make a final day smaller, nor a stamp older, in whatever order they come", () => {
-      fc.assert(
+      holds(
         fc.property(fc.array(any, { maxLength: 12 }), (reads) => {
           const stored = replay(reads, (before, after) => {
             expect(after.readAt >= before.readAt).toBe(true);
@@ -157,7 +157,7 @@ describe("classify", () => {
     });
 
     test("leave at least as many events as the newest of them saw, where all are final", () => {
-      fc.assert(
+      holds(
         fc.property(fc.array(final, { minLength: 1, maxLength: 12 }), (reads) => {
           const newest = reads.reduce((a, b) => (b.readAt >= a.readAt ? b : a));
           const events = Number(replay([...reads, ...reads])?.sourceEvents);
@@ -171,7 +171,7 @@ describe("classify", () => {
 
 describe("stamps", () => {
   test("tell their milliseconds, rounded down, and sort as text", () => {
-    fc.assert(
+    holds(
       fc.property(fc.nat(10_000_000), fc.nat(10_000_000), (a, b) => {
         expect(stampMillis(stamp(a))).toBe(Date.UTC(2026, 2, 1, 12) + Math.floor(a / 1_000));
         expect(stamp(a) < stamp(b)).toBe(a < b);

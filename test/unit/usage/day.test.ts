@@ -14,6 +14,7 @@ import {
   listDays,
 } from "../../../src/usage/day.ts";
 import { civilDate, dayOf as civilDayOf, dayStart } from "../../support/civil-day.ts";
+import { holds } from "../../support/property.ts";
 
 const HOUR = 3_600_000;
 const iso = (instant: number) => new Date(instant).toISOString();
@@ -67,7 +68,7 @@ describe("the bounds of a day", () => {
   test("hold the instants of the day, in any zone", () => {
     const zones = Intl.supportedValuesOf("timeZone");
     const instant = fc.integer({ min: Date.UTC(2000, 0, 2), max: Date.UTC(2040, 0, 1) });
-    fc.assert(
+    holds(
       fc.property(fc.constantFrom(...zones), instant, (zone, when) => {
         const day = dayOf(when, zone);
         const { start, end } = dayBounds(day, zone);
@@ -75,7 +76,7 @@ describe("the bounds of a day", () => {
         expect(civilDate(zone, start)).toBe(day);
         expect(day).toBe(civilDayOf(zone, when));
       }),
-      { numRuns: 150 },
+      150,
     );
   });
 
@@ -145,7 +146,7 @@ describe("days", () => {
     .map((days) => iso(Date.UTC(2000, 0, 1) + days * 24 * HOUR).slice(0, 10));
 
   test("are counted, listed and added as a calendar does", () => {
-    fc.assert(
+    holds(
       fc.property(day, fc.integer({ min: -60, max: 60 }), (from, count) => {
         const to = addDays(from, count);
         expect(to).toBe(iso(Date.parse(from) + count * 24 * HOUR).slice(0, 10));

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { addWhole, compareWhole, formatCost, parseCost, SCALE, scaled, whole } from "../../../src/usage/decimal.ts";
 import { canonicalDecimal, Decimal } from "../../support/exact-number.ts";
+import { holds } from "../../support/property.ts";
 
 const MAX = BigInt(Number.MAX_SAFE_INTEGER);
 const big = fc.oneof(fc.bigInt(0n, 100n), fc.bigInt(MAX - 3n, MAX + 3n), fc.bigInt(0n, 2n ** 70n));
@@ -12,7 +13,7 @@ describe("whole numbers", () => {
   });
 
   test("add and compare as bigints do, in that form", () => {
-    fc.assert(
+    holds(
       fc.property(big, big, (a, b) => {
         expect(addWhole(whole(a), whole(b))).toStrictEqual(whole(a + b));
         expect(BigInt(addWhole(whole(a), whole(b)))).toBe(a + b);
@@ -32,7 +33,7 @@ describe("costs", () => {
   );
 
   test("print as canonical decimals and read back", () => {
-    fc.assert(
+    holds(
       fc.property(cost, (value) => {
         const text = formatCost(value);
         expect(text).toBe(canonicalDecimal(new Decimal(`${value}e-${SCALE}`)));
@@ -62,7 +63,7 @@ describe("costs", () => {
   );
 
   test("scale a coefficient and an exponent, losing nothing, or throw", () => {
-    fc.assert(
+    holds(
       fc.property(fc.bigInt(0n, 10n ** 34n - 1n), fc.integer({ min: -60, max: 20 }), (coefficient, exponent) => {
         const exact = new Decimal(`${coefficient}e${exponent + SCALE}`);
         if (exact.isInteger()) expect(scaled(coefficient, exponent)).toBe(BigInt(exact.toFixed()));

@@ -8,6 +8,7 @@ import type { Measures } from "../../../src/usage/measures.ts";
 import { foldSmallest, type Rollup } from "../../../src/usage/rollup.ts";
 import { canonicalDecimal, Decimal } from "../../support/exact-number.ts";
 import { JsonNumber, parseLossless, type Json } from "../../support/lossless-json.ts";
+import { holds } from "../../support/property.ts";
 import { dimensionNames, groups, key, measures, rollup, total } from "./arbitrary.ts";
 
 const WIDE: DocumentLimits = { maxKeys: 50_000, maxRawRows: 200_000, maxBytes: MAX_DOCUMENT_BYTES };
@@ -62,7 +63,7 @@ const wide = fc
 
 describe("documents", () => {
   test("hold the rollup without losing a digit or a key", () => {
-    fc.assert(
+    holds(
       fc.property(groups, (parts) => {
         const made = rollup(parts);
         const { raw, folded } = toDocuments(made, WIDE);
@@ -89,7 +90,7 @@ describe("documents", () => {
   });
 
   test("fold what is past MAX_KEYS, and not before", () => {
-    fc.assert(
+    holds(
       fc.property(wide, fc.integer({ min: 2, max: 30 }), (parts, maxKeys) => {
         const made = rollup(parts);
         const { folded } = toDocuments(made, { ...WIDE, maxKeys });
@@ -104,7 +105,7 @@ describe("documents", () => {
   });
 
   test("fold what is past the limit in UTF-8 bytes: the largest stay, the sum is exact, the room is used", () => {
-    fc.assert(
+    holds(
       fc.property(wide, fc.integer({ min: 1_500, max: 6_000 }), (parts, maxBytes) => {
         const made = rollup(parts);
         const { folded } = toDocuments(made, { ...WIDE, maxBytes });
@@ -183,7 +184,7 @@ describe("the content hash", () => {
   });
 
   test("does not depend on the order of groups", () => {
-    fc.assert(
+    holds(
       fc.property(
         groups.chain((list) => fc.tuple(fc.constant(list), fc.shuffledSubarray(list, { minLength: list.length }))),
         fc.record({
@@ -199,14 +200,14 @@ describe("the content hash", () => {
   });
 
   test("changes with every value, every key and every row", () => {
-    fc.assert(
+    holds(
       fc.property(groups, (parts) => {
         const made = rollup(parts);
         const changed = [...changes(made)];
         const hashes = new Set([hash(made), ...changed.map((one) => hash(one))]);
         expect(hashes.size).toBe(changed.length + 1);
       }),
-      { numRuns: 30 },
+      30,
     );
   });
 

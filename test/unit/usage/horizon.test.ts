@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { dayBounds } from "../../../src/usage/day.ts";
 import { HORIZON_MARGIN_MS, horizonDay, isBeforeHorizon } from "../../../src/usage/horizon.ts";
 import { addDays, dayStart } from "../../support/civil-day.ts";
+import { holds } from "../../support/property.ts";
 
 const HOUR = 3_600_000;
 const DAY_SECONDS = 86_400;
@@ -56,7 +57,7 @@ describe("the horizon", () => {
   });
 
   test("is the first day of which not an instant is as old as the retention less an hour", () => {
-    fc.assert(
+    holds(
       fc.property(cases, ({ timeZone, now, retention }) => {
         const edge = now - retention * 1_000 + HOUR;
         const day = horizonDay(stampOf(now), retention, timeZone) as string;
@@ -67,7 +68,7 @@ describe("the horizon", () => {
   });
 
   test("parts the days that are refused from those that are not, and never moves back", () => {
-    fc.assert(
+    holds(
       fc.property(cases, fc.nat(3 * DAY_SECONDS * 1_000), ({ timeZone, now, retention }, later) => {
         const day = horizonDay(stampOf(now), retention, timeZone) as string;
         expect(isBefore(day, timeZone, stampOf(now), retention)).toBe(false);
@@ -79,7 +80,7 @@ describe("the horizon", () => {
   });
 
   test("of a stricter retention is later or the same", () => {
-    fc.assert(
+    holds(
       fc.property(cases, fc.nat(500 * DAY_SECONDS), ({ timeZone, now, retention }, other) => {
         const [strict, lax] = [Math.min(retention, other), Math.max(retention, other)];
         const horizon = (seconds: number) => horizonDay(stampOf(now), seconds, timeZone) as string;

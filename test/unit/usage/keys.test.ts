@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { cleanKey, compareKeys, sortKeys } from "../../../src/usage/keys.ts";
+import { holds } from "../../support/property.ts";
 import { bytesOrder, key } from "./arbitrary.ts";
 
 /** All code points, with those around the surrogates often, and pairs with a common start. */
@@ -12,27 +13,27 @@ const unit = fc.oneof(
 const text = fc.oneof(fc.string({ unit, maxLength: 6 }), key);
 
 test("keys compare as their UTF-8 bytes do", () => {
-  fc.assert(
+  holds(
     fc.property(text, text, text, (start, a, b) => {
       expect(Math.sign(compareKeys(start + a, start + b))).toBe(bytesOrder(start + a, start + b));
     }),
-    { numRuns: 2_000 },
+    2_000,
   );
 });
 
 test("keys sort as their UTF-8 bytes do, with surrogates and without", () => {
   const plain = fc.string({ unit: fc.constantFrom("a", "b", "\0", "é", "\u0800", "\uD7FF"), maxLength: 6 });
-  fc.assert(
+  holds(
     fc.property(fc.oneof(fc.array(plain), fc.array(text)), (keys) => {
       expect(sortKeys([...keys])).toEqual([...keys].sort(bytesOrder));
     }),
-    { numRuns: 500 },
+    500,
   );
 });
 
 test("a clean key has U+FFFD for every NUL and is otherwise the same", () => {
   expect(cleanKey("\0a\0\0b")).toBe("\uFFFDa\uFFFD\uFFFDb");
-  fc.assert(
+  holds(
     fc.property(text, (any) => {
       expect(cleanKey(any)).toBe(any.split("\0").join("\uFFFD"));
       expect(cleanKey(cleanKey(any))).toBe(cleanKey(any));

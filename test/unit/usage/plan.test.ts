@@ -13,6 +13,7 @@ import {
   type ExpectedEvents,
 } from "../../../src/usage/plan.ts";
 import { clipSpans } from "../../../src/usage/spans.ts";
+import { holds } from "../../support/property.ts";
 
 const span = fc
   .record({ start: fc.integer({ min: 0, max: 9_000 }), length: fc.integer({ min: 0, max: 40 }) })
@@ -61,12 +62,12 @@ const planned = (
     most: { events: number; days: number },
   ) => void,
 ) =>
-  fc.assert(
+  holds(
     fc.property(spans, expectations, size, (wanted, each, most) => {
       const expected = lookUp(wanted, each);
       check(planChunks(wanted, expected, most), wanted, expected, most);
     }),
-    { numRuns: 100 },
+    100,
   );
 
 describe("planChunks", () => {

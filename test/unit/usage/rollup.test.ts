@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { OTHER_KEY } from "../../../src/usage/keys.ts";
 import { foldSmallest, type FoldedKey, type Group } from "../../../src/usage/rollup.ts";
+import { holds } from "../../support/property.ts";
 import { bytesOrder, dimensionNames, groups, key, measures, rollup, split, sumBy, total } from "./arbitrary.ts";
 
 /** Every value of a rollup's sums as a bigint, so that it compares with sums made without the code under test. */
@@ -27,7 +28,7 @@ describe("a rollup", () => {
         });
       }),
     );
-    fc.assert(
+    holds(
       fc.property(anyOrder, ({ whole, parts }) => {
         expect(rollup(parts)).toEqual(rollup(whole));
       }),
@@ -35,7 +36,7 @@ describe("a rollup", () => {
   });
 
   test("adds up to the same by user, by model, by provider, at the finest grain and in total", () => {
-    fc.assert(
+    holds(
       fc.property(groups, (parts) => {
         const { totals, malformed, rows, folded } = rollup(frozen(parts));
         for (const name of dimensionNames) {
@@ -55,7 +56,7 @@ describe("a rollup", () => {
   });
 
   test("keeps its rows in the byte order of user, then model, then provider", () => {
-    fc.assert(
+    holds(
       fc.property(groups, (parts) => {
         const { rows } = rollup(parts);
         const sorted = [...rows].sort(
@@ -112,7 +113,7 @@ describe("foldSmallest", () => {
   const share = fc.nat(11);
 
   test("keeps the largest by cost, then tokens, then key bytes; the rest is exact in __other__", () => {
-    fc.assert(
+    holds(
       fc.property(fc.oneof(keyed, tied), share, (keys, some) => {
         const limit = 1 + (some % keys.length);
         const ranked = keys
@@ -139,7 +140,7 @@ describe("foldSmallest", () => {
   });
 
   test("does not depend on the order in which keys come, and leaves them as they are", () => {
-    fc.assert(
+    holds(
       fc.property(
         tied.chain((keys) => fc.tuple(fc.constant(keys), fc.shuffledSubarray(keys, { minLength: keys.length }))),
         share,

@@ -16,6 +16,7 @@ import {
 import { conjunctsOf, filterReasons, type TableIndex } from "../../../../src/indexes/verify/postgres-filter.ts";
 import { moved, shiftInterval, shiftMs } from "../../../../src/indexes/verify/shift.ts";
 import { parameterCount, statementFault } from "../../../../src/indexes/verify/statement.ts";
+import { holds } from "../../../support/property.ts";
 
 describe("placeholders", () => {
   const find = {
@@ -85,7 +86,7 @@ describe("placeholders", () => {
       ),
     }));
     const plain = fc.dictionary(fc.constantFrom("a", "b", "c"), tree, { noNullPrototype: true });
-    fc.assert(
+    holds(
       fc.property(plain, (filter) => void expect(fillQuery({ count: filter }, () => "X")).toEqual({ count: filter })),
     );
   });
@@ -109,7 +110,7 @@ describe("placeholders", () => {
     const id = new ObjectId();
     expect(valueFor("above", id)).toBe(id);
     // What was sampled is always within.
-    fc.assert(
+    holds(
       fc.property(fc.integer(), (n) => {
         expect(Number(valueFor("above", n))).toBeLessThan(n);
         expect(Number(valueFor("below", n))).toBeGreaterThan(n);
@@ -187,7 +188,7 @@ describe("a filter of PostgreSQL", () => {
       "d IS NOT NULL",
       "(e = 1) OR (f = 2)",
     );
-    fc.assert(
+    holds(
       fc.property(fc.array(term, { minLength: 1, maxLength: 5 }), (terms) => {
         const predicate = terms.map((one) => `(${one})`).join(" AND ");
         expect(conjunctsOf(terms.length === 1 ? predicate : `(${predicate})`)).toEqual(terms);
