@@ -6,8 +6,13 @@ import { createProgram } from "../../../src/cli/program.ts";
 import { wishOf } from "../../../src/cli/rebuild-options.ts";
 import { UsageError } from "../../../src/errors.ts";
 import { addDays, countDays, FIRST_DAY } from "../../../src/usage/day.ts";
+import { holds } from "../../support/property.ts";
 
 const TODAY = "2026-11-21";
+
+const existingDay = fc
+  .date({ min: new Date("0001-01-01"), max: new Date("9999-12-31"), noInvalidDate: true })
+  .map((date) => date.toISOString().slice(0, 10));
 
 /** Text that people and scripts get wrong in every way, often nearly right. */
 const text = fc.oneof(
@@ -27,6 +32,7 @@ const text = fc.oneof(
     "2026-02-03T00:00",
   ),
   fc.date({ noInvalidDate: true }).map((date) => date.toISOString().slice(0, 10)),
+  existingDay,
   fc.integer().map(String),
 );
 
@@ -43,7 +49,7 @@ function parsed<T>(parse: (text: string) => T, given: string): T | undefined {
 
 describe("a flag", () => {
   test("that is a day is one that exists, as it is written", () => {
-    fc.assert(
+    holds(
       fc.property(text, (given) => {
         const day = parsed(parseDay, given);
         if (day === undefined) return;
@@ -51,10 +57,11 @@ describe("a flag", () => {
         expect(new Date(`${day}T00:00:00Z`).toISOString().slice(0, 10)).toBe(day);
       }),
     );
+    holds(fc.property(existingDay, (day) => void expect(parseDay(day)).toBe(day)));
   });
 
   test("that is a count is a whole number from 1", () => {
-    fc.assert(
+    holds(
       fc.property(text, (given) => {
         const count = parsed(parseCount, given);
         if (count !== undefined) expect([String(count), count >= 1]).toEqual([given, true]);
@@ -63,7 +70,7 @@ describe("a flag", () => {
   });
 
   test("that is a tenant can be stored, and one that is a run's id can be asked for", () => {
-    fc.assert(
+    holds(
       fc.property(text, (given) => {
         const tenants = parsed((tenant) => collectTenant(tenant, ["first"]), given);
         const bytes = Buffer.byteLength(given);
@@ -76,7 +83,7 @@ describe("a flag", () => {
 
   test("that is a range has at most 3,660 days up to today, or the error names the flag and the way out", () => {
     const day = fc.integer({ min: 0, max: 12_000 }).map((days) => addDays(FIRST_DAY, days));
-    fc.assert(
+    holds(
       fc.property(day, day, (from, to) => {
         const isFine = from <= to && to <= TODAY && countDays(from, to) <= 3_660;
         if (isFine) return checkRange(from, to, TODAY);
@@ -121,7 +128,7 @@ test("any command line is read, or refused with an error of the command line", (
     fc.constantFrom(...flags.filter((flag) => flag !== "--tenants-from")),
     text,
   );
-  fc.assert(
+  holds(
     fc.property(fc.array(word, { maxLength: 8 }), (words) => {
       try {
         readerOnly().parse(words, { from: "user" });
@@ -129,6 +136,6 @@ test("any command line is read, or refused with an error of the command line", (
         expect(error).toBeInstanceOf(CommanderError);
       }
     }),
-    { numRuns: 300 },
+    300,
   );
 });
