@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { hostileEvents, hugeEvents } from "../../support/hostile.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
 import { oracle } from "../../support/oracle.ts";
@@ -12,8 +12,6 @@ import { arrived } from "./arrived.ts";
 
 const RANGE = ["--from", "2026-03-01", "--to", "2026-03-05"];
 const HOUR = 3_600;
-
-vi.setConfig({ testTimeout: 120_000 }); // processes start slowly where others are busy too
 
 interface Answer {
   audit: { id: string; deep: boolean; days: Record<string, number>; invisible: Record<string, number> | null };

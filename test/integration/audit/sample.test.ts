@@ -1,5 +1,5 @@
 import { Redis } from "ioredis";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { auditSample as job } from "../../../src/jobs/audit-sample.ts";
 import { PAYLOAD_VERSION } from "../../../src/jobs/job.ts";
 import { RECORDED_DRIFT } from "../../../src/db/postgres/cache/audits.ts";
@@ -14,8 +14,6 @@ import { createWorld, type World } from "../../support/world.ts";
 import { arrived } from "./arrived.ts";
 import { auditContext } from "./audited.ts";
 import { auditSample } from "../../../src/audit/audit.ts";
-
-vi.setConfig({ testTimeout: 120_000 }); // processes start slowly where others are busy too
 
 const SLOT = "2026-11-21T0445Z";
 const today = new Date().toISOString().slice(0, 10);

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import pg from "pg";
 import { createDatabase } from "../../../dev/servers.ts";
 import type { Run } from "../../../src/db/postgres/runs/run.ts";
@@ -17,8 +17,6 @@ const EVENTS = [
     ({ tenant_id }) => tenant_id === "acme",
   ),
 ];
-
-vi.setConfig({ testTimeout: 120_000 }); // ten processes at once take their time
 
 let world: World;
 /** a second database for the same events */

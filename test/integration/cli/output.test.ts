@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import type { Command } from "commander";
-import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createProgram } from "../../../src/cli/program.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
 import { endProcesses, run, startProgram, startWorker } from "../../support/process.ts";
@@ -8,8 +8,6 @@ import { createWorld, type World } from "../../support/world.ts";
 
 const RANGE = ["--from", "2026-03-01", "--to", "2026-03-12"];
 const SCRIPT = "/usr/bin/script";
-
-vi.setConfig({ testTimeout: 120_000 }); // processes start slowly where others are busy too
 
 let world: World;
 

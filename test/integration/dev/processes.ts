@@ -3,8 +3,8 @@ import { createConnection } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
-/** Repeats the check until it passes; the last failure is the test's. */
-export async function eventually<T>(check: () => T | Promise<T>, deadlineMs = 15_000): Promise<T> {
+/** Repeats the check until it passes; the last failure is the test's. The deadline only ends a test that hangs. */
+export async function eventually<T>(check: () => T | Promise<T>, deadlineMs = 120_000): Promise<T> {
   const deadline = Date.now() + deadlineMs;
   for (;;) {
     try {

@@ -15,8 +15,6 @@ const RANGE = { from: "2026-06-01", to: "2026-06-10" };
 /** The clock of PostgreSQL in these tests. */
 const NOW = "2026-06-15T14:30:00Z";
 
-vi.setConfig({ testTimeout: 120_000 });
-
 let world: World;
 let clock: SteppedClock;
 async function open(settings: Readonly<Record<string, string>> = {}): Promise<void> {

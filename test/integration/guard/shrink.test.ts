@@ -19,8 +19,6 @@ const DAY = "2026-03-01";
 const ONE = { from: DAY, to: DAY };
 const ALLOWED = { allowShrink: true, reason: "the tenant asked for its data to be deleted" };
 
-vi.setConfig({ testTimeout: 120_000 });
-
 let world: World;
 let clock: SteppedClock;
 beforeAll(async () => {

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { MongoClient } from "mongodb";
 import { withMongoDatabase } from "../../../dev/servers.ts";
 import type { Run } from "../../../src/db/postgres/runs/run.ts";
@@ -15,8 +15,6 @@ import { tableDifferences } from "../fencing/table.ts";
 
 const DAY = "2026-03-01";
 const RANGE = { from: "2026-02-01", to: "2026-03-31" };
-
-vi.setConfig({ testTimeout: 120_000 });
 
 let world: World;
 let clock: SteppedClock;

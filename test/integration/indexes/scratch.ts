@@ -111,7 +111,7 @@ export async function waitingBuild(sql: pg.Client): Promise<number> {
   }, "a build that waits");
 }
 
-export async function until<T>(ask: () => Promise<T | undefined>, what: string, withinMs = 20_000): Promise<T> {
+export async function until<T>(ask: () => Promise<T | undefined>, what: string, withinMs = 120_000): Promise<T> {
   const deadline = performance.now() + withinMs;
   for (;;) {
     const answer = await ask();

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, expect, test } from "vitest";
 import { startWorker, type WorkerApp } from "../../../src/app.ts";
 import type { Run } from "../../../src/db/postgres/runs/run.ts";
 import { nightlyThrough } from "../../../src/db/postgres/runs/end.ts";
@@ -14,8 +14,6 @@ import { createWorld, type World } from "../../support/world.ts";
 /** Always due today already, so that the day of the last slot is today. */
 const SETTINGS = { NIGHTLY_CRON: "0 0 * * *", MONGODB_CONCURRENCY: "1", WORKER_CONCURRENCY: "1" };
 const PATIENCE_MS = 100_000;
-
-vi.setConfig({ testTimeout: 120_000 }); // a day that does not fit is parted down to the millisecond
 
 let world: World;
 let today: string;

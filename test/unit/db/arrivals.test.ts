@@ -40,7 +40,6 @@ describe("arrivals", () => {
       expect(expected.invisible).toBeGreaterThan(100);
       expect(sum(invisible)).toBe(expected.invisible);
     },
-    30_000,
   );
 
   test("of one tenant in every type of its id are one tenant-day", () => {
