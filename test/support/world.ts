@@ -7,6 +7,7 @@ import { loadConfig, type Config } from "../../src/config.ts";
 import { migrate } from "../../src/db/postgres/migrate.ts";
 import { createLogger } from "../../src/log.ts";
 import { Services } from "../../src/services.ts";
+import { quietPeriod } from "./quiet-hours.ts";
 
 /** Databases and a queue prefix of a test file's own, on the shared servers. */
 export interface World {
@@ -21,8 +22,8 @@ export interface World {
   close(): Promise<void>;
 }
 
-/** Schedules that leave a worker's tables alone: the last night was in February 2024, the next refresh is at midnight. */
-const QUIET = { NIGHTLY_CRON: "0 0 29 2 *", AUDIT_CRON: "0 0 29 2 *", REFRESH_SECONDS: "86400" };
+/** Schedules that leave a worker's tables alone: the last night was in February 2024, the next refresh is hours away. */
+const QUIET = { NIGHTLY_CRON: "0 0 29 2 *", AUDIT_CRON: "0 0 29 2 *", INDEXES_CRON: "0 0 29 2 *" };
 
 /** A fresh world: migrated, with the index that reads need and no event. Settings may be given as environment names. */
 export async function createWorld(purpose: string, settings: Readonly<Record<string, string>> = {}): Promise<World> {
@@ -36,6 +37,7 @@ export async function createWorld(purpose: string, settings: Readonly<Record<str
     HTTP_PORT: "0",
     LOG_LEVEL: "silent",
     ...QUIET,
+    REFRESH_SECONDS: String(quietPeriod()),
     ...settings,
   };
   await migrate(databaseUrl, "up");
