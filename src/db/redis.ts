@@ -1,16 +1,19 @@
-import { Redis } from "ioredis";
+import { Redis, type RedisOptions } from "ioredis";
 import { UnreachableError } from "../errors.ts";
 import { redact } from "../redact.ts";
 
+/** What a command connects with: it tries once, where the driver itself would go on trying for ever. */
+export const COMMAND_OPTIONS = {
+  lazyConnect: true,
+  connectTimeout: 5_000,
+  maxRetriesPerRequest: 1,
+  retryStrategy: () => null,
+  enableOfflineQueue: false,
+} as const satisfies RedisOptions;
+
 /** For commands: fails at once where Redis does not answer. */
 export async function connectRedis(url: string): Promise<Redis> {
-  const redis = new Redis(url, {
-    lazyConnect: true,
-    connectTimeout: 5_000,
-    maxRetriesPerRequest: 1,
-    retryStrategy: () => null,
-    enableOfflineQueue: false,
-  });
+  const redis = new Redis(url, COMMAND_OPTIONS);
   const errors: Error[] = [];
   redis.on("error", (error: Error) => errors.push(error));
   try {

@@ -1,18 +1,21 @@
-import { MongoClient, MongoError, MongoParseError, MongoServerError, type Db } from "mongodb";
+import { MongoClient, MongoError, MongoParseError, MongoServerError, type Db, type MongoClientOptions } from "mongodb";
 import { isConnectionLoss, UnreachableError, UsageError } from "../../errors.ts";
 import { redact } from "../../redact.ts";
+
+/** What every client is made with. The driver itself would look for a server, and wait for a connection, for 30 s each. */
+export const CLIENT_OPTIONS = {
+  appName: "tallyman",
+  serverSelectionTimeoutMS: 10_000,
+  connectTimeoutMS: 10_000,
+  enableUtf8Validation: false, // invalid UTF-8 becomes U+FFFD; one bad event must not fail a day
+  retryReads: true,
+} as const satisfies MongoClientOptions;
 
 /** Connects, and proves by a ping that the server answers. The database is the path of the connection string. */
 export async function connectMongo(uri: string): Promise<{ client: MongoClient; db: Db }> {
   let client: MongoClient | undefined;
   try {
-    client = new MongoClient(uri, {
-      appName: "tallyman",
-      serverSelectionTimeoutMS: 10_000,
-      connectTimeoutMS: 10_000,
-      enableUtf8Validation: false, // invalid UTF-8 becomes U+FFFD; one bad event must not fail a day
-      retryReads: true,
-    });
+    client = new MongoClient(uri, CLIENT_OPTIONS);
     await client.connect();
     const db = client.db();
     await db.command({ ping: 1 });

@@ -1,7 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { Redis } from "ioredis";
 import { parse as parseCron } from "node-cron";
-import { freePort } from "../../../dev/servers/process.ts";
 import { loadConfig } from "../../../src/config.ts";
 import { nightlyThrough } from "../../../src/db/postgres/runs/end.ts";
 import { JOBS } from "../../../src/jobs/index.ts";
@@ -10,6 +9,7 @@ import { Scheduler } from "../../../src/schedule/scheduler.ts";
 import { schedules, slotOf, type Schedule, type TickActions } from "../../../src/schedule/schedules.ts";
 import { Services } from "../../../src/services.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
+import { until } from "../../support/until.ts";
 import { createWorld, type World } from "../../support/world.ts";
 
 const SLOT = "2026-11-21T02:15Z";
@@ -136,7 +136,7 @@ describe("Scheduler", () => {
   });
 
   it("tries a tick again whose server is away", async () => {
-    const closed = `postgres://postgres@127.0.0.1:${await freePort()}/away`;
+    const closed = "postgres://postgres@127.0.0.1:1/away";
     const away = new Services({ ...world.config, databaseUrl: closed }, world.services.log);
     let attempts = 0;
     const failures: unknown[] = [];
@@ -175,7 +175,7 @@ describe("Scheduler", () => {
 
     const stopped = new Scheduler([], actions, world.services.log, { times: 3, pauseMs: 600_000 });
     const fired = stopped.fire(failing, SLOT);
-    await vi.waitFor(() => expect(attempts).toBe(4));
+    await until("fourth try", () => attempts === 4);
     await stopped.stop();
     await fired;
     expect(attempts).toBe(4);

@@ -13,7 +13,7 @@ import { writeBatch, type BatchCounts, type FutureRow } from "../cache/write.ts"
 export const MAX_ATTEMPTS = 5;
 export const MAX_CLAIMS = 10;
 /** Doubled after each error, so that a server may be away for more than a minute before a chunk fails. */
-const FIRST_PAUSE_SECONDS = 5;
+export const FIRST_PAUSE_SECONDS = 5;
 
 /** Chunks: claimed by one process at a time, worked on in order, written batch by batch. */
 export class Chunks {
