@@ -35,7 +35,7 @@ async function countedBy({ events, config }: World): Promise<InvisibleCounts> {
   const { timeZone, eventsFields } = config;
   const tomorrow = addDays(dayOf(Date.now(), timeZone), 1);
   const visible = { start: dayBounds("2000-01-01", timeZone).start, end: dayBounds(tomorrow, timeZone).end };
-  const options = { maxTimeMs: 60_000, signal: new AbortController().signal };
+  const options = { maxTimeMs: 600_000, signal: new AbortController().signal };
   return new InvisibleReader(events, eventsFields).count(visible, options);
 }
 

@@ -19,7 +19,7 @@ import { storedRows } from "../../support/stored-rows.ts";
 import { createWorld, type World } from "../../support/world.ts";
 
 const DAY = "2026-03-01";
-const options = () => ({ maxTimeMs: 60_000, signal: new AbortController().signal });
+const options = () => ({ maxTimeMs: 600_000, signal: new AbortController().signal });
 const at = (day: string, time = "12:00:00") => new Date(`${day}T${time}Z`);
 
 let world: World;

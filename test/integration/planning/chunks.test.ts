@@ -6,6 +6,7 @@ import { TimeLimit } from "../../../src/queues/time-limit.ts";
 import { addDays, type Day } from "../../../src/usage/day.ts";
 import type { PlannedSpan } from "../../../src/usage/plan.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
+import { zoneBeforeNoon } from "../../support/quiet-hours.ts";
 import { createWorld, type World } from "../../support/world.ts";
 
 const KEPT_DAYS = 10;
@@ -13,7 +14,7 @@ const KEPT_DAYS = 10;
 let world: World;
 let today: Day;
 beforeAll(async () => {
-  world = await createWorld("planning", { EVENTS_RETENTION_DAYS: String(KEPT_DAYS) });
+  world = await createWorld("planning", { EVENTS_RETENTION_DAYS: String(KEPT_DAYS), USAGE_TIMEZONE: zoneBeforeNoon() });
   today = world.services.today();
 });
 afterAll(() => world.close());
@@ -26,10 +27,9 @@ beforeEach(async () => {
 async function plan(wish: Omit<RebuildWish, "requestedBy">): Promise<PlannedSpan[][]> {
   const { id } = await (await world.services.runs()).create(world.services.request({ requestedBy: "test", ...wish }));
   const context = await world.services.jobContext(() => Promise.resolve());
-  const limit = new TimeLimit(60_000);
+  const limit = TimeLimit.none();
   const { log } = world.services;
   await rebuildRange.run({ v: PAYLOAD_VERSION, runId: id }, context({ log, signal: limit.signal, limit }));
-  limit.stop();
   const { rows } = await world.pool.query<{ payload: PlannedSpan[] }>(
     "SELECT payload FROM usage_chunk WHERE run_id = $1 ORDER BY number",
     [id],

@@ -7,12 +7,12 @@ import { event } from "../../support/sample.ts";
 import { storedRows } from "../../support/stored-rows.ts";
 import { until } from "../../support/until.ts";
 import { createWorld, type World } from "../../support/world.ts";
-import { dateAt, dirty, follow, HOUR, idAt, noon, setWatermark, watermark, workOff } from "./follow.ts";
+import { dateAt, dirty, follow, HOUR, idAt, noon, setWatermark, watermark, workOff, ZONE } from "./follow.ts";
 
 let world: World;
 
 beforeAll(async () => {
-  world = await createWorld("dirty", { SETTLE_HOURS: "0", EVENTS_RETENTION_DAYS: "30" });
+  world = await createWorld("dirty", { USAGE_TIMEZONE: ZONE, SETTLE_HOURS: "0", EVENTS_RETENTION_DAYS: "30" });
 });
 beforeEach(async () => {
   await world.events.deleteMany({});

@@ -6,25 +6,30 @@ import { followArrivals } from "../../../src/jobs/follow-arrivals.ts";
 import type { JobContext } from "../../../src/jobs/job.ts";
 import { TimeLimit } from "../../../src/queues/time-limit.ts";
 import type { Services } from "../../../src/services.ts";
+import { addDays } from "../../support/civil-day.ts";
+import { todayIn, zoneBeforeNoon } from "../../support/quiet-hours.ts";
 import type { World } from "../../support/world.ts";
 
 export const HOUR = 3_600;
 export const DAY = 24 * HOUR;
 
+/** The time zone of these worlds: what is today for a test stays today for what it judges. */
+export const ZONE = zoneBeforeNoon();
+
 let made = 0;
 
 /** An id such as a driver makes, at a time relative to now, in seconds: negative = ago. */
-export function idAt(seconds: number): ObjectId {
-  const second = Math.floor(Date.now() / 1_000) + seconds;
+export function idAt(seconds: number, now = Date.now()): ObjectId {
+  const second = Math.floor(now / 1_000) + seconds;
   return new ObjectId(second.toString(16).padStart(8, "0") + (++made).toString(16).padStart(16, "0"));
 }
 
-/** A date relative to today in UTC, "YYYY-MM-DD". */
+/** A date relative to today, "YYYY-MM-DD". */
 export function dateAt(days: number): string {
-  return new Date(Date.now() + days * DAY * 1_000).toISOString().slice(0, 10);
+  return addDays(todayIn(ZONE), days);
 }
 
-/** Noon of a date. */
+/** Noon of a date in UTC, which is on the same date in the zone of these worlds. */
 export function noon(date: string): Date {
   return new Date(`${date}T12:00:00Z`);
 }
@@ -35,7 +40,7 @@ export type Warnings = { msg: string; [field: string]: unknown }[];
 async function contextOf(services: Services, warnings: Warnings): Promise<JobContext> {
   const log = pino({ level: "warn" }, { write: (line) => void warnings.push(JSON.parse(line) as Warnings[number]) });
   const context = await services.jobContext(() => Promise.resolve());
-  return context({ log, signal: new AbortController().signal, limit: new TimeLimit(600_000) });
+  return context({ log, signal: new AbortController().signal, limit: TimeLimit.none() });
 }
 
 /** What one execution of the job came to. */
@@ -79,13 +84,13 @@ export async function dirty({ pool }: World): Promise<string[]> {
   return rows.map(({ day }) => day);
 }
 
-/** Sets the watermark so many seconds before the clock of the server. */
-export async function setWatermark({ pool }: World, secondsAgo: number): Promise<void> {
+/** Sets the watermark so many seconds ago, by the clock that ids are made by. */
+export async function setWatermark({ pool }: World, secondsAgo: number, now = Date.now()): Promise<void> {
+  const through = new Date(now - secondsAgo * 1_000).toISOString().replace("Z", "000Z");
   await pool.query(
-    `INSERT INTO usage_meta (name, value) VALUES ('arrivals', jsonb_build_object('through',
-       to_char((clock_timestamp() - make_interval(secs => $1)) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')))
+    `INSERT INTO usage_meta (name, value) VALUES ('arrivals', jsonb_build_object('through', $1::text))
      ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value`,
-    [secondsAgo],
+    [through],
   );
 }
 

@@ -7,12 +7,12 @@ import { event } from "../../support/sample.ts";
 import { storedRows } from "../../support/stored-rows.ts";
 import { until } from "../../support/until.ts";
 import { createWorld, type World } from "../../support/world.ts";
-import { dateAt, dirty, noon } from "./follow.ts";
+import { dateAt, dirty, noon, workOff, ZONE } from "./follow.ts";
 
 let world: World;
 
 beforeAll(async () => {
-  world = await createWorld("refresher", { REFRESH_SECONDS: "1" });
+  world = await createWorld("refresher", { USAGE_TIMEZONE: ZONE, REFRESH_SECONDS: "1" });
 });
 afterAll(() => world.close());
 
@@ -33,6 +33,12 @@ test("two workers keep the rows of old days true to late events, without being a
     await Promise.all(workers.map((worker) => worker.stop()));
     await Promise.all(services.map((own) => own.close()));
   }
+  // One worker may have begun a refresh of what the other was about to take off the list; it is stopped before its chunk.
+  const { rows: begun } = await world.pool.query<{ id: string }>(
+    "SELECT id FROM usage_run WHERE kind = 'refresh' AND finished_at IS NULL",
+  );
+  expect(begun.length).toBeLessThanOrEqual(1);
+  for (const { id } of begun) await workOff(world, id);
   const { rows } = await world.pool.query(
     `SELECT DISTINCT state, days_planned = days_written + days_unchanged AS adds_up FROM usage_run
       WHERE kind = 'refresh'`, // the nightly rebuild of a starting worker covers neither day
