@@ -1,5 +1,12 @@
 import { fileURLToPath } from "node:url";
-import { startProgram, startWorkerOf, type Command, type Ended, type Env, type WorkerProcess } from "../support/program.ts";
+import {
+  startProgram,
+  startWorkerOf,
+  type Command,
+  type Ended,
+  type Env,
+  type WorkerProcess,
+} from "../support/program.ts";
 
 /** What an image runs: it starts in half the time of the sources, of which a dozen processes at once make much. */
 const PROGRAM = fileURLToPath(new URL("../../dist/src/cli.js", import.meta.url));

@@ -1,5 +1,5 @@
 import { hostname } from "node:os";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Run } from "../../../src/db/postgres/runs/run.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
 import { endProcesses, run, start, startWorker, type Command, type Ended, untilWorked } from "../../support/process.ts";

@@ -1,5 +1,5 @@
 import type { CreateIndexesOptions } from "mongodb";
-import { afterEach, describe, expect, test, vi } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
 import type { RefusedDay } from "../../../src/db/postgres/runs/run.ts";
 import { endProcesses, run } from "../../support/process.ts";
 import { storedRows } from "../../support/stored-rows.ts";

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { upsertRows, type CacheRow } from "../../../src/db/postgres/cache/rows.ts";
 import type { Run } from "../../../src/db/postgres/runs/run.ts";
 import { scaled } from "../../../src/usage/decimal.ts";

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Runs } from "../../../src/db/postgres/runs/runs.ts";
 import { PAYLOAD_VERSION } from "../../../src/jobs/job.ts";
 import { rebuildRange } from "../../../src/jobs/rebuild-range.ts";

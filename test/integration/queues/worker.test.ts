@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 import { Queue, type Job } from "bullmq";
 import { Redis } from "ioredis";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { RunRequest } from "../../../src/db/postgres/runs/run.ts";
 import { keepLeases } from "../../support/claimed.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";

@@ -1,6 +1,6 @@
+import { stampMillis } from "../../../src/usage/stamp.ts";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { ArrivalReader } from "../../../src/db/mongo/arrivals.ts";
-import { stampMillis } from "../../../src/usage/classify.ts";
 import { stampAt } from "../../support/backends.ts";
 import { event } from "../../support/sample.ts";
 import { rebuild } from "../../support/rebuild.ts";

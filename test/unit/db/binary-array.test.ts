@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { holds } from "../../support/property.ts";
 import { jsonbArray } from "../../../src/db/postgres/cache/binary-array.ts";
 
 /** Reads the wire form of an array as PostgreSQL's array_recv does. */

@@ -1,6 +1,7 @@
 import { FUTURE_STAMP_MS, isFutureStamp, stampMillis, type Stamp } from "../../../src/usage/stamp.ts";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { holds } from "../../support/property.ts";
 import { classify, dayState, type Allowance, type DayState, type FreshDay } from "../../../src/usage/classify.ts";
 
 const hash = (content: number) => Buffer.from([content]);
