@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { TotalsReader } from "../../../src/db/mongo/totals.ts";
 import { addDays } from "../../support/civil-day.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
+import { todayIn, zoneBeforeNoon } from "../../support/quiet-hours.ts";
 import { rebuild } from "../../support/rebuild.ts";
 import { event } from "../../support/sample.ts";
 import { createWorld, type World } from "../../support/world.ts";
@@ -253,22 +254,28 @@ test("a day's cost that one sum cannot hold is compared exactly", async () => {
 });
 
 describe("days", () => {
-  const today = new Date().toISOString().slice(0, 10);
+  const zone = zoneBeforeNoon();
+  const today = todayIn(zone);
 
   test("that are not final are left out and counted, unless asked for", async () => {
-    const from = addDays(today, -6);
-    await world.insert(arrived(daysOfEvents("recent", from, 6), HOUR)); // the last of them ended today
-    await rebuild(world, { from, to: addDays(today, -4), tenants: ["recent"] });
-    const range = { from, to: today, tenants: ["recent"] };
-    const final = await audit(world, range);
-    expect(final).toMatchObject({ notFinal: 2, days: { checked: 4, equal: 3, missing: 1 } });
-    expect(final.drift).toMatchObject([{ date: addDays(today, -3), verdict: "missing" }]);
-    const all = await audit(world, { ...range, allStates: true });
-    expect(all).toMatchObject({ notFinal: 0, days: { checked: 6, equal: 3, missing: 1, pending: 2 } });
+    const recent = await createWorld("recent", { USAGE_TIMEZONE: zone });
+    try {
+      const from = addDays(today, -6);
+      await recent.insert(arrived(daysOfEvents("acme", from, 6), HOUR)); // the last of them ended today
+      await rebuild(recent, { from, to: addDays(today, -4) });
+      const range = { from, to: today };
+      const final = await audit(recent, range);
+      expect(final).toMatchObject({ notFinal: 2, days: { checked: 4, equal: 3, missing: 1 } });
+      expect(final.drift).toMatchObject([{ date: addDays(today, -3), verdict: "missing" }]);
+      const all = await audit(recent, { ...range, allStates: true });
+      expect(all).toMatchObject({ notFinal: 0, days: { checked: 6, equal: 3, missing: 1, pending: 2 } });
+    } finally {
+      await recent.close();
+    }
   });
 
   test("before the horizon are skipped: their events may be gone already", async () => {
-    const short = await createWorld("skipped", { EVENTS_RETENTION_DAYS: "20" });
+    const short = await createWorld("skipped", { EVENTS_RETENTION_DAYS: "20", USAGE_TIMEZONE: zone });
     try {
       const from = addDays(today, -30);
       await short.insert(arrived(daysOfEvents("acme", from, 25), HOUR));

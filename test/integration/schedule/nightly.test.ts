@@ -7,13 +7,20 @@ import { Services } from "../../../src/services.ts";
 import { addDays } from "../../support/civil-day.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
 import { event } from "../../support/sample.ts";
+import { zoneBeforeNoon } from "../../support/quiet-hours.ts";
 import { SlotGate } from "../../support/slot-gate.ts";
 import { until } from "../../support/until.ts";
 import { createWorld, type World } from "../../support/world.ts";
 
-/** Always due today already, so that the day of the last slot is today. */
-const SETTINGS = { NIGHTLY_CRON: "0 0 * * *", MONGODB_CONCURRENCY: "1", WORKER_CONCURRENCY: "1" };
-const PATIENCE_MS = 100_000;
+const HOUR = 3_600_000;
+/** The nightly slot of today: it was due an hour ago, and the next one comes in more than twenty hours. */
+const SLOT_AT = Math.floor(Date.now() / HOUR) * HOUR - HOUR;
+const SETTINGS = {
+  NIGHTLY_CRON: `0 ${new Date(SLOT_AT).getUTCHours()} * * *`,
+  USAGE_TIMEZONE: zoneBeforeNoon(),
+  MONGODB_CONCURRENCY: "1",
+  WORKER_CONCURRENCY: "1",
+};
 
 let world: World;
 let today: string;
@@ -52,7 +59,7 @@ async function nightlyRuns(): Promise<Run[]> {
 
 /** The nightly run, once it has ended. */
 const ended = () =>
-  until("end of the nightly run", async () => (await nightlyRuns()).find(({ finishedAt }) => finishedAt), PATIENCE_MS);
+  until("end of the nightly run", async () => (await nightlyRuns()).find(({ finishedAt }) => finishedAt));
 
 async function rowsOf(tenant: string): Promise<string[]> {
   const { rows } = await world.pool.query<{ date: string }>(
@@ -95,7 +102,7 @@ test("of ten workers that start at once one makes the run, and none of a later s
   const { id } = await ended();
   await startOne();
   const slots = await world.pool.query("SELECT id, dedupe_key FROM usage_run WHERE kind = 'nightly'");
-  expect(slots.rows).toEqual([{ id, dedupe_key: `nightly|${today}T00:00Z` }]);
+  expect(slots.rows).toEqual([{ id, dedupe_key: `nightly|${slotOf(new Date(SLOT_AT))}` }]);
   expect(await watermark()).toBe(ago(1));
 });
 
@@ -128,18 +135,14 @@ test("a run that is cancelled leaves the watermark where it was, and the next ni
   try {
     await gate.shut();
     await startOne();
-    const run = await until(
-      "running",
-      async () => (await nightlyRuns()).find(({ state }) => state === "running"),
-      PATIENCE_MS,
-    );
+    const run = await until("running", async () => (await nightlyRuns()).find(({ state }) => state === "running"));
     await (await world.services.runs()).cancel(run.id, "test");
   } finally {
     await gate.close();
   }
   expect(await ended()).toMatchObject({ state: "cancelled", from: ago(6), to: ago(1) });
   expect(await watermark()).toBe(ago(3));
-  const tomorrow = nightlyWish(`${addDays(today, 1)}T00:00Z`, await watermark(), world.config);
+  const tomorrow = nightlyWish(slotOf(new Date(SLOT_AT + 24 * HOUR)), await watermark(), world.config);
   expect(tomorrow).toMatchObject({ from: ago(6), to: today });
 });
 
