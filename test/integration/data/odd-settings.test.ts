@@ -6,6 +6,7 @@ import { planChunks } from "../../../src/usage/plan.ts";
 import { addDays } from "../../../src/usage/day.ts";
 import { rebuild } from "../../support/rebuild.ts";
 import { event, sampleEvents } from "../../support/sample.ts";
+import { SlotGate } from "../../support/slot-gate.ts";
 import { createWorld, type World } from "../../support/world.ts";
 
 const worlds: World[] = [];
@@ -35,19 +36,22 @@ test("a run is planned, and given to a queue, only under the settings that it wa
 });
 
 test("an inline run that loses the connection of its locks ends, and the same wish goes on with it", async () => {
-  const made = await world("locks", { WORKER_CONCURRENCY: "1" });
+  const made = await world("locks", { WORKER_CONCURRENCY: "1", MONGODB_CONCURRENCY: "1" });
   const { services, pool } = made;
   await made.insert(sampleEvents(100, (n) => ({ created_at: new Date(`${addDays(TO, -n)}T12:00:00Z`) })));
   const wish = { kind: "backfill", from: addDays(TO, -99), to: TO, inline: true, requestedBy: "test" } as const;
+  const gate = await SlotGate.create(made.env["DATABASE_URL"]);
+  await gate.shut(); // it cannot be done before it is cut off
   let killed: Promise<unknown> | undefined;
   const run = runInline(services, services.request(wish), new AbortController().signal, () => {
     killed ??= pool.query(
       `SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
-        WHERE l.locktype = 'advisory' AND d.datname = current_database()`,
+        WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND d.datname = current_database()`, // the lock of its run
     );
   });
   await expect(run).rejects.toThrow(UnreachableError);
   await killed;
+  await gate.close();
   const { rows } = await pool.query("SELECT attempts FROM usage_chunk WHERE attempts > 0");
   expect(rows).toEqual([]);
 });

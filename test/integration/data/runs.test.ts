@@ -6,6 +6,9 @@ import type { Runs } from "../../../src/db/postgres/runs/runs.ts";
 import { Session } from "../../../src/db/postgres/slots.ts";
 import { planChunks } from "../../../src/usage/plan.ts";
 import { chunksOf, claimChunk, expireLeases, plannedRun, workOff } from "../../support/claimed.ts";
+import { planChunks, type TenantDays } from "../../../src/usage/plan.ts";
+import { chunksOf, claimChunk, expireLeases, keepLeases, plannedRun, workOff } from "../../support/claimed.ts";
+import { until } from "../../support/until.ts";
 import { createWorld, type World } from "../../support/world.ts";
 
 let world: World;
@@ -172,6 +175,7 @@ describe("due", () => {
     const own = await claimChunk(world, id, 1);
     await chunks.done(await claimChunk(world, id, 2));
     await sql("UPDATE usage_chunk SET not_before = clock_timestamp() + interval '1 hour' WHERE number = 3");
+    await keepLeases(world);
     expect(await numbers()).toEqual([0, 4, 5]);
     expect(await numbers("bulk", 2)).toEqual([0, 4]);
     expect(await numbers("fresh")).toEqual([]);
@@ -197,6 +201,7 @@ describe("due", () => {
       chunks: [{ runId: other, number: 0, isUndo: false, urgency: 2 }],
     });
     await session.close();
+    await until("end of its locks", async () => (await runs.due("bulk", 10)).chunks.length === 2);
     expect((await runs.due("bulk", 10)).chunks).toEqual(
       [one, other].map((runId) => ({ runId, number: 0, isUndo: false, urgency: 2 })),
     );

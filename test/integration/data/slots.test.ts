@@ -50,6 +50,11 @@ async function staysPending(work: Promise<unknown>): Promise<boolean> {
 
 test("two processes together never hold more than the slots there are, and every wait ends", async () => {
   await withSessions(2, 2, async (...sessions) => {
+    // Both can be held at the same time.
+    const both = await Promise.all(sessions.map((session) => session.takeSlot("fresh", never())));
+    expect(new Set(both)).toEqual(new Set([1, 2]));
+    await Promise.all(sessions.map((session, n) => session.releaseSlot(both[n] ?? 0)));
+
     let held = 0;
     let most = 0;
     const slots = new Set<number>();
@@ -64,7 +69,7 @@ test("two processes together never hold more than the slots there are, and every
       await session?.releaseSlot(slot ?? 0);
     };
     await Promise.all(Array.from({ length: 24 }, (_, n) => work(sessions[n % 2], n % 3 ? "fresh" : "bulk")));
-    expect(most).toBe(2);
+    expect(most).toBeLessThanOrEqual(2);
     expect(slots).toEqual(new Set([1, 2]));
     expect(await holders()).toEqual([]);
   });

@@ -2,7 +2,7 @@ import pg from "pg";
 
 /**
  * The clock of a world's PostgreSQL, put where a test wants it: sessions that connect after create() find a
- * clock_timestamp() before the server's own, which is that plus a shift.
+ * clock_timestamp() before the server's own, which is that plus a shift, or stands still.
  */
 export class SteppedClock {
   readonly #client: pg.Client;
@@ -17,10 +17,10 @@ export class SteppedClock {
     await client.connect();
     await client.query(`
       CREATE SCHEMA stepped;
-      CREATE TABLE stepped.shift (by interval NOT NULL);
+      CREATE TABLE stepped.shift (by interval NOT NULL, still_at timestamptz);
       INSERT INTO stepped.shift VALUES ('0');
       CREATE FUNCTION stepped.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
-        AS 'SELECT pg_catalog.clock_timestamp() + by FROM stepped.shift';
+        AS 'SELECT coalesce(still_at, pg_catalog.clock_timestamp() + by) FROM stepped.shift';
       DO $$ BEGIN
         EXECUTE format('ALTER DATABASE %I SET search_path = stepped, pg_catalog, public', current_database());
       END $$`);
@@ -29,12 +29,20 @@ export class SteppedClock {
 
   /** So much ahead of the true time, as "4 minutes"; behind it where negative. */
   async ahead(by: string): Promise<void> {
-    await this.#client.query("UPDATE stepped.shift SET by = $1", [by]);
+    await this.#client.query("UPDATE stepped.shift SET by = $1, still_at = NULL", [by]);
   }
 
   /** At this instant, from where it goes on. */
   async at(instant: string): Promise<void> {
-    await this.#client.query("UPDATE stepped.shift SET by = $1::timestamptz - pg_catalog.clock_timestamp()", [instant]);
+    await this.#client.query(
+      "UPDATE stepped.shift SET by = $1::timestamptz - pg_catalog.clock_timestamp(), still_at = NULL",
+      [instant],
+    );
+  }
+
+  /** At this instant, where it stands still: so near to an edge a test might be too slow for a clock that goes on. */
+  async still(instant: string): Promise<void> {
+    await this.#client.query("UPDATE stepped.shift SET still_at = $1", [instant]);
   }
 
   async close(): Promise<void> {

@@ -134,7 +134,7 @@ describe("the edge passes between the plan and the read", () => {
     await open({ EVENTS_RETENTION_DAYS: "12" });
     await world.insert(fourADay("UTC", "acme", one.from, one.to));
     const runId = await planRun(world.services, { ...one, kind: "nightly" });
-    await clock.at("2026-06-16T22:59:00Z");
+    await clock.still("2026-06-16T22:59:59.999999Z");
     const inTime = await planRun(world.services, { ...one, kind: "nightly" });
     expect(await workOn(inTime, await contextOf(world.services))).toMatchObject({ written: 1, refused: 0 });
     await world.pool.query("DELETE FROM daily_usage_cache");

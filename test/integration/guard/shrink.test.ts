@@ -118,18 +118,18 @@ test("a day may shrink until it is final, and from that microsecond on not below
   await world.insert([event({ user_id: "bob" }), event({ user_id: "carol" }), event({ user_id: "dave" })]);
   const steps = [
     { at: "2026-03-01T18:00:00Z", state: "open", events: "6" },
-    { at: "2026-03-01T23:58:00Z", loses: "user-0", state: "open", events: "5" },
+    { at: "2026-03-01T23:59:59.999999Z", loses: "user-0", state: "open", events: "5" },
     { at: "2026-03-02T00:00:00Z", loses: "user-1", state: "settling", events: "4" },
-    { at: "2026-03-03T23:58:00Z", loses: "user-2", state: "settling", events: "3" },
+    { at: "2026-03-03T23:59:59.999999Z", loses: "user-2", state: "settling", events: "3" },
   ];
   for (const { at, loses, ...expected } of steps) {
-    await clock.at(at);
+    await clock.still(at);
     if (loses) await lose(loses);
     expect((await rebuild()).days).toMatchObject({ written: 1, refused: 0 });
     expect(await row()).toMatchObject({ state: expected.state, source_events: expected.events });
   }
   const before = await row();
-  await clock.at("2026-03-04T00:00:00Z");
+  await clock.still("2026-03-04T00:00:00Z");
   await lose("bob");
   const refused = await rebuild();
   expect(refused.days).toMatchObject({ written: 0, refused: 1 });
