@@ -1,16 +1,19 @@
 import type { Recipe } from "../../../dev/servers/install.ts";
 
-/** Installs in no time and leaves a trace of each time it was run. */
-export function quickRecipe(builds: string[], seconds = 0): Recipe {
+/** Ends a test that hangs. */
+const HANG_MS = 300_000;
+
+/** Installs, once `before` has come to its end, and leaves a trace of each time it was run. */
+export function quickRecipe(builds: string[], before: () => Promise<unknown> = () => Promise.resolve()): Recipe {
   return {
     name: "quick-1",
     title: "quick",
     proof: "bin/tool",
-    deadlineMs: 20_000,
+    deadlineMs: HANG_MS,
     async build(folder, { run }) {
       builds.push(folder);
-      const script = `sleep ${seconds}; mkdir bin; echo tool > bin/tool`;
-      await run({ command: "/bin/sh", args: ["-c", script], cwd: folder }, 10_000);
+      await before();
+      await run({ command: "/bin/sh", args: ["-c", "mkdir bin; echo tool > bin/tool"], cwd: folder }, HANG_MS);
     },
   };
 }
@@ -20,9 +23,9 @@ export const failingRecipe: Recipe = {
   name: "failing-1",
   title: "failing",
   proof: "tool",
-  deadlineMs: 20_000,
+  deadlineMs: HANG_MS,
   build: (folder, { run }) =>
-    run({ command: "/bin/sh", args: ["-c", "echo the disk is full; exit 3"], cwd: folder }, 10_000),
+    run({ command: "/bin/sh", args: ["-c", "echo the disk is full; exit 3"], cwd: folder }, HANG_MS),
 };
 
 /** Starts a grandchild that notes its pid, and waits for ever; so does reading from the terminal, which is closed. */
@@ -30,7 +33,7 @@ export const endlessRecipe: Recipe = {
   name: "endless-1",
   title: "endless",
   proof: "tool",
-  deadlineMs: 20_000,
+  deadlineMs: HANG_MS,
   build: (folder, { run }) =>
-    run({ command: "/bin/sh", args: ["-c", "cat; sleep 600 & echo $! > pid; wait"], cwd: folder }, 300_000),
+    run({ command: "/bin/sh", args: ["-c", "cat; sleep 600 & echo $! > pid; wait"], cwd: folder }, HANG_MS),
 };
