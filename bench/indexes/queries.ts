@@ -1,7 +1,7 @@
 /** A contract's query with real values, to be run again and again. */
 import type { Db } from "mongodb";
 import type pg from "pg";
-import type { Contract, Manifest } from "../../src/indexes/manifest.ts";
+import type { Contract, Manifest } from "../../src/indexes/manifest/manifest.ts";
 import { placedContracts } from "../../src/indexes/verify/contracts.ts";
 import { explainOnMongo } from "../../src/indexes/verify/mongo-explain.ts";
 import { filledQuery } from "../../src/indexes/verify/mongo-sample.ts";

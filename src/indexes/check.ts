@@ -1,12 +1,12 @@
 /** What the databases have against what is declared. Looks only. */
 import type { DeclaredIndex, Engine, EngineName, Observation } from "./engine.ts";
 import { keyOf, standing, type LedgerEntry } from "./ledger.ts";
-import { DEFAULTS, type Manifest } from "./manifest.ts";
+import { DEFAULTS, type Manifest } from "./manifest/manifest.ts";
 import { withEngines, type OpenOptions } from "./open.ts";
 import { decide, type ActualIndex, type Decision } from "./plan.ts";
 import { COLLECTION } from "./recorder.ts";
 import { findRedundant } from "./redundant.ts";
-import { isOlderWindow, type Window } from "./rolling.ts";
+import { isOlderWindow, type Window } from "./manifest/rolling.ts";
 
 /**
  * `renamed`: there under another name. `attrs`: only TTL or hidden differ. `invalid-create`, `invalid-drop`: what a build

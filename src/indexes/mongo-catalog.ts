@@ -1,7 +1,7 @@
 /** What MongoDB has, in the normal form that is compared. */
 import { BSON, MongoServerError, type CollationOptions, type Db } from "mongodb";
 import type { Observation } from "./engine.ts";
-import type { MongoIndex } from "./manifest.ts";
+import type { MongoIndex } from "./manifest/manifest.ts";
 import { canonicalFilter, IDENTITY, mongoShape, mongoSpec } from "./mongo-shape.ts";
 import { fingerprint, type ActualIndex, type DeclaredShape, type Shape } from "./plan.ts";
 

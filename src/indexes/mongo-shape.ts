@@ -3,7 +3,7 @@
  * `sparse: true`, an absent option is its default, a text index is its weights. Pure.
  */
 import { BSON, type CollationOptions } from "mongodb";
-import type { MongoIndex } from "./manifest.ts";
+import type { MongoIndex } from "./manifest/manifest.ts";
 import type { Shape } from "./plan.ts";
 
 /** The parts by which the server tells one index from another; it refuses a second one equal in these (error 85). */

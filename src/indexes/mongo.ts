@@ -2,7 +2,7 @@
 import { BSON, MongoNetworkError, MongoServerError, MongoServerSelectionError, type Db, type Document } from "mongodb";
 import { UnreachableError } from "../errors.ts";
 import { pause, type Engine, type EngineOptions, type Verdict } from "./engine.ts";
-import type { MongoIndex } from "./manifest.ts";
+import type { MongoIndex } from "./manifest/manifest.ts";
 import { build, type BuildOptions } from "./mongo-build.ts";
 import { isVersionName, listIndexes, observe, versionName } from "./mongo-catalog.ts";
 import { findDuplicates } from "./mongo-duplicates.ts";

@@ -6,7 +6,7 @@
  */
 import pg from "pg";
 import type { Observation } from "./engine.ts";
-import type { PostgresIndex } from "./manifest.ts";
+import type { PostgresIndex } from "./manifest/manifest.ts";
 import { sameShape, type ActualIndex, type DeclaredShape, type KeyOrder, type Shape } from "./plan.ts";
 import { definitionTail, tableOf, type Table } from "./postgres-ddl.ts";
 import type { Session } from "./postgres-session.ts";

@@ -10,7 +10,7 @@ import {
   pause,
   type Verdict,
 } from "./engine.ts";
-import type { PostgresIndex } from "./manifest.ts";
+import type { PostgresIndex } from "./manifest/manifest.ts";
 import { sameShape } from "./plan.ts";
 import { observe } from "./postgres-catalog.ts";
 import {

@@ -2,7 +2,7 @@
 import { MongoServerError, type Db } from "mongodb";
 import type { Pool } from "pg";
 import { UsageError } from "../errors.ts";
-import type { Manifest, MongoIndex, PostgresIndex } from "./manifest.ts";
+import type { Manifest, MongoIndex, PostgresIndex } from "./manifest/manifest.ts";
 import { mongoShape, mongoSpec } from "./mongo-shape.ts";
 import { tableOf } from "./postgres-ddl.ts";
 

@@ -2,7 +2,7 @@
 import type { Proof } from "./engine.ts";
 import type { Outcome, Step } from "./ensure-one.ts";
 import { fingerprint, sameShape, type ActualIndex } from "./plan.ts";
-import { isOlderWindow, type Window } from "./rolling.ts";
+import { isOlderWindow, type Window } from "./manifest/rolling.ts";
 import { findMade } from "./undo.ts";
 
 /** What became of an older window. */

@@ -7,7 +7,7 @@ import type { Db } from "mongodb";
 import { UsageError } from "../errors.ts";
 import { messageOf, type DeclaredIndex, type Engine, type EngineName } from "./engine.ts";
 import { standing, type LedgerEntry } from "./ledger.ts";
-import { DEFAULTS, type Limits, type Manifest } from "./manifest.ts";
+import { DEFAULTS, type Limits, type Manifest } from "./manifest/manifest.ts";
 import { withEngines, type OpenOptions } from "./open.ts";
 import { decide } from "./plan.ts";
 import type { Session } from "./postgres-session.ts";

@@ -4,13 +4,13 @@
  */
 import { UnreachableError } from "../errors.ts";
 import type { EngineName } from "./engine.ts";
-import { lintManifest } from "./lint.ts";
-import type { Contract, Manifest } from "./manifest.ts";
+import { lintManifest } from "./manifest/lint.ts";
+import type { Contract, Manifest } from "./manifest/manifest.ts";
 import { withEngines } from "./open.ts";
 import { decide } from "./plan.ts";
 import { tableOf } from "./postgres-ddl.ts";
-import { expandRolling, isOlderWindow, windowsOf, type Window } from "./rolling.ts";
-import type { IndexTargets } from "./targets.ts";
+import { expandRolling, isOlderWindow, windowsOf, type Window } from "./manifest/rolling.ts";
+import type { IndexTargets } from "./manifest/selection.ts";
 import { lintContracts, placedContracts, type Placed } from "./verify/contracts.ts";
 import { isFerret, type MongoCollection, readCollection, verifyOnMongo } from "./verify/mongo.ts";
 import { PostgresReader } from "./verify/postgres-reader.ts";

@@ -2,9 +2,9 @@ import type { MongoClient, Db } from "mongodb";
 import { requireConnection, type Config } from "../config.ts";
 import { UsageError } from "../errors.ts";
 import type { EnsureOptions, EnsureReport } from "../indexes/ensure.ts";
-import type { Manifest } from "../indexes/manifest.ts";
+import type { Manifest } from "../indexes/manifest/manifest.ts";
 import type { StatsReport } from "../indexes/stats.ts";
-import type { IndexTargets } from "../indexes/targets.ts";
+import type { IndexTargets } from "../indexes/manifest/selection.ts";
 
 /** The name of the manifest of Tallyman's own indexes. */
 export const OWN_MANIFEST = "usage";
@@ -39,7 +39,7 @@ export class IndexKeeper {
         `there is no manifest "${nameOrFile}": name ${Object.keys(MANIFESTS).join(", ")}, or a .yaml, .yml or .json file`,
       );
     }
-    const { loadManifest } = await import("../indexes/load.ts");
+    const { loadManifest } = await import("../indexes/manifest/load.ts");
     return loadManifest(nameOrFile);
   }
 

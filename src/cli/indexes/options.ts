@@ -1,8 +1,8 @@
 import { InvalidArgumentError, type Command } from "commander";
 import type { EngineName } from "../../indexes/engine.ts";
 import { UsageError } from "../../errors.ts";
-import type { Manifest } from "../../indexes/manifest.ts";
-import { select, type IndexTargets } from "../../indexes/targets.ts";
+import type { Manifest } from "../../indexes/manifest/manifest.ts";
+import { select, type IndexTargets } from "../../indexes/manifest/selection.ts";
 import type { CommandContext } from "../command.ts";
 
 /** The flags that every verb of `indexes` has. */

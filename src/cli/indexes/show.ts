@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { select } from "../../indexes/targets.ts";
+import { select } from "../../indexes/manifest/selection.ts";
 import { action, createCommand } from "../command.ts";
 import { tell, withIndexFlags, type IndexFlags } from "./options.ts";
 
@@ -12,9 +12,9 @@ export function showCommand(): Command {
   );
   return withIndexFlags(command).action(
     action<IndexFlags>(async ({ manifest: nameOrFile = "usage", ...part }, { services, json, answer }) => {
-      const { manifestText } = await import("../../indexes/load.ts");
-      const { lintManifest } = await import("../../indexes/lint.ts");
-      const { manifestWarnings } = await import("../../indexes/warnings.ts");
+      const { manifestText } = await import("../../indexes/manifest/load.ts");
+      const { lintManifest } = await import("../../indexes/manifest/lint.ts");
+      const { manifestWarnings } = await import("../../indexes/manifest/warnings.ts");
       const manifest = select(await services.keeper.manifest(nameOrFile), part);
       lintManifest(manifest);
       for (const warning of manifestWarnings(manifest)) tell(`warning: ${warning}`);

@@ -1,7 +1,7 @@
 /** The figures, rates and verdicts of one table or collection, put together. Pure. */
 import type { DeclaredIndex } from "../engine.ts";
 import type { LedgerEntry } from "../ledger.ts";
-import type { Limits } from "../manifest.ts";
+import type { Limits } from "../manifest/manifest.ts";
 import type { Redundancy } from "../redundant.ts";
 import type { IndexFigures, Sample, TargetFigures } from "./figures.ts";
 import {

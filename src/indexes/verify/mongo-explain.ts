@@ -1,6 +1,6 @@
 /** `explain` of one query, and how long its whole answer takes, on either kind of server. */
 import { type Db, type Document, MongoServerError } from "mongodb";
-import type { Contract } from "../manifest.ts";
+import type { Contract } from "../manifest/manifest.ts";
 import { readFerretPlan } from "./ferret-plan.ts";
 import { readMongoPlan } from "./mongo-plan.ts";
 import type { Query } from "./mongo-sample.ts";

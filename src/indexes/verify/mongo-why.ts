@@ -1,6 +1,6 @@
 /** Why MongoDB does not use an index for a query: what the index says against it, and what the server answers when asked. */
 import type { CollationOptions, Document } from "mongodb";
-import type { Contract } from "../manifest.ts";
+import type { Contract } from "../manifest/manifest.ts";
 import { mongoShape } from "../mongo-shape.ts";
 import { termsOf } from "./mongo-implied.ts";
 import type { Query } from "./mongo-sample.ts";

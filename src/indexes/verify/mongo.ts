@@ -2,7 +2,7 @@
 import { type CollationOptions, type Db, type Document, MongoServerError } from "mongodb";
 import { isConnectionLoss, UnreachableError } from "../../errors.ts";
 import { messageOf } from "../engine.ts";
-import type { Contract } from "../manifest.ts";
+import type { Contract } from "../manifest/manifest.ts";
 import { explainOnMongo, measureOnMongo, type MongoExplained, type MongoTarget } from "./mongo-explain.ts";
 import { unprovenTerms } from "./mongo-implied.ts";
 import { filledQuery, type Query } from "./mongo-sample.ts";

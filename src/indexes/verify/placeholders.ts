@@ -3,7 +3,7 @@
  * values in their places. Values of BSON's own classes are left as they are. Pure.
  */
 import { Long } from "mongodb";
-import type { Contract } from "../manifest.ts";
+import type { Contract } from "../manifest/manifest.ts";
 
 type Plain = Readonly<Record<string, unknown>>;
 

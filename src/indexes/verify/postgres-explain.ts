@@ -1,6 +1,6 @@
 /** EXPLAIN of one statement in a transaction of its caller, and how long its whole answer takes. */
 import pg from "pg";
-import type { Contract } from "../manifest.ts";
+import type { Contract } from "../manifest/manifest.ts";
 import type { PlanFacts } from "./plan-facts.ts";
 import { readPostgresPlan, scanOfTarget, type PlanNode, type Relations } from "./postgres-plan.ts";
 import type { Query } from "./postgres-reader.ts";

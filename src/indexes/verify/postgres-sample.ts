@@ -1,6 +1,6 @@
 /** Values for a contract's `$n` from one row of its table, as text that the server reads by each parameter's type. */
 import pg from "pg";
-import type { Param, Sample } from "../manifest.ts";
+import type { Param, Sample } from "../manifest/manifest.ts";
 import { isSample } from "./contracts.ts";
 import type { Query } from "./postgres-reader.ts";
 import type { PostgresTarget } from "./postgres-target.ts";

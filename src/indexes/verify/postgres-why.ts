@@ -3,7 +3,7 @@
  * that has this index alone: it proves what its predicate follows from, and it is not distracted by other indexes.
  */
 import pg from "pg";
-import type { Contract } from "../manifest.ts";
+import type { Contract } from "../manifest/manifest.ts";
 import { Explainer } from "./postgres-explain.ts";
 import { conjunctsOf, filterReasons, type TableIndex } from "./postgres-filter.ts";
 import type { PlanFacts } from "./plan-facts.ts";

@@ -1,7 +1,7 @@
 /** A contract on PostgreSQL: its plan with real values, the plan that more data would bring, and its time. */
 import { OperatorError } from "../../errors.ts";
 import { messageOf } from "../engine.ts";
-import type { Contract, Param } from "../manifest.ts";
+import type { Contract, Param } from "../manifest/manifest.ts";
 import type { PlanFacts } from "./plan-facts.ts";
 import { Explainer } from "./postgres-explain.ts";
 import type { PostgresReader, Query } from "./postgres-reader.ts";

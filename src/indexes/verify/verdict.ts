@@ -1,5 +1,5 @@
 /** From what was measured to what is said: whether a contract is kept, and what there is to tell. Pure. */
-import type { Contract } from "../manifest.ts";
+import type { Contract } from "../manifest/manifest.ts";
 import { goesThrough, indexNames, type PlanFacts, type Work } from "./plan-facts.ts";
 
 /**

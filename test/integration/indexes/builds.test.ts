@@ -3,8 +3,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest
 import type pg from "pg";
 import { EXIT, LockedError } from "../../../src/errors.ts";
 import { ensureIndexes, type EnsureOptions } from "../../../src/indexes/ensure.ts";
-import { select } from "../../../src/indexes/targets.ts";
-import type { Manifest } from "../../../src/indexes/manifest.ts";
+import { select } from "../../../src/indexes/manifest/selection.ts";
+import type { Manifest } from "../../../src/indexes/manifest/manifest.ts";
 import {
   cacheIndexes,
   makeCache,

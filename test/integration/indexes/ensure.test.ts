@@ -2,8 +2,8 @@ import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { usageManifest } from "../../../manifests/usage.ts";
 import type { EngineName } from "../../../src/indexes/engine.ts";
 import { ensureIndexes, type EnsureOptions } from "../../../src/indexes/ensure.ts";
-import { select } from "../../../src/indexes/targets.ts";
-import type { Manifest } from "../../../src/indexes/manifest.ts";
+import { select } from "../../../src/indexes/manifest/selection.ts";
+import type { Manifest } from "../../../src/indexes/manifest/manifest.ts";
 import { cacheIndexes, makeCache, type Scratch, scratch } from "./scratch.ts";
 
 const EVENTS = "token_usage_events";

@@ -4,9 +4,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { UsageError } from "../../../src/errors.ts";
 import { ensureIndexes } from "../../../src/indexes/ensure.ts";
 import { maintainIndexes, type MaintainOptions } from "../../../src/indexes/maintain.ts";
-import type { Manifest } from "../../../src/indexes/manifest.ts";
+import type { Manifest } from "../../../src/indexes/manifest/manifest.ts";
 import { readStats } from "../../../src/indexes/stats.ts";
-import { select } from "../../../src/indexes/targets.ts";
+import { select } from "../../../src/indexes/manifest/selection.ts";
 import { endProcesses, startProgram } from "../../support/process.ts";
 import { type Scratch, scratch, until } from "./scratch.ts";
 

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import type { Document } from "mongodb";
 import { MongoLedger } from "../../../src/indexes/mongo-ledger.ts";
-import type { MongoIndex } from "../../../src/indexes/manifest.ts";
+import type { MongoIndex } from "../../../src/indexes/manifest/manifest.ts";
 import { actions, EVENTS, type Keeper, keeper, onCollection, statuses } from "./keeper.ts";
 import { type Scratch, scratch } from "./scratch.ts";
 

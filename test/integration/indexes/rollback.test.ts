@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import type pg from "pg";
 import { EXIT, UsageError } from "../../../src/errors.ts";
-import type { Manifest, PostgresIndex } from "../../../src/indexes/manifest.ts";
+import type { Manifest, PostgresIndex } from "../../../src/indexes/manifest/manifest.ts";
 import {
   actions,
   EVENTS,

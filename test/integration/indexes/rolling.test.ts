@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { checkIndexes } from "../../../src/indexes/check.ts";
 import { ensureIndexes, type EnsureOptions } from "../../../src/indexes/ensure.ts";
-import type { Manifest } from "../../../src/indexes/manifest.ts";
+import type { Manifest } from "../../../src/indexes/manifest/manifest.ts";
 import { cacheIndexes, makeCache, scratch, type Scratch } from "./scratch.ts";
 
 const rolling = { column: "cached_at", keep: "1 month", rotate: "monthly" } as const;

@@ -1,6 +1,6 @@
 /** Definitions that the server writes in its own way are no difference, and names of every kind are names. */
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import type { Manifest, PostgresIndex } from "../../../src/indexes/manifest.ts";
+import type { Manifest, PostgresIndex } from "../../../src/indexes/manifest/manifest.ts";
 import { actions, type Keeper, keeper, onCollection, onTable } from "./keeper.ts";
 import { cacheIndexes, makeCache, type Scratch, scratch } from "./scratch.ts";
 

@@ -2,7 +2,7 @@
 import { type Document, ObjectId } from "mongodb";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { ensureIndexes } from "../../../src/indexes/ensure.ts";
-import type { Contract, Manifest, MongoIndex } from "../../../src/indexes/manifest.ts";
+import type { Contract, Manifest, MongoIndex } from "../../../src/indexes/manifest/manifest.ts";
 import { verifyIndexes, type VerifyEntry, type VerifyOptions } from "../../../src/indexes/verify.ts";
 import { scratch, type Scratch } from "./scratch.ts";
 

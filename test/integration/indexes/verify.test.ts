@@ -1,6 +1,6 @@
 /** Contracts on a real PostgreSQL: whether they are kept, with many rows, few rows and none. */
 import { describe, expect, test } from "vitest";
-import type { Contract } from "../../../src/indexes/manifest.ts";
+import type { Contract } from "../../../src/indexes/manifest/manifest.ts";
 import { AT, CUSTOMER, manifestOf, orders } from "./verify-orders.ts";
 
 const MANY = 30_000;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { lintManifest } from "../../../src/indexes/lint.ts";
-import type { Manifest, MongoIndex, PostgresIndex } from "../../../src/indexes/manifest.ts";
-import { manifestWarnings } from "../../../src/indexes/warnings.ts";
+import { lintManifest } from "../../../src/indexes/manifest/lint.ts";
+import type { Manifest, MongoIndex, PostgresIndex } from "../../../src/indexes/manifest/manifest.ts";
+import { manifestWarnings } from "../../../src/indexes/manifest/warnings.ts";
 
 const find = (filter: Record<string, unknown>) => [{ name: "q", find: { filter } }];
 

@@ -7,8 +7,8 @@ import { Decimal128, Long, ObjectId } from "mongodb";
 import { afterAll, describe, expect, test } from "vitest";
 import { MANIFESTS } from "../../../manifests/index.ts";
 import { UsageError } from "../../../src/errors.ts";
-import { loadManifest, manifestText, parseManifest } from "../../../src/indexes/load.ts";
-import type { Manifest, MongoIndex, PostgresIndex } from "../../../src/indexes/manifest.ts";
+import { loadManifest, manifestText, parseManifest } from "../../../src/indexes/manifest/load.ts";
+import type { Manifest, MongoIndex, PostgresIndex } from "../../../src/indexes/manifest/manifest.ts";
 import { unprovenTerms } from "../../../src/indexes/verify/mongo-implied.ts";
 import { holds } from "../../support/property.ts";
 

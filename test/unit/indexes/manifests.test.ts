@@ -2,10 +2,10 @@ import { describe, expect, test } from "vitest";
 import { countOf, documents, type SampleShape } from "../../../manifests/data/fill.ts";
 import { SAMPLE_DATA } from "../../../manifests/data/index.ts";
 import { MANIFESTS } from "../../../manifests/index.ts";
-import { lintManifest } from "../../../src/indexes/lint.ts";
-import type { Manifest } from "../../../src/indexes/manifest.ts";
+import { lintManifest } from "../../../src/indexes/manifest/lint.ts";
+import type { Manifest } from "../../../src/indexes/manifest/manifest.ts";
 import { lintContracts, placedContracts } from "../../../src/indexes/verify/contracts.ts";
-import { manifestWarnings } from "../../../src/indexes/warnings.ts";
+import { manifestWarnings } from "../../../src/indexes/manifest/warnings.ts";
 
 const names = {
   collection: "token_usage_events",

@@ -1,6 +1,6 @@
 import { Double, Int32, Long } from "mongodb";
 import { expect, test } from "vitest";
-import type { MongoIndex } from "../../../src/indexes/manifest.ts";
+import type { MongoIndex } from "../../../src/indexes/manifest/manifest.ts";
 import { canonicalFilter, mongoShape, mongoSpec } from "../../../src/indexes/mongo-shape.ts";
 
 const index = (change: Partial<MongoIndex> = {}): MongoIndex => ({

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { LedgerEntry } from "../../../../src/indexes/ledger.ts";
-import { DEFAULTS } from "../../../../src/indexes/manifest.ts";
+import { DEFAULTS } from "../../../../src/indexes/manifest/manifest.ts";
 import { targetReport, type Catalog } from "../../../../src/indexes/stats/report.ts";
 import { daysAgo, hoursAgo, index, sample } from "./samples.ts";
 

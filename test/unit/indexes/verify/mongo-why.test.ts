@@ -1,6 +1,6 @@
 /** Reasons that an index of MongoDB is not used, by a server that answers as told. */
 import { expect, test } from "vitest";
-import type { Contract } from "../../../../src/indexes/manifest.ts";
+import type { Contract } from "../../../../src/indexes/manifest/manifest.ts";
 import type { Query } from "../../../../src/indexes/verify/mongo-sample.ts";
 import { mongoReasons } from "../../../../src/indexes/verify/mongo-why.ts";
 

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { Long, ObjectId } from "mongodb";
 import { describe, expect, test } from "vitest";
 import { UsageError } from "../../../../src/errors.ts";
-import type { Contract, Manifest } from "../../../../src/indexes/manifest.ts";
+import type { Contract, Manifest } from "../../../../src/indexes/manifest/manifest.ts";
 import { lintContracts, placedContracts } from "../../../../src/indexes/verify/contracts.ts";
 import { valueAt } from "../../../../src/indexes/verify/mongo-sample.ts";
 import {

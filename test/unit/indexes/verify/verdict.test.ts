@@ -1,7 +1,7 @@
 /** From plans to verdicts. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { Contract } from "../../../../src/indexes/manifest.ts";
+import type { Contract } from "../../../../src/indexes/manifest/manifest.ts";
 import type { Access, PlanFacts } from "../../../../src/indexes/verify/plan-facts.ts";
 import { type Evidence, judge, refused } from "../../../../src/indexes/verify/verdict.ts";
 import { holds } from "../../../support/property.ts";

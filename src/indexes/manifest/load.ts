@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { isMap, isNode, isScalar, LineCounter, parseDocument, stringify, visit, type Document } from "yaml";
 import type { z } from "zod";
-import { UsageError } from "../errors.ts";
+import { UsageError } from "../../errors.ts";
 import { fromExtendedJson, toExtendedJson } from "./extended-json.ts";
 import { lintManifest } from "./lint.ts";
 import type { Manifest } from "./manifest.ts";
