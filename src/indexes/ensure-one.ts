@@ -1,7 +1,7 @@
 /** Brings one declared index into being: look, decide, do one thing, look again. */
 import { OperatorError } from "../errors.ts";
 import { messageOf, pause, type DeclaredIndex, type Engine, type Observation } from "./engine.ts";
-import { decide, fingerprint, type ActualIndex, type Decision } from "./plan.ts";
+import { decide, fingerprint, type ActualIndex, type Decision } from "./decision/decide.ts";
 import { COLLECTION, markOf, type Deed, type Recorder } from "./recorder.ts";
 
 export interface Outcome {

@@ -3,7 +3,7 @@ import { BSON, MongoServerError, type CollationOptions, type Db } from "mongodb"
 import type { Observation } from "./engine.ts";
 import type { MongoIndex } from "./manifest/manifest.ts";
 import { canonicalFilter, IDENTITY, mongoShape, mongoSpec } from "./mongo-shape.ts";
-import { fingerprint, type ActualIndex, type DeclaredShape, type Shape } from "./plan.ts";
+import { fingerprint, type ActualIndex, type DeclaredShape, type Shape } from "./decision/decide.ts";
 
 const NAMESPACE_NOT_FOUND = 26;
 const VERSION_DIGITS = 6;

@@ -9,7 +9,7 @@ import { findDuplicates } from "./mongo-duplicates.ts";
 import { MongoLedger } from "./mongo-ledger.ts";
 import { IDENTITY, mongoShape, mongoSpec } from "./mongo-shape.ts";
 import { shellText } from "./mongo-shell.ts";
-import { sameShape, type ActualIndex, type Shape } from "./plan.ts";
+import { sameShape, type ActualIndex, type Shape } from "./decision/decide.ts";
 
 /** 85, 86: the name or the definition is taken. Which one, and by what, only a fresh look tells. */
 const CONFLICTS = new Set([85, 86]);

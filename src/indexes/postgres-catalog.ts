@@ -7,7 +7,7 @@
 import pg from "pg";
 import type { Observation } from "./engine.ts";
 import type { PostgresIndex } from "./manifest/manifest.ts";
-import { sameShape, type ActualIndex, type DeclaredShape, type KeyOrder, type Shape } from "./plan.ts";
+import { sameShape, type ActualIndex, type DeclaredShape, type KeyOrder, type Shape } from "./decision/decide.ts";
 import { definitionTail, tableOf, type Table } from "./postgres-ddl.ts";
 import type { Session } from "./postgres-session.ts";
 

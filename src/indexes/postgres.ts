@@ -11,7 +11,7 @@ import {
   type Verdict,
 } from "./engine.ts";
 import type { PostgresIndex } from "./manifest/manifest.ts";
-import { sameShape } from "./plan.ts";
+import { sameShape } from "./decision/decide.ts";
 import { observe } from "./postgres-catalog.ts";
 import {
   besideName,

@@ -1,7 +1,7 @@
 /** Drops the windows before the one in force, once that one is there and proven. */
 import type { Proof } from "./engine.ts";
 import type { Outcome, Step } from "./ensure-one.ts";
-import { fingerprint, sameShape, type ActualIndex } from "./plan.ts";
+import { fingerprint, sameShape, type ActualIndex } from "./decision/decide.ts";
 import { isOlderWindow, type Window } from "./manifest/rolling.ts";
 import { findMade } from "./undo.ts";
 

@@ -9,9 +9,9 @@ import { messageOf, type DeclaredIndex, type Engine, type EngineName } from "./e
 import { standing, type LedgerEntry } from "./ledger.ts";
 import { DEFAULTS, type Limits, type Manifest } from "./manifest/manifest.ts";
 import { withEngines, type OpenOptions } from "./open.ts";
-import { decide } from "./plan.ts";
+import { decide } from "./decision/decide.ts";
 import type { Session } from "./postgres-session.ts";
-import { findRedundant } from "./redundant.ts";
+import { findRedundant } from "./decision/redundant.ts";
 import { reindexWindows } from "./reindex.ts";
 import type { Sample } from "./stats/figures.ts";
 import { beganAnew, buildWindows, type BuildWindow } from "./stats/history.ts";

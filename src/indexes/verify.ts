@@ -7,7 +7,7 @@ import type { EngineName } from "./engine.ts";
 import { lintManifest } from "./manifest/lint.ts";
 import type { Contract, Manifest } from "./manifest/manifest.ts";
 import { withEngines } from "./open.ts";
-import { decide } from "./plan.ts";
+import { decide } from "./decision/decide.ts";
 import { tableOf } from "./postgres-ddl.ts";
 import { expandRolling, isOlderWindow, windowsOf, type Window } from "./manifest/rolling.ts";
 import type { IndexTargets } from "./manifest/selection.ts";

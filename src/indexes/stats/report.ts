@@ -2,7 +2,7 @@
 import type { DeclaredIndex } from "../engine.ts";
 import type { LedgerEntry } from "../ledger.ts";
 import type { Limits } from "../manifest/manifest.ts";
-import type { Redundancy } from "../redundant.ts";
+import type { Redundancy } from "../decision/redundant.ts";
 import type { IndexFigures, Sample, TargetFigures } from "./figures.ts";
 import {
   type Baseline,

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type ActualIndex, decide, fingerprint } from "../../../src/indexes/plan.ts";
+import { type ActualIndex, decide, fingerprint } from "../../../src/indexes/decision/decide.ts";
 
 const shape = { keys: "a, b", unique: "false" };
 const declared = { name: "one", shape };
