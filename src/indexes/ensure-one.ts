@@ -2,7 +2,7 @@
 import { OperatorError } from "../errors.ts";
 import { messageOf, pause, type DeclaredIndex, type Engine, type Observation } from "./engine.ts";
 import { decide, fingerprint, type ActualIndex, type Decision } from "./decision/decide.ts";
-import { COLLECTION, markOf, type Deed, type Recorder } from "./recorder.ts";
+import { COLLECTION, markOf, type Deed, type Recorder } from "./ledger/recorder.ts";
 
 export interface Outcome {
   /**

@@ -7,7 +7,7 @@ import { randomUUID } from "node:crypto";
 import type { Engine, EngineName } from "./engine.ts";
 import { ensureOne, type Outcome, type Seen, type Step } from "./ensure-one.ts";
 import { withEngines, type OpenOptions } from "./open.ts";
-import { Recorder } from "./recorder.ts";
+import { Recorder } from "./ledger/recorder.ts";
 import { retireWindows } from "./retire.ts";
 import { undoRun } from "./rollback.ts";
 import type { UndoneEntry } from "./undo.ts";

@@ -5,7 +5,7 @@
 import type { Db } from "mongodb";
 import { UsageError } from "../errors.ts";
 import { type Engine, type EngineName, messageOf } from "./engine.ts";
-import { keyOf, standing } from "./ledger.ts";
+import { keyOf, standing } from "./ledger/ledger.ts";
 import { withEngines, type OpenOptions } from "./open.ts";
 import type { Session } from "./postgres-session.ts";
 import { sizeOf } from "./postgres-size.ts";

@@ -2,7 +2,7 @@
 import pg from "pg";
 import { UsageError } from "../errors.ts";
 import { messageOf } from "./engine.ts";
-import { KEEPER_SCHEMA, type Ledger, type LedgerEntry } from "./ledger.ts";
+import { KEEPER_SCHEMA, type Ledger, type LedgerEntry } from "./ledger/ledger.ts";
 import type { Session } from "./postgres-session.ts";
 
 const TABLE = `${KEEPER_SCHEMA}.index_ledger`;

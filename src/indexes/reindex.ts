@@ -5,7 +5,7 @@
  */
 import pg from "pg";
 import { messageOf } from "./engine.ts";
-import { KEEPER_SCHEMA } from "./ledger.ts";
+import { KEEPER_SCHEMA } from "./ledger/ledger.ts";
 import { dropStatement, NAME_BYTES, tableOf } from "./postgres-ddl.ts";
 import { CLEAR_UP_PATIENCE_MS, type Session } from "./postgres-session.ts";
 import { sizeOf, type IndexSize } from "./postgres-size.ts";

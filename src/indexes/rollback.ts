@@ -4,9 +4,9 @@
  */
 import { OperatorError, UsageError } from "../errors.ts";
 import { messageOf, pause, type Engine } from "./engine.ts";
-import { keyOf, standing, type LedgerEntry } from "./ledger.ts";
+import { keyOf, standing, type LedgerEntry } from "./ledger/ledger.ts";
 import { withEngines, type OpenOptions } from "./open.ts";
-import { COLLECTION, markOf, Recorder } from "./recorder.ts";
+import { COLLECTION, markOf, Recorder } from "./ledger/recorder.ts";
 import { findMade, judgeDeed, type UndoneEntry } from "./undo.ts";
 
 /** Which deeds are meant. Without any: those of the newest run that changed anything. */

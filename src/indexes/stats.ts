@@ -6,7 +6,7 @@
 import type { Db } from "mongodb";
 import { UsageError } from "../errors.ts";
 import { messageOf, type DeclaredIndex, type Engine, type EngineName } from "./engine.ts";
-import { standing, type LedgerEntry } from "./ledger.ts";
+import { standing, type LedgerEntry } from "./ledger/ledger.ts";
 import { DEFAULTS, type Limits, type Manifest } from "./manifest/manifest.ts";
 import { withEngines, type OpenOptions } from "./open.ts";
 import { decide } from "./decision/decide.ts";

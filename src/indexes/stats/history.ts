@@ -2,7 +2,7 @@
  * What several samples say together: growth instead of counts. Pure. Samples come oldest first, the last is of now; a
  * pair between which the server began to count anew, or built an index, says nothing.
  */
-import type { LedgerEntry } from "../ledger.ts";
+import type { LedgerEntry } from "../ledger/ledger.ts";
 import type { IndexFigures, Sample } from "./figures.ts";
 
 /** A day and the delay of a job: rates are of the last day where there are samples of it. */

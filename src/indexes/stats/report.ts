@@ -1,6 +1,6 @@
 /** The figures, rates and verdicts of one table or collection, put together. Pure. */
 import type { DeclaredIndex } from "../engine.ts";
-import type { LedgerEntry } from "../ledger.ts";
+import type { LedgerEntry } from "../ledger/ledger.ts";
 import type { Limits } from "../manifest/manifest.ts";
 import type { Redundancy } from "../decision/redundant.ts";
 import type { IndexFigures, Sample, TargetFigures } from "./figures.ts";

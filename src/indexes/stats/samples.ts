@@ -4,7 +4,7 @@
  */
 import pg from "pg";
 import { messageOf } from "../engine.ts";
-import { KEEPER_SCHEMA } from "../ledger.ts";
+import { KEEPER_SCHEMA } from "../ledger/ledger.ts";
 import type { Session } from "../postgres-session.ts";
 import type { Sample, TargetFigures } from "./figures.ts";
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { LedgerEntry } from "../../../../src/indexes/ledger.ts";
+import type { LedgerEntry } from "../../../../src/indexes/ledger/ledger.ts";
 import {
   baselineOf,
   beganAnew,

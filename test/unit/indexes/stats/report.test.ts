@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { LedgerEntry } from "../../../../src/indexes/ledger.ts";
+import type { LedgerEntry } from "../../../../src/indexes/ledger/ledger.ts";
 import { DEFAULTS } from "../../../../src/indexes/manifest/manifest.ts";
 import { targetReport, type Catalog } from "../../../../src/indexes/stats/report.ts";
 import { daysAgo, hoursAgo, index, sample } from "./samples.ts";
