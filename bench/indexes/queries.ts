@@ -2,10 +2,10 @@
 import type { Db } from "mongodb";
 import type pg from "pg";
 import type { Contract, Manifest } from "../../src/indexes/manifest/manifest.ts";
-import { placedContracts } from "../../src/indexes/verify/contracts.ts";
+import { placedContracts } from "../../src/indexes/contract/contracts.ts";
 import { explainOnMongo } from "../../src/indexes/verify/mongo-explain.ts";
 import { filledQuery } from "../../src/indexes/verify/mongo-sample.ts";
-import { indexNames } from "../../src/indexes/verify/plan-facts.ts";
+import { indexNames } from "../../src/indexes/contract/plan-facts.ts";
 import { readPostgresPlan, type PlanNode } from "../../src/indexes/verify/postgres-plan.ts";
 import { valuesFor } from "../../src/indexes/verify/postgres-sample.ts";
 import { readTarget } from "../../src/indexes/verify/postgres-target.ts";

@@ -11,11 +11,11 @@ import { decide } from "./decision/decide.ts";
 import { tableOf } from "./postgres-ddl.ts";
 import { expandRolling, isOlderWindow, windowsOf, type Window } from "./manifest/rolling.ts";
 import type { IndexTargets } from "./manifest/selection.ts";
-import { lintContracts, placedContracts, type Placed } from "./verify/contracts.ts";
+import { lintContracts, placedContracts, type Placed } from "./contract/contracts.ts";
 import { isFerret, type MongoCollection, readCollection, verifyOnMongo } from "./verify/mongo.ts";
 import { PostgresReader } from "./verify/postgres-reader.ts";
 import { verifyOnPostgres } from "./verify/postgres.ts";
-import type { Judgement } from "./verify/verdict.ts";
+import type { Judgement } from "./contract/verdict.ts";
 
 export interface VerifyEntry extends Judgement {
   engine: EngineName;

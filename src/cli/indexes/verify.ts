@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { EXIT, UsageError } from "../../errors.ts";
 import type { VerifyEntry, VerifyReport } from "../../indexes/verify.ts";
-import { formatMs } from "../../indexes/verify/verdict.ts";
+import { formatMs } from "../../indexes/contract/verdict.ts";
 import { action, createCommand } from "../command.ts";
 import { table } from "../table.ts";
 import { again, tell, withIndexes, withIndexFlags, type IndexFlags } from "./options.ts";

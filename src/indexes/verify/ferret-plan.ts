@@ -3,7 +3,7 @@
  * leads with the number of the collection, so that a scan of it is as often one of everything. Pure.
  */
 import { BSON } from "mongodb";
-import type { Access, PlanFacts } from "./plan-facts.ts";
+import type { Access, PlanFacts } from "../contract/plan-facts.ts";
 import type { PlanNode } from "./postgres-plan.ts";
 
 /** The key of an index condition that stands for "all of it", as BSON in hex; made where a hint leaves no choice. */

@@ -4,8 +4,8 @@ import type { Contract } from "../manifest/manifest.ts";
 import { readFerretPlan } from "./ferret-plan.ts";
 import { readMongoPlan } from "./mongo-plan.ts";
 import type { Query } from "./mongo-sample.ts";
-import type { PlanFacts } from "./plan-facts.ts";
-import { shortest, type Timed } from "./shortest.ts";
+import type { PlanFacts } from "../contract/plan-facts.ts";
+import { shortest, type Timed } from "../contract/shortest.ts";
 
 const TOOK_TOO_LONG = 50;
 

@@ -1,9 +1,16 @@
 /** Values for a contract's `"$p:name"`s, all from one document of the collection, with the types that they have there. */
 import type { Collection, Document } from "mongodb";
 import type { Contract, Param } from "../manifest/manifest.ts";
-import { isSample } from "./contracts.ts";
-import { fillQuery, leadingFilter, literalPart, placeholdersOf, valueFor, type Placeholder } from "./placeholders.ts";
-import { moved, shiftMs } from "./shift.ts";
+import { isSample } from "../contract/contracts.ts";
+import {
+  fillQuery,
+  leadingFilter,
+  literalPart,
+  placeholdersOf,
+  valueFor,
+  type Placeholder,
+} from "../contract/placeholders.ts";
+import { moved, shiftMs } from "../contract/shift.ts";
 
 /** Documents looked at for one that has every field. */
 const TRIES = 50;

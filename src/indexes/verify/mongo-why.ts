@@ -4,7 +4,7 @@ import type { Contract } from "../manifest/manifest.ts";
 import { mongoShape } from "../mongo-shape.ts";
 import { termsOf } from "./mongo-implied.ts";
 import type { Query } from "./mongo-sample.ts";
-import { leadingFilter } from "./placeholders.ts";
+import { leadingFilter } from "../contract/placeholders.ts";
 
 type Filter = Readonly<Record<string, unknown>>;
 

@@ -7,9 +7,9 @@ import { explainOnMongo, measureOnMongo, type MongoExplained, type MongoTarget }
 import { unprovenTerms } from "./mongo-implied.ts";
 import { filledQuery, type Query } from "./mongo-sample.ts";
 import { mongoReasons } from "./mongo-why.ts";
-import { leadingFilter } from "./placeholders.ts";
-import { goesThrough, indexNames, type PlanFacts } from "./plan-facts.ts";
-import { judge, keepsShape, refused, type Check, type Evidence, type Judgement } from "./verdict.ts";
+import { leadingFilter } from "../contract/placeholders.ts";
+import { goesThrough, indexNames, type PlanFacts } from "../contract/plan-facts.ts";
+import { judge, keepsShape, refused, type Check, type Evidence, type Judgement } from "../contract/verdict.ts";
 
 /** Fewer documents than this, and one plan may be as good as another. */
 const SMALL_DOCUMENTS = 10_000;

@@ -2,13 +2,13 @@
 import { OperatorError } from "../../errors.ts";
 import { messageOf } from "../engine.ts";
 import type { Contract, Param } from "../manifest/manifest.ts";
-import type { PlanFacts } from "./plan-facts.ts";
+import type { PlanFacts } from "../contract/plan-facts.ts";
 import { Explainer } from "./postgres-explain.ts";
 import type { PostgresReader, Query } from "./postgres-reader.ts";
 import { valuesFor } from "./postgres-sample.ts";
 import { readTarget, type PostgresTarget } from "./postgres-target.ts";
 import { FORCES, postgresReasons, servesAlone } from "./postgres-why.ts";
-import { brokenShape, judge, keepsShape, refused, type Evidence, type Judgement } from "./verdict.ts";
+import { brokenShape, judge, keepsShape, refused, type Evidence, type Judgement } from "../contract/verdict.ts";
 
 export interface PostgresContract {
   readonly reader: PostgresReader;

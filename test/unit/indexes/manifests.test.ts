@@ -4,7 +4,7 @@ import { SAMPLE_DATA } from "../../../manifests/data/index.ts";
 import { MANIFESTS } from "../../../manifests/index.ts";
 import { lintManifest } from "../../../src/indexes/manifest/lint.ts";
 import type { Manifest } from "../../../src/indexes/manifest/manifest.ts";
-import { lintContracts, placedContracts } from "../../../src/indexes/verify/contracts.ts";
+import { lintContracts, placedContracts } from "../../../src/indexes/contract/contracts.ts";
 import { manifestWarnings } from "../../../src/indexes/manifest/warnings.ts";
 
 const names = {

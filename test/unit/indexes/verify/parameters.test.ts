@@ -4,7 +4,7 @@ import { Long, ObjectId } from "mongodb";
 import { describe, expect, test } from "vitest";
 import { UsageError } from "../../../../src/errors.ts";
 import type { Contract, Manifest } from "../../../../src/indexes/manifest/manifest.ts";
-import { lintContracts, placedContracts } from "../../../../src/indexes/verify/contracts.ts";
+import { lintContracts, placedContracts } from "../../../../src/indexes/contract/contracts.ts";
 import { valueAt } from "../../../../src/indexes/verify/mongo-sample.ts";
 import {
   AROUND_MS,
@@ -12,7 +12,7 @@ import {
   literalPart,
   placeholdersOf,
   valueFor,
-} from "../../../../src/indexes/verify/placeholders.ts";
+} from "../../../../src/indexes/contract/placeholders.ts";
 import { conjunctsOf, filterReasons, type TableIndex } from "../../../../src/indexes/verify/postgres-filter.ts";
 import { moved, shiftInterval, shiftMs } from "../../../../src/indexes/verify/shift.ts";
 import { parameterCount, statementFault } from "../../../../src/indexes/verify/statement.ts";

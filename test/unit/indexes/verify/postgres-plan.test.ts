@@ -2,7 +2,7 @@
 import { BSON } from "mongodb";
 import { describe, expect, test } from "vitest";
 import { readFerretPlan } from "../../../../src/indexes/verify/ferret-plan.ts";
-import { goesThrough, indexNames } from "../../../../src/indexes/verify/plan-facts.ts";
+import { goesThrough, indexNames } from "../../../../src/indexes/contract/plan-facts.ts";
 import { type PlanNode, readPostgresPlan, type Relations } from "../../../../src/indexes/verify/postgres-plan.ts";
 
 const relations: Relations = {

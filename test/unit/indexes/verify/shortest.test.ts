@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { shortest } from "../../../../src/indexes/verify/shortest.ts";
+import { shortest } from "../../../../src/indexes/contract/shortest.ts";
 
 /** Runs that take so long each, the last again and again, by a clock of their own; undefined is one that hits a limit. */
 function timed(promisedMs: number, ...durations: (number | undefined)[]) {
