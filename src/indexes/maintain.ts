@@ -4,9 +4,9 @@
  */
 import type { Db } from "mongodb";
 import { UsageError } from "../errors.ts";
-import { type Engine, type EngineName, messageOf } from "./engine.ts";
+import { type Engine, type EngineName, messageOf } from "./engines/engine.ts";
 import { keyOf, standing } from "./ledger/ledger.ts";
-import { withEngines, type OpenOptions } from "./open.ts";
+import { withEngines, type OpenOptions } from "./engines/open.ts";
 import type { Session } from "./postgres-session.ts";
 import { sizeOf } from "./postgres-size.ts";
 import { clearLeftovers, openJournal, ownLeftovers, reindex } from "./reindex.ts";

@@ -1,7 +1,7 @@
 /** The ledger of a PostgreSQL database: a table in the keeper's own schema, in the words of the build's own connection. */
 import pg from "pg";
 import { UsageError } from "../errors.ts";
-import { messageOf } from "./engine.ts";
+import { messageOf } from "./engines/engine.ts";
 import { KEEPER_SCHEMA, type Ledger, type LedgerEntry } from "./ledger/ledger.ts";
 import type { Session } from "./postgres-session.ts";
 

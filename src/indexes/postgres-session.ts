@@ -6,7 +6,7 @@
 import type pg from "pg";
 import { LockedError, UnreachableError, UsageError } from "../errors.ts";
 import { BUILD_STATE, type BuildState, describe } from "./postgres-progress.ts";
-import { type EngineOptions, pause } from "./engine.ts";
+import { type EngineOptions, pause } from "./engines/engine.ts";
 import { connectPostgres } from "./postgres-connect.ts";
 
 /**

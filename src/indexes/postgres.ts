@@ -9,7 +9,7 @@ import {
   type Observation,
   pause,
   type Verdict,
-} from "./engine.ts";
+} from "./engines/engine.ts";
 import type { PostgresIndex } from "./manifest/manifest.ts";
 import { sameShape } from "./decision/decide.ts";
 import { observe } from "./postgres-catalog.ts";

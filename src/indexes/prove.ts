@@ -1,5 +1,5 @@
 /** The proof that an index does its work, asked for before the one that did it so far goes. */
-import type { OpenOptions } from "./open.ts";
+import type { OpenOptions } from "./engines/open.ts";
 import type { IndexTargets } from "./manifest/selection.ts";
 import { verifyIndexes } from "./verify.ts";
 

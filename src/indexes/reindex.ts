@@ -4,7 +4,7 @@
  * down first, and only what came since is dropped, by the next run too if this process dies.
  */
 import pg from "pg";
-import { messageOf } from "./engine.ts";
+import { messageOf } from "./engines/engine.ts";
 import { KEEPER_SCHEMA } from "./ledger/ledger.ts";
 import { dropStatement, NAME_BYTES, tableOf } from "./postgres-ddl.ts";
 import { CLEAR_UP_PATIENCE_MS, type Session } from "./postgres-session.ts";

@@ -3,7 +3,7 @@ import { MongoServerError, type Db } from "mongodb";
 import type { Pool } from "pg";
 import { UsageError } from "../errors.ts";
 import type { Manifest, MongoIndex, PostgresIndex } from "./manifest/manifest.ts";
-import { mongoShape, mongoSpec } from "./mongo-shape.ts";
+import { mongoShape, mongoSpec } from "./engines/mongo/normal-form.ts";
 import { tableOf } from "./postgres-ddl.ts";
 
 const NAMESPACE_NOT_FOUND = 26;

@@ -1,5 +1,5 @@
 /** Drops the windows before the one in force, once that one is there and proven. */
-import type { Proof } from "./engine.ts";
+import type { Proof } from "./engines/engine.ts";
 import type { Outcome, Step } from "./ensure-one.ts";
 import { fingerprint, sameShape, type ActualIndex } from "./decision/decide.ts";
 import { isOlderWindow, type Window } from "./manifest/rolling.ts";

@@ -3,9 +3,9 @@
  * it and the database still has that very one. What it found is never touched; what it replaced comes back.
  */
 import { OperatorError, UsageError } from "../errors.ts";
-import { messageOf, pause, type Engine } from "./engine.ts";
+import { messageOf, pause, type Engine } from "./engines/engine.ts";
 import { keyOf, standing, type LedgerEntry } from "./ledger/ledger.ts";
-import { withEngines, type OpenOptions } from "./open.ts";
+import { withEngines, type OpenOptions } from "./engines/open.ts";
 import { COLLECTION, markOf, Recorder } from "./ledger/recorder.ts";
 import { findMade, judgeDeed, type UndoneEntry } from "./undo.ts";
 

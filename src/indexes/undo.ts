@@ -1,5 +1,5 @@
 /** What there is to do about one deed of the ledger, given what the database has now. */
-import type { Engine, EngineName, Observation } from "./engine.ts";
+import type { Engine, EngineName, Observation } from "./engines/engine.ts";
 import type { Intent, LedgerEntry } from "./ledger/ledger.ts";
 import { fingerprint, type ActualIndex } from "./decision/decide.ts";
 import { COLLECTION, markOf } from "./ledger/recorder.ts";

@@ -1,5 +1,5 @@
 import { InvalidArgumentError, type Command } from "commander";
-import type { EngineName } from "../../indexes/engine.ts";
+import type { EngineName } from "../../indexes/engines/engine.ts";
 import { UsageError } from "../../errors.ts";
 import type { Manifest } from "../../indexes/manifest/manifest.ts";
 import { select, type IndexTargets } from "../../indexes/manifest/selection.ts";

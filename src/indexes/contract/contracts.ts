@@ -1,6 +1,6 @@
 /** The contracts of a manifest, each with its place; and what is wrong with them before any server is asked. Pure. */
 import { UsageError } from "../../errors.ts";
-import type { EngineName } from "../engine.ts";
+import type { EngineName } from "../engines/engine.ts";
 import type { Contract, Manifest, MongoIndex, Param, PostgresIndex, Sample } from "../manifest/manifest.ts";
 import { placeholdersOf } from "./placeholders.ts";
 import { shiftMs } from "./shift.ts";

@@ -1,5 +1,5 @@
 /** One run's hand on the ledgers. */
-import type { Engine } from "../engine.ts";
+import type { Engine } from "../engines/engine.ts";
 import { keyOf, standing, type Intent, type LedgerEntry, type LedgerState } from "./ledger.ts";
 
 /** The name under which a collection itself stands in the ledger. */

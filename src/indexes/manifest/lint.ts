@@ -1,7 +1,7 @@
 /** Refuses a bad manifest before any server is asked: every fault at once, each with its place. */
 import { UsageError } from "../../errors.ts";
 import type { Contract, Manifest, MongoIndex, PostgresIndex, Rolling } from "./manifest.ts";
-import { LEDGER_COLLECTION } from "../mongo-ledger.ts";
+import { LEDGER_COLLECTION } from "../engines/mongo/ledger.ts";
 import { REPLACED, REPLACEMENT } from "../postgres-ddl.ts";
 import { NAME_BYTES } from "../postgres-ddl.ts";
 import { rollingFault, windowAt } from "./rolling.ts";

@@ -1,5 +1,5 @@
 import type { Db } from "mongodb";
-import type { EngineName } from "../engine.ts";
+import type { EngineName } from "../engines/engine.ts";
 import type { Manifest } from "./manifest.ts";
 
 /** What every verb of the index keeper works on. */

@@ -1,5 +1,5 @@
 /** The figures of PostgreSQL's tables and their indexes: catalog, statistics views, and pg_stat_statements where it is. */
-import { messageOf } from "../engine.ts";
+import { messageOf } from "../engines/engine.ts";
 import { tableOf } from "../postgres-ddl.ts";
 import type { Session } from "../postgres-session.ts";
 import {

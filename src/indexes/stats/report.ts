@@ -1,5 +1,5 @@
 /** The figures, rates and verdicts of one table or collection, put together. Pure. */
-import type { DeclaredIndex } from "../engine.ts";
+import type { DeclaredIndex } from "../engines/engine.ts";
 import type { LedgerEntry } from "../ledger/ledger.ts";
 import type { Limits } from "../manifest/manifest.ts";
 import type { Redundancy } from "../decision/redundant.ts";

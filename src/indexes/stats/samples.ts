@@ -3,7 +3,7 @@
  * does. Also the newest report, so that every replica shows the same metrics.
  */
 import pg from "pg";
-import { messageOf } from "../engine.ts";
+import { messageOf } from "../engines/engine.ts";
 import { KEEPER_SCHEMA } from "../ledger/ledger.ts";
 import type { Session } from "../postgres-session.ts";
 import type { Sample, TargetFigures } from "./figures.ts";

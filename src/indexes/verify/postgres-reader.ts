@@ -1,7 +1,7 @@
 /** A connection of its own for looking: nothing that is done through it stays. */
 import type pg from "pg";
 import { isConnectionLoss, UnreachableError } from "../../errors.ts";
-import { messageOf } from "../engine.ts";
+import { messageOf } from "../engines/engine.ts";
 import { connectPostgres } from "../postgres-connect.ts";
 
 /** Not in the way of anyone's DDL, and not waiting behind it while holding a snapshot. */

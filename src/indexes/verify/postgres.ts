@@ -1,6 +1,6 @@
 /** A contract on PostgreSQL: its plan with real values, the plan that more data would bring, and its time. */
 import { OperatorError } from "../../errors.ts";
-import { messageOf } from "../engine.ts";
+import { messageOf } from "../engines/engine.ts";
 import type { Contract, Param } from "../manifest/manifest.ts";
 import type { PlanFacts } from "../contract/plan-facts.ts";
 import { Explainer } from "./postgres-explain.ts";

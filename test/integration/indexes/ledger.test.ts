@@ -5,7 +5,7 @@ import type pg from "pg";
 import { UsageError } from "../../../src/errors.ts";
 import { checkIndexes } from "../../../src/indexes/check.ts";
 import { ensureIndexes } from "../../../src/indexes/ensure.ts";
-import { MongoLedger } from "../../../src/indexes/mongo-ledger.ts";
+import { MongoLedger } from "../../../src/indexes/engines/mongo/ledger.ts";
 import { rollbackIndexes } from "../../../src/indexes/rollback.ts";
 import { actions, type Keeper, ledgerRows, onCollection, onTable, untilAlone, validity, waiting } from "./keeper.ts";
 import { cacheIndexes, openSnapshot, openWriter, type Scratch } from "./scratch.ts";

@@ -1,7 +1,7 @@
 /** An index of another definition under a declared name in MongoDB, where no index can be renamed. */
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import type { Document } from "mongodb";
-import { MongoLedger } from "../../../src/indexes/mongo-ledger.ts";
+import { MongoLedger } from "../../../src/indexes/engines/mongo/ledger.ts";
 import type { MongoIndex } from "../../../src/indexes/manifest/manifest.ts";
 import { actions, EVENTS, type Keeper, keeper, onCollection, statuses } from "./keeper.ts";
 import { type Scratch, scratch } from "./scratch.ts";

@@ -1,7 +1,7 @@
 import { Double, Int32, Long } from "mongodb";
 import { expect, test } from "vitest";
 import type { MongoIndex } from "../../../src/indexes/manifest/manifest.ts";
-import { canonicalFilter, mongoShape, mongoSpec } from "../../../src/indexes/mongo-shape.ts";
+import { canonicalFilter, mongoShape, mongoSpec } from "../../../src/indexes/engines/mongo/normal-form.ts";
 
 const index = (change: Partial<MongoIndex> = {}): MongoIndex => ({
   name: "one",

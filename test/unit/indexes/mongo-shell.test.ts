@@ -1,7 +1,7 @@
 /** Commands as mongosh reads them. */
 import { BSON, Decimal128, Double, Int32, Long, MaxKey, MinKey, ObjectId, Timestamp, UUID } from "mongodb";
 import { expect, test } from "vitest";
-import { shellText } from "../../../src/indexes/mongo-shell.ts";
+import { shellText } from "../../../src/indexes/engines/mongo/shell.ts";
 
 test.each([
   [new Date("2026-01-01T00:00:00Z"), 'ISODate("2026-01-01T00:00:00.000Z")'],

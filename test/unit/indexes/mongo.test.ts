@@ -1,7 +1,7 @@
 /** What differs on a server that builds online, which the integration servers need not be: a stub answers as it would. */
 import { type Db, MongoServerError } from "mongodb";
 import { expect, test } from "vitest";
-import { mongoEngine } from "../../../src/indexes/mongo.ts";
+import { mongoEngine } from "../../../src/indexes/engines/mongo/engine.ts";
 
 type Command = Record<string, unknown>;
 

@@ -1,7 +1,7 @@
 /** Answers as mongod and mongos document them: none of these servers is at hand where the integration tests run. */
 import { Double, Long } from "mongodb";
 import { describe, expect, test } from "vitest";
-import { type MongoAnswers, parseFigures } from "../../../../src/indexes/stats/mongo-figures.ts";
+import { type MongoAnswers, parseFigures } from "../../../../src/indexes/engines/mongo/figures.ts";
 
 const SINCE = new Date("2026-11-01T00:00:00Z");
 const details = (asked: number, read: number) => ({

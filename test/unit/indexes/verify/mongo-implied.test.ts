@@ -1,7 +1,7 @@
 /** What a query proves of the documents it finds, and what it does not. */
 import { Long, ObjectId } from "mongodb";
 import { expect, test } from "vitest";
-import { unprovenTerms } from "../../../../src/indexes/verify/mongo-implied.ts";
+import { unprovenTerms } from "../../../../src/indexes/engines/mongo/verify/implied.ts";
 
 type Filter = Record<string, unknown>;
 

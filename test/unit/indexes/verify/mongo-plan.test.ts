@@ -1,6 +1,6 @@
 /** Plans of mongod and mongos in each shape that its versions and engines answer with, cut down to what is read. */
 import { describe, expect, test } from "vitest";
-import { readMongoPlan } from "../../../../src/indexes/verify/mongo-plan.ts";
+import { readMongoPlan } from "../../../../src/indexes/engines/mongo/verify/plan.ts";
 import { goesThrough, indexNames } from "../../../../src/indexes/contract/plan-facts.ts";
 
 type Node = Record<string, unknown>;

@@ -1,8 +1,8 @@
 /** Reasons that an index of MongoDB is not used, by a server that answers as told. */
 import { expect, test } from "vitest";
 import type { Contract } from "../../../../src/indexes/manifest/manifest.ts";
-import type { Query } from "../../../../src/indexes/verify/mongo-sample.ts";
-import { mongoReasons } from "../../../../src/indexes/verify/mongo-why.ts";
+import type { Query } from "../../../../src/indexes/engines/mongo/verify/sample.ts";
+import { mongoReasons } from "../../../../src/indexes/engines/mongo/verify/why.ts";
 
 type Filter = Record<string, unknown>;
 

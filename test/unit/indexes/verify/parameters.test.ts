@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { UsageError } from "../../../../src/errors.ts";
 import type { Contract, Manifest } from "../../../../src/indexes/manifest/manifest.ts";
 import { lintContracts, placedContracts } from "../../../../src/indexes/contract/contracts.ts";
-import { valueAt } from "../../../../src/indexes/verify/mongo-sample.ts";
+import { valueAt } from "../../../../src/indexes/engines/mongo/verify/sample.ts";
 import {
   AROUND_MS,
   fillQuery,

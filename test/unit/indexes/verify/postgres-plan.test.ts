@@ -1,7 +1,7 @@
 /** Plans of PostgreSQL, and those of the PostgreSQL behind FerretDB, as EXPLAIN writes them. */
 import { BSON } from "mongodb";
 import { describe, expect, test } from "vitest";
-import { readFerretPlan } from "../../../../src/indexes/verify/ferret-plan.ts";
+import { readFerretPlan } from "../../../../src/indexes/engines/mongo/verify/ferret-plan.ts";
 import { goesThrough, indexNames } from "../../../../src/indexes/contract/plan-facts.ts";
 import { type PlanNode, readPostgresPlan, type Relations } from "../../../../src/indexes/verify/postgres-plan.ts";
 

@@ -3,7 +3,7 @@
  * under `queryPlan`, and the counters speak of other stages), express, sharded, and a pipeline with its cursor or
  * without one. Names of indexes come from the planner, counters from the execution, of every shard. Pure.
  */
-import type { Access, PlanFacts, Work } from "../contract/plan-facts.ts";
+import type { Access, PlanFacts, Work } from "../../../contract/plan-facts.ts";
 
 type Node = Readonly<Record<string, unknown>>;
 

@@ -3,8 +3,8 @@
  * leads with the number of the collection, so that a scan of it is as often one of everything. Pure.
  */
 import { BSON } from "mongodb";
-import type { Access, PlanFacts } from "../contract/plan-facts.ts";
-import type { PlanNode } from "./postgres-plan.ts";
+import type { Access, PlanFacts } from "../../../contract/plan-facts.ts";
+import type { PlanNode } from "../../../verify/postgres-plan.ts";
 
 /** The key of an index condition that stands for "all of it", as BSON in hex; made where a hint leaves no choice. */
 const FULL_SCAN = Buffer.from("fullScan").toString("hex");

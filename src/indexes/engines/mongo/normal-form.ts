@@ -3,8 +3,8 @@
  * `sparse: true`, an absent option is its default, a text index is its weights. Pure.
  */
 import { BSON, type CollationOptions } from "mongodb";
-import type { MongoIndex } from "./manifest/manifest.ts";
-import type { Shape } from "./decision/decide.ts";
+import type { MongoIndex } from "../../manifest/manifest.ts";
+import type { Shape } from "../../decision/decide.ts";
 
 /** The parts by which the server tells one index from another; it refuses a second one equal in these (error 85). */
 export const IDENTITY = ["keys", "collation", "partial", "unique", "sparse", "wildcardProjection"] as const;

@@ -1,15 +1,15 @@
 /** Indexes of a MongoDB-compatible server. */
 import { BSON, MongoNetworkError, MongoServerError, MongoServerSelectionError, type Db, type Document } from "mongodb";
-import { UnreachableError } from "../errors.ts";
-import { pause, type Engine, type EngineOptions, type Verdict } from "./engine.ts";
-import type { MongoIndex } from "./manifest/manifest.ts";
-import { build, type BuildOptions } from "./mongo-build.ts";
-import { isVersionName, listIndexes, observe, versionName } from "./mongo-catalog.ts";
-import { findDuplicates } from "./mongo-duplicates.ts";
-import { MongoLedger } from "./mongo-ledger.ts";
-import { IDENTITY, mongoShape, mongoSpec } from "./mongo-shape.ts";
-import { shellText } from "./mongo-shell.ts";
-import { sameShape, type ActualIndex, type Shape } from "./decision/decide.ts";
+import { UnreachableError } from "../../../errors.ts";
+import { pause, type Engine, type EngineOptions, type Verdict } from "../engine.ts";
+import type { MongoIndex } from "../../manifest/manifest.ts";
+import { build, type BuildOptions } from "./build.ts";
+import { isVersionName, listIndexes, observe, versionName } from "./catalog.ts";
+import { findDuplicates } from "./duplicates.ts";
+import { MongoLedger } from "./ledger.ts";
+import { IDENTITY, mongoShape, mongoSpec } from "./normal-form.ts";
+import { shellText } from "./shell.ts";
+import { sameShape, type ActualIndex, type Shape } from "../../decision/decide.ts";
 
 /** 85, 86: the name or the definition is taken. Which one, and by what, only a fresh look tells. */
 const CONFLICTS = new Set([85, 86]);

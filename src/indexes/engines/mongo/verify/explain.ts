@@ -1,11 +1,11 @@
 /** `explain` of one query, and how long its whole answer takes, on either kind of server. */
 import { type Db, type Document, MongoServerError } from "mongodb";
-import type { Contract } from "../manifest/manifest.ts";
+import type { Contract } from "../../../manifest/manifest.ts";
 import { readFerretPlan } from "./ferret-plan.ts";
-import { readMongoPlan } from "./mongo-plan.ts";
-import type { Query } from "./mongo-sample.ts";
-import type { PlanFacts } from "../contract/plan-facts.ts";
-import { shortest, type Timed } from "../contract/shortest.ts";
+import { readMongoPlan } from "./plan.ts";
+import type { Query } from "./sample.ts";
+import type { PlanFacts } from "../../../contract/plan-facts.ts";
+import { shortest, type Timed } from "../../../contract/shortest.ts";
 
 const TOOK_TOO_LONG = 50;
 

@@ -1,9 +1,9 @@
 /** What MongoDB has, in the normal form that is compared. */
 import { BSON, MongoServerError, type CollationOptions, type Db } from "mongodb";
-import type { Observation } from "./engine.ts";
-import type { MongoIndex } from "./manifest/manifest.ts";
-import { canonicalFilter, IDENTITY, mongoShape, mongoSpec } from "./mongo-shape.ts";
-import { fingerprint, type ActualIndex, type DeclaredShape, type Shape } from "./decision/decide.ts";
+import type { Observation } from "../engine.ts";
+import type { MongoIndex } from "../../manifest/manifest.ts";
+import { canonicalFilter, IDENTITY, mongoShape, mongoSpec } from "./normal-form.ts";
+import { fingerprint, type ActualIndex, type DeclaredShape, type Shape } from "../../decision/decide.ts";
 
 const NAMESPACE_NOT_FOUND = 26;
 const VERSION_DIGITS = 6;

@@ -1,6 +1,6 @@
 /** One index build of a MongoDB-compatible server, watched. */
 import type { Db } from "mongodb";
-import { pause, type EngineOptions } from "./engine.ts";
+import { pause, type EngineOptions } from "../engine.ts";
 
 const PROGRESS_EVERY_MS = 2000;
 

@@ -1,7 +1,7 @@
 /** What a verb needs of a database: to see its indexes in their normal form, and to change one at a time. */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Ledger, LedgerEntry } from "./ledger/ledger.ts";
-import type { ActualIndex, DeclaredShape, Rules } from "./decision/decide.ts";
+import type { Ledger, LedgerEntry } from "../ledger/ledger.ts";
+import type { ActualIndex, DeclaredShape, Rules } from "../decision/decide.ts";
 
 export type EngineName = "mongodb" | "postgres";
 

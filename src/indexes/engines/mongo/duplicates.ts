@@ -1,6 +1,6 @@
 /** Looks for what a unique index would refuse, before it is built. */
 import type { Collection, Document } from "mongodb";
-import type { MongoIndex } from "./manifest/manifest.ts";
+import type { MongoIndex } from "../../manifest/manifest.ts";
 
 const SAMPLES = 5;
 const PROBE_TIMEOUT_MS = 60_000;

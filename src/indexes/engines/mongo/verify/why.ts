@@ -1,10 +1,10 @@
 /** Why MongoDB does not use an index for a query: what the index says against it, and what the server answers when asked. */
 import type { CollationOptions, Document } from "mongodb";
-import type { Contract } from "../manifest/manifest.ts";
-import { mongoShape } from "../mongo-shape.ts";
-import { termsOf } from "./mongo-implied.ts";
-import type { Query } from "./mongo-sample.ts";
-import { leadingFilter } from "../contract/placeholders.ts";
+import type { Contract } from "../../../manifest/manifest.ts";
+import { mongoShape } from "../normal-form.ts";
+import { termsOf } from "./implied.ts";
+import type { Query } from "./sample.ts";
+import { leadingFilter } from "../../../contract/placeholders.ts";
 
 type Filter = Readonly<Record<string, unknown>>;
 

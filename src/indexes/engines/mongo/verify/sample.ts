@@ -1,7 +1,7 @@
 /** Values for a contract's `"$p:name"`s, all from one document of the collection, with the types that they have there. */
 import type { Collection, Document } from "mongodb";
-import type { Contract, Param } from "../manifest/manifest.ts";
-import { isSample } from "../contract/contracts.ts";
+import type { Contract, Param } from "../../../manifest/manifest.ts";
+import { isSample } from "../../../contract/contracts.ts";
 import {
   fillQuery,
   leadingFilter,
@@ -9,8 +9,8 @@ import {
   placeholdersOf,
   valueFor,
   type Placeholder,
-} from "../contract/placeholders.ts";
-import { moved, shiftMs } from "../contract/shift.ts";
+} from "../../../contract/placeholders.ts";
+import { moved, shiftMs } from "../../../contract/shift.ts";
 
 /** Documents looked at for one that has every field. */
 const TRIES = 50;

@@ -1,12 +1,12 @@
 /** Opens what a verb works with: the session of PostgreSQL, and an engine for each database that the manifest speaks of. */
 import type { Engine, Proof } from "./engine.ts";
-import { lintManifest } from "./manifest/lint.ts";
-import { DEFAULTS } from "./manifest/manifest.ts";
-import { mongoEngine } from "./mongo.ts";
-import { Session } from "./postgres-session.ts";
-import { postgresEngine } from "./postgres.ts";
-import { expandRolling, windowsOf, type Window } from "./manifest/rolling.ts";
-import type { IndexTargets } from "./manifest/selection.ts";
+import { lintManifest } from "../manifest/lint.ts";
+import { DEFAULTS } from "../manifest/manifest.ts";
+import { mongoEngine } from "./mongo/engine.ts";
+import { Session } from "../postgres-session.ts";
+import { postgresEngine } from "../postgres.ts";
+import { expandRolling, windowsOf, type Window } from "../manifest/rolling.ts";
+import type { IndexTargets } from "../manifest/selection.ts";
 
 export interface OpenOptions extends IndexTargets {
   /** Lets a server that blocks writers during a build (FerretDB) build on a collection that is not empty. */

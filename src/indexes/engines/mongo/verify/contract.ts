@@ -1,15 +1,15 @@
 /** A contract on MongoDB or FerretDB: its plan with real values, the one with its index for a hint, and its time. */
 import { type CollationOptions, type Db, type Document, MongoServerError } from "mongodb";
-import { isConnectionLoss, UnreachableError } from "../../errors.ts";
-import { messageOf } from "../engine.ts";
-import type { Contract } from "../manifest/manifest.ts";
-import { explainOnMongo, measureOnMongo, type MongoExplained, type MongoTarget } from "./mongo-explain.ts";
-import { unprovenTerms } from "./mongo-implied.ts";
-import { filledQuery, type Query } from "./mongo-sample.ts";
-import { mongoReasons } from "./mongo-why.ts";
-import { leadingFilter } from "../contract/placeholders.ts";
-import { goesThrough, indexNames, type PlanFacts } from "../contract/plan-facts.ts";
-import { judge, keepsShape, refused, type Check, type Evidence, type Judgement } from "../contract/verdict.ts";
+import { isConnectionLoss, UnreachableError } from "../../../../errors.ts";
+import { messageOf } from "../../engine.ts";
+import type { Contract } from "../../../manifest/manifest.ts";
+import { explainOnMongo, measureOnMongo, type MongoExplained, type MongoTarget } from "./explain.ts";
+import { unprovenTerms } from "./implied.ts";
+import { filledQuery, type Query } from "./sample.ts";
+import { mongoReasons } from "./why.ts";
+import { leadingFilter } from "../../../contract/placeholders.ts";
+import { goesThrough, indexNames, type PlanFacts } from "../../../contract/plan-facts.ts";
+import { judge, keepsShape, refused, type Check, type Evidence, type Judgement } from "../../../contract/verdict.ts";
 
 /** Fewer documents than this, and one plan may be as good as another. */
 const SMALL_DOCUMENTS = 10_000;

@@ -12,7 +12,7 @@ import {
   type SlowQuery,
   type TargetFigures,
   withoutFigures,
-} from "./figures.ts";
+} from "../../stats/figures.ts";
 
 const DAY_MS = 86_400_000;
 
