@@ -6,9 +6,9 @@ import { placedContracts } from "../../src/indexes/contract/contracts.ts";
 import { explainOnMongo } from "../../src/indexes/engines/mongo/verify/explain.ts";
 import { filledQuery } from "../../src/indexes/engines/mongo/verify/sample.ts";
 import { indexNames } from "../../src/indexes/contract/plan-facts.ts";
-import { readPostgresPlan, type PlanNode } from "../../src/indexes/verify/postgres-plan.ts";
-import { valuesFor } from "../../src/indexes/verify/postgres-sample.ts";
-import { readTarget } from "../../src/indexes/verify/postgres-target.ts";
+import { readPostgresPlan, type PlanNode } from "../../src/indexes/engines/postgres/verify/plan.ts";
+import { valuesFor } from "../../src/indexes/engines/postgres/verify/sample.ts";
+import { readTarget } from "../../src/indexes/engines/postgres/verify/target.ts";
 
 export interface BenchQuery {
   readonly target: string;

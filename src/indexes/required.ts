@@ -4,7 +4,7 @@ import type { Pool } from "pg";
 import { UsageError } from "../errors.ts";
 import type { Manifest, MongoIndex, PostgresIndex } from "./manifest/manifest.ts";
 import { mongoShape, mongoSpec } from "./engines/mongo/normal-form.ts";
-import { tableOf } from "./postgres-ddl.ts";
+import { tableOf } from "./engines/postgres/ddl.ts";
 
 const NAMESPACE_NOT_FOUND = 26;
 /** An index that is alike in these serves the same reads; a unique one, or one with a TTL, serves them as well. */

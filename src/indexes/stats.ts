@@ -10,14 +10,14 @@ import { standing, type LedgerEntry } from "./ledger/ledger.ts";
 import { DEFAULTS, type Limits, type Manifest } from "./manifest/manifest.ts";
 import { withEngines, type OpenOptions } from "./engines/open.ts";
 import { decide } from "./decision/decide.ts";
-import type { Session } from "./postgres-session.ts";
+import type { Session } from "./engines/postgres/session.ts";
 import { findRedundant } from "./decision/redundant.ts";
-import { reindexWindows } from "./reindex.ts";
-import type { Sample } from "./stats/figures.ts";
+import { reindexWindows } from "./engines/postgres/reindex.ts";
+import type { Sample } from "./engines/figures.ts";
 import { beganAnew, buildWindows, type BuildWindow } from "./stats/history.ts";
 import { SIZE_PCT, type Verdict } from "./stats/judge.ts";
 import { mongoFigures } from "./engines/mongo/figures.ts";
-import { postgresFigures } from "./stats/postgres-figures.ts";
+import { postgresFigures } from "./engines/postgres/figures.ts";
 import { type Catalog, type ContractResult, targetReport, type TargetReport } from "./stats/report.ts";
 import { Samples } from "./stats/samples.ts";
 

@@ -8,13 +8,13 @@ import { lintManifest } from "./manifest/lint.ts";
 import type { Contract, Manifest } from "./manifest/manifest.ts";
 import { withEngines } from "./engines/open.ts";
 import { decide } from "./decision/decide.ts";
-import { tableOf } from "./postgres-ddl.ts";
+import { tableOf } from "./engines/postgres/ddl.ts";
 import { expandRolling, isOlderWindow, windowsOf, type Window } from "./manifest/rolling.ts";
 import type { IndexTargets } from "./manifest/selection.ts";
 import { lintContracts, placedContracts, type Placed } from "./contract/contracts.ts";
 import { isFerret, type MongoCollection, readCollection, verifyOnMongo } from "./engines/mongo/verify/contract.ts";
-import { PostgresReader } from "./verify/postgres-reader.ts";
-import { verifyOnPostgres } from "./verify/postgres.ts";
+import { PostgresReader } from "./engines/postgres/verify/reader.ts";
+import { verifyOnPostgres } from "./engines/postgres/verify/contract.ts";
 import type { Judgement } from "./contract/verdict.ts";
 
 export interface VerifyEntry extends Judgement {

@@ -14,7 +14,7 @@ export function planCommand(): Command {
   return withIndexFlags(command).action(
     action<IndexFlags>(async (flags, context) => {
       const { checkIndexes } = await import("../../indexes/check.ts");
-      const { dropStatement } = await import("../../indexes/postgres-ddl.ts");
+      const { dropStatement } = await import("../../indexes/engines/postgres/ddl.ts");
       const report = await withIndexes(context, flags, (targets) =>
         checkIndexes({ ...targets, signal: context.signal }),
       );

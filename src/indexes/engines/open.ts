@@ -3,8 +3,8 @@ import type { Engine, Proof } from "./engine.ts";
 import { lintManifest } from "../manifest/lint.ts";
 import { DEFAULTS } from "../manifest/manifest.ts";
 import { mongoEngine } from "./mongo/engine.ts";
-import { Session } from "../postgres-session.ts";
-import { postgresEngine } from "../postgres.ts";
+import { Session } from "./postgres/session.ts";
+import { postgresEngine } from "./postgres/engine.ts";
 import { expandRolling, windowsOf, type Window } from "../manifest/rolling.ts";
 import type { IndexTargets } from "../manifest/selection.ts";
 

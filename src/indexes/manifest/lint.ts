@@ -2,8 +2,8 @@
 import { UsageError } from "../../errors.ts";
 import type { Contract, Manifest, MongoIndex, PostgresIndex, Rolling } from "./manifest.ts";
 import { LEDGER_COLLECTION } from "../engines/mongo/ledger.ts";
-import { REPLACED, REPLACEMENT } from "../postgres-ddl.ts";
-import { NAME_BYTES } from "../postgres-ddl.ts";
+import { REPLACED, REPLACEMENT } from "../engines/postgres/ddl.ts";
+import { NAME_BYTES } from "../engines/postgres/ddl.ts";
 import { rollingFault, windowAt } from "./rolling.ts";
 
 const OWN_ENDINGS = [REPLACEMENT, REPLACED];

@@ -3,7 +3,7 @@
  * pair between which the server began to count anew, or built an index, says nothing.
  */
 import type { LedgerEntry } from "../ledger/ledger.ts";
-import type { IndexFigures, Sample } from "./figures.ts";
+import type { IndexFigures, Sample } from "../engines/figures.ts";
 
 /** A day and the delay of a job: rates are of the last day where there are samples of it. */
 const RECENT_MS = 25 * 3_600_000;

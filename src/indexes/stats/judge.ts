@@ -2,7 +2,7 @@
 import type { EngineName } from "../engines/engine.ts";
 import type { Limits } from "../manifest/manifest.ts";
 import { formatBytes, formatCount, formatDay, formatShare } from "./format.ts";
-import type { IndexFigures, TargetFigures } from "./figures.ts";
+import type { IndexFigures, TargetFigures } from "../engines/figures.ts";
 import type { Baseline, Rate } from "./history.ts";
 
 /** `warn`: look at it in office hours; `alert`: it costs reads or correctness now. */

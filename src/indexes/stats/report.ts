@@ -3,7 +3,7 @@ import type { DeclaredIndex } from "../engines/engine.ts";
 import type { LedgerEntry } from "../ledger/ledger.ts";
 import type { Limits } from "../manifest/manifest.ts";
 import type { Redundancy } from "../decision/redundant.ts";
-import type { IndexFigures, Sample, TargetFigures } from "./figures.ts";
+import type { IndexFigures, Sample, TargetFigures } from "../engines/figures.ts";
 import {
   type Baseline,
   baselineOf,

@@ -5,8 +5,8 @@
 import pg from "pg";
 import { messageOf } from "../engines/engine.ts";
 import { KEEPER_SCHEMA } from "../ledger/ledger.ts";
-import type { Session } from "../postgres-session.ts";
-import type { Sample, TargetFigures } from "./figures.ts";
+import type { Session } from "../engines/postgres/session.ts";
+import type { Sample, TargetFigures } from "../engines/figures.ts";
 
 const SAMPLES = `${KEEPER_SCHEMA}.index_sample`;
 const REPORTS = `${KEEPER_SCHEMA}.index_report`;

@@ -3,7 +3,7 @@ import { usageManifest } from "../../../manifests/usage.ts";
 import { UsageError } from "../../../src/errors.ts";
 import { lintManifest } from "../../../src/indexes/manifest/lint.ts";
 import type { Manifest } from "../../../src/indexes/manifest/manifest.ts";
-import { definitionTail } from "../../../src/indexes/postgres-ddl.ts";
+import { definitionTail } from "../../../src/indexes/engines/postgres/ddl.ts";
 
 const fields = { tenant_id: "tenant_id", user_id: "user_id", created_at: "created_at" };
 const usage = usageManifest({ collection: "token_usage_events", fields });

@@ -12,7 +12,7 @@ import {
   type SlowQuery,
   type TargetFigures,
   withoutFigures,
-} from "../../stats/figures.ts";
+} from "../figures.ts";
 
 const DAY_MS = 86_400_000;
 

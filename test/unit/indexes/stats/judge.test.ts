@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { DEFAULTS, type Limits } from "../../../../src/indexes/manifest/manifest.ts";
-import type { IndexFigures } from "../../../../src/indexes/stats/figures.ts";
+import type { IndexFigures } from "../../../../src/indexes/engines/figures.ts";
 import type { Rate } from "../../../../src/indexes/stats/history.ts";
 import { judge, type IndexHistory, type Judged } from "../../../../src/indexes/stats/judge.ts";
 import { daysAgo, hoursAgo, index, sample } from "./samples.ts";

@@ -1,5 +1,5 @@
 /** Samples as a server might give them. */
-import type { IndexFigures, Sample } from "../../../../src/indexes/stats/figures.ts";
+import type { IndexFigures, Sample } from "../../../../src/indexes/engines/figures.ts";
 
 const NOON = Date.parse("2026-11-21T12:00:00.000Z");
 

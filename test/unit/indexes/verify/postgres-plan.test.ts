@@ -3,7 +3,11 @@ import { BSON } from "mongodb";
 import { describe, expect, test } from "vitest";
 import { readFerretPlan } from "../../../../src/indexes/engines/mongo/verify/ferret-plan.ts";
 import { goesThrough, indexNames } from "../../../../src/indexes/contract/plan-facts.ts";
-import { type PlanNode, readPostgresPlan, type Relations } from "../../../../src/indexes/verify/postgres-plan.ts";
+import {
+  type PlanNode,
+  readPostgresPlan,
+  type Relations,
+} from "../../../../src/indexes/engines/postgres/verify/plan.ts";
 
 const relations: Relations = {
   isTarget: (schema, name) => schema === "public" && name.startsWith("orders"),

@@ -4,7 +4,7 @@
  */
 import { BSON } from "mongodb";
 import type { Access, PlanFacts } from "../../../contract/plan-facts.ts";
-import type { PlanNode } from "../../../verify/postgres-plan.ts";
+import type { PlanNode } from "../../postgres/verify/plan.ts";
 
 /** The key of an index condition that stands for "all of it", as BSON in hex; made where a hint leaves no choice. */
 const FULL_SCAN = Buffer.from("fullScan").toString("hex");

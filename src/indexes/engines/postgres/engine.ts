@@ -1,6 +1,6 @@
 /** Indexes of PostgreSQL: built concurrently, one statement each, outside any transaction, never with IF NOT EXISTS. */
 import pg from "pg";
-import { UsageError } from "../errors.ts";
+import { UsageError } from "../../../errors.ts";
 import {
   type Engine,
   type EngineOptions,
@@ -9,10 +9,10 @@ import {
   type Observation,
   pause,
   type Verdict,
-} from "./engines/engine.ts";
-import type { PostgresIndex } from "./manifest/manifest.ts";
-import { sameShape } from "./decision/decide.ts";
-import { observe } from "./postgres-catalog.ts";
+} from "../engine.ts";
+import type { PostgresIndex } from "../../manifest/manifest.ts";
+import { sameShape } from "../../decision/decide.ts";
+import { observe } from "./catalog.ts";
 import {
   besideName,
   createStatement,
@@ -21,11 +21,11 @@ import {
   REPLACED as OLD,
   REPLACEMENT as NEW,
   tableOf,
-} from "./postgres-ddl.ts";
-import { findDuplicates } from "./postgres-duplicates.ts";
-import { PostgresLedger } from "./postgres-ledger.ts";
-import { CLEAR_UP_PATIENCE_MS, type Session } from "./postgres-session.ts";
-import { sizeOf } from "./postgres-size.ts";
+} from "./ddl.ts";
+import { findDuplicates } from "./duplicates.ts";
+import { PostgresLedger } from "./ledger.ts";
+import { CLEAR_UP_PATIENCE_MS, type Session } from "./session.ts";
+import { sizeOf } from "./size.ts";
 
 /** Lock timeout, deadlock victim, serialisation: somebody was in the way. */
 const IN_THE_WAY = new Set(["55P03", "40P01", "40001"]);

@@ -1,14 +1,14 @@
 /** A contract on PostgreSQL: its plan with real values, the plan that more data would bring, and its time. */
-import { OperatorError } from "../../errors.ts";
-import { messageOf } from "../engines/engine.ts";
-import type { Contract, Param } from "../manifest/manifest.ts";
-import type { PlanFacts } from "../contract/plan-facts.ts";
-import { Explainer } from "./postgres-explain.ts";
-import type { PostgresReader, Query } from "./postgres-reader.ts";
-import { valuesFor } from "./postgres-sample.ts";
-import { readTarget, type PostgresTarget } from "./postgres-target.ts";
-import { FORCES, postgresReasons, servesAlone } from "./postgres-why.ts";
-import { brokenShape, judge, keepsShape, refused, type Evidence, type Judgement } from "../contract/verdict.ts";
+import { OperatorError } from "../../../../errors.ts";
+import { messageOf } from "../../engine.ts";
+import type { Contract, Param } from "../../../manifest/manifest.ts";
+import type { PlanFacts } from "../../../contract/plan-facts.ts";
+import { Explainer } from "./explain.ts";
+import type { PostgresReader, Query } from "./reader.ts";
+import { valuesFor } from "./sample.ts";
+import { readTarget, type PostgresTarget } from "./target.ts";
+import { FORCES, postgresReasons, servesAlone } from "./why.ts";
+import { brokenShape, judge, keepsShape, refused, type Evidence, type Judgement } from "../../../contract/verdict.ts";
 
 export interface PostgresContract {
   readonly reader: PostgresReader;

@@ -5,11 +5,11 @@
  * temporary clone of the table, again and again until the text stays, and then compared by their catalog parts.
  */
 import pg from "pg";
-import type { Observation } from "./engines/engine.ts";
-import type { PostgresIndex } from "./manifest/manifest.ts";
-import { sameShape, type ActualIndex, type DeclaredShape, type KeyOrder, type Shape } from "./decision/decide.ts";
-import { definitionTail, tableOf, type Table } from "./postgres-ddl.ts";
-import type { Session } from "./postgres-session.ts";
+import type { Observation } from "../engine.ts";
+import type { PostgresIndex } from "../../manifest/manifest.ts";
+import { sameShape, type ActualIndex, type DeclaredShape, type KeyOrder, type Shape } from "../../decision/decide.ts";
+import { definitionTail, tableOf, type Table } from "./ddl.ts";
+import type { Session } from "./session.ts";
 
 const CLONE = "tallyman_clone";
 const PROBE = "tallyman_probe";

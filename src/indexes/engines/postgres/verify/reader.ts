@@ -1,8 +1,8 @@
 /** A connection of its own for looking: nothing that is done through it stays. */
 import type pg from "pg";
-import { isConnectionLoss, UnreachableError } from "../../errors.ts";
-import { messageOf } from "../engines/engine.ts";
-import { connectPostgres } from "../postgres-connect.ts";
+import { isConnectionLoss, UnreachableError } from "../../../../errors.ts";
+import { messageOf } from "../../engine.ts";
+import { connectPostgres } from "../connect.ts";
 
 /** Not in the way of anyone's DDL, and not waiting behind it while holding a snapshot. */
 const LOCK_TIMEOUT_MS = 2_000;

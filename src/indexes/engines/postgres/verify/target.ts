@@ -1,7 +1,7 @@
 /** What the verdict about a contract needs to know of its table: how much there is, its indexes, its partitions. */
-import { comparedColumns, type TableIndex } from "./postgres-filter.ts";
-import type { Relations } from "./postgres-plan.ts";
-import type { Query } from "./postgres-reader.ts";
+import { comparedColumns, type TableIndex } from "./filter.ts";
+import type { Relations } from "./plan.ts";
+import type { Query } from "./reader.ts";
 
 /** Below it a whole scan may be cheaper than any index, and rightly so; PgHero draws the line there too. */
 const SMALL_ROWS = 10_000;

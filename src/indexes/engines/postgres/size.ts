@@ -1,5 +1,5 @@
-import { tableOf } from "./postgres-ddl.ts";
-import type { Session } from "./postgres-session.ts";
+import { tableOf } from "./ddl.ts";
+import type { Session } from "./session.ts";
 
 /** How large an index is, and which one it is. */
 export interface IndexSize {

@@ -4,10 +4,10 @@
  * the lock lasts exactly as long as it does.
  */
 import type pg from "pg";
-import { LockedError, UnreachableError, UsageError } from "../errors.ts";
-import { BUILD_STATE, type BuildState, describe } from "./postgres-progress.ts";
-import { type EngineOptions, pause } from "./engines/engine.ts";
-import { connectPostgres } from "./postgres-connect.ts";
+import { LockedError, UnreachableError, UsageError } from "../../../errors.ts";
+import { BUILD_STATE, type BuildState, describe } from "./progress.ts";
+import { type EngineOptions, pause } from "../engine.ts";
+import { connectPostgres } from "./connect.ts";
 
 /**
  * One key per database, so builds are serial over all processes: two concurrent builds on one table deadlock, and so do

@@ -1,10 +1,10 @@
 /** EXPLAIN of one statement in a transaction of its caller, and how long its whole answer takes. */
 import pg from "pg";
-import type { Contract } from "../manifest/manifest.ts";
-import type { PlanFacts } from "../contract/plan-facts.ts";
-import { readPostgresPlan, scanOfTarget, type PlanNode, type Relations } from "./postgres-plan.ts";
-import type { Query } from "./postgres-reader.ts";
-import { shortest } from "../contract/shortest.ts";
+import type { Contract } from "../../../manifest/manifest.ts";
+import type { PlanFacts } from "../../../contract/plan-facts.ts";
+import { readPostgresPlan, scanOfTarget, type PlanNode, type Relations } from "./plan.ts";
+import type { Query } from "./reader.ts";
+import { shortest } from "../../../contract/shortest.ts";
 
 const CANCELLED = "57014";
 const PREPARED = "tallyman_contract";

@@ -1,7 +1,7 @@
 /** The figures of PostgreSQL's tables and their indexes: catalog, statistics views, and pg_stat_statements where it is. */
-import { messageOf } from "../engines/engine.ts";
-import { tableOf } from "../postgres-ddl.ts";
-import type { Session } from "../postgres-session.ts";
+import { messageOf } from "../engine.ts";
+import { tableOf } from "./ddl.ts";
+import type { Session } from "./session.ts";
 import {
   type Guard,
   type IndexFigures,
@@ -10,7 +10,7 @@ import {
   type SlowQuery,
   type TargetFigures,
   withoutFigures,
-} from "./figures.ts";
+} from "../figures.ts";
 
 interface TableRow {
   kind: string;

@@ -3,14 +3,14 @@
  * that has this index alone: it proves what its predicate follows from, and it is not distracted by other indexes.
  */
 import pg from "pg";
-import type { Contract } from "../manifest/manifest.ts";
-import { Explainer } from "./postgres-explain.ts";
-import { conjunctsOf, filterReasons, type TableIndex } from "./postgres-filter.ts";
-import type { PlanFacts } from "../contract/plan-facts.ts";
-import type { PlanNode } from "./postgres-plan.ts";
-import type { PostgresReader, Query } from "./postgres-reader.ts";
-import type { PostgresTarget } from "./postgres-target.ts";
-import { keepsShape } from "../contract/verdict.ts";
+import type { Contract } from "../../../manifest/manifest.ts";
+import { Explainer } from "./explain.ts";
+import { conjunctsOf, filterReasons, type TableIndex } from "./filter.ts";
+import type { PlanFacts } from "../../../contract/plan-facts.ts";
+import type { PlanNode } from "./plan.ts";
+import type { PostgresReader, Query } from "./reader.ts";
+import type { PostgresTarget } from "./target.ts";
+import { keepsShape } from "../../../contract/verdict.ts";
 
 /**
  * Each takes away one more reason not to go through an index on a table as small as it is now: reading it whole is cheap,

@@ -1,5 +1,5 @@
 /** The plans of PostgreSQL, as EXPLAIN (FORMAT JSON, VERBOSE[, ANALYZE]) gives them. Pure. */
-import type { Access, PlanFacts, Work } from "../contract/plan-facts.ts";
+import type { Access, PlanFacts, Work } from "../../../contract/plan-facts.ts";
 
 export interface PlanNode {
   readonly "Node Type": string;

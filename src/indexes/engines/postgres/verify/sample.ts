@@ -1,10 +1,10 @@
 /** Values for a contract's `$n` from one row of its table, as text that the server reads by each parameter's type. */
 import pg from "pg";
-import type { Param, Sample } from "../manifest/manifest.ts";
-import { isSample } from "../contract/contracts.ts";
-import type { Query } from "./postgres-reader.ts";
-import type { PostgresTarget } from "./postgres-target.ts";
-import { shiftInterval } from "../contract/shift.ts";
+import type { Param, Sample } from "../../../manifest/manifest.ts";
+import { isSample } from "../../../contract/contracts.ts";
+import type { Query } from "./reader.ts";
+import type { PostgresTarget } from "./target.ts";
+import { shiftInterval } from "../../../contract/shift.ts";
 
 export interface Values {
   readonly values: readonly unknown[];

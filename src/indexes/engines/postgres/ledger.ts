@@ -1,9 +1,9 @@
 /** The ledger of a PostgreSQL database: a table in the keeper's own schema, in the words of the build's own connection. */
 import pg from "pg";
-import { UsageError } from "../errors.ts";
-import { messageOf } from "./engines/engine.ts";
-import { KEEPER_SCHEMA, type Ledger, type LedgerEntry } from "./ledger/ledger.ts";
-import type { Session } from "./postgres-session.ts";
+import { UsageError } from "../../../errors.ts";
+import { messageOf } from "../engine.ts";
+import { KEEPER_SCHEMA, type Ledger, type LedgerEntry } from "../../ledger/ledger.ts";
+import type { Session } from "./session.ts";
 
 const TABLE = `${KEEPER_SCHEMA}.index_ledger`;
 const NO_RIGHT = "42501";

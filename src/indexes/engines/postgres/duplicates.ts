@@ -1,8 +1,8 @@
 /** Looks for what a unique index would refuse, before it is built: a build that fails on it has read the whole table twice. */
 import pg from "pg";
-import type { PostgresIndex } from "./manifest/manifest.ts";
-import { tableOf } from "./postgres-ddl.ts";
-import type { Session } from "./postgres-session.ts";
+import type { PostgresIndex } from "../../manifest/manifest.ts";
+import { tableOf } from "./ddl.ts";
+import type { Session } from "./session.ts";
 
 const SAMPLES = 5;
 const PROBE_TIMEOUT = "60s";

@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 import pg from "pg";
-import { UnreachableError, UsageError } from "../errors.ts";
-import { messageOf } from "./engines/engine.ts";
+import { UnreachableError, UsageError } from "../../../errors.ts";
+import { messageOf } from "../engine.ts";
 
 /** The settings of each of the keeper's connections. The driver itself would wait for an answer for ever. */
 export function keeperOptions(databaseUrl: string, purpose: string): pg.ClientConfig {

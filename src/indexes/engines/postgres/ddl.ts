@@ -1,7 +1,7 @@
 /** The statements of PostgreSQL's indexes. Names are always quoted: camelCase ones exist. */
 import { createHash } from "node:crypto";
 import pg from "pg";
-import type { PostgresIndex } from "./manifest/manifest.ts";
+import type { PostgresIndex } from "../../manifest/manifest.ts";
 
 export interface Table {
   readonly schema: string;

@@ -4,12 +4,12 @@
  * down first, and only what came since is dropped, by the next run too if this process dies.
  */
 import pg from "pg";
-import { messageOf } from "./engines/engine.ts";
-import { KEEPER_SCHEMA } from "./ledger/ledger.ts";
-import { dropStatement, NAME_BYTES, tableOf } from "./postgres-ddl.ts";
-import { CLEAR_UP_PATIENCE_MS, type Session } from "./postgres-session.ts";
-import { sizeOf, type IndexSize } from "./postgres-size.ts";
-import type { BuildWindow } from "./stats/history.ts";
+import { messageOf } from "../engine.ts";
+import { KEEPER_SCHEMA } from "../../ledger/ledger.ts";
+import { dropStatement, NAME_BYTES, tableOf } from "./ddl.ts";
+import { CLEAR_UP_PATIENCE_MS, type Session } from "./session.ts";
+import { sizeOf, type IndexSize } from "./size.ts";
+import type { BuildWindow } from "../../stats/history.ts";
 
 const JOURNAL = `${KEEPER_SCHEMA}.index_reindex`;
 /** Names that PostgreSQL gives: with a number where one is taken already. */
