@@ -1,9 +1,9 @@
 import type { MongoClient, Db } from "mongodb";
 import { requireConnection, type Config } from "../config.ts";
 import { UsageError } from "../errors.ts";
-import type { EnsureOptions, EnsureReport } from "../indexes/ensure.ts";
+import type { EnsureOptions, EnsureReport } from "../indexes/ensure/ensure.ts";
 import type { Manifest } from "../indexes/manifest/manifest.ts";
-import type { StatsReport } from "../indexes/stats.ts";
+import type { StatsReport } from "../indexes/stats/stats.ts";
 import type { IndexTargets } from "../indexes/manifest/selection.ts";
 
 /** The name of the manifest of Tallyman's own indexes. */
@@ -63,8 +63,8 @@ export class IndexKeeper {
 
   /** Ensures Tallyman's own indexes. */
   async ensure(options: Omit<EnsureOptions, keyof IndexTargets>): Promise<EnsureReport> {
-    const { ensureIndexes } = await import("../indexes/ensure.ts");
-    const { proveWith } = await import("../indexes/prove.ts");
+    const { ensureIndexes } = await import("../indexes/ensure/ensure.ts");
+    const { proveWith } = await import("../indexes/ensure/prove.ts");
     return this.with(await this.manifest(OWN_MANIFEST), (targets) =>
       ensureIndexes({ ...targets, prove: proveWith(targets, options.signal), ...options }),
     );
@@ -76,8 +76,8 @@ export class IndexKeeper {
    * @param reader the role that may read the report
    */
   async report(reader: string | undefined, signal: AbortSignal): Promise<StatsReport> {
-    const { verifyIndexes } = await import("../indexes/verify.ts");
-    const { readStats } = await import("../indexes/stats.ts");
+    const { verifyIndexes } = await import("../indexes/verify/verify.ts");
+    const { readStats } = await import("../indexes/stats/stats.ts");
     return this.with(await this.manifest(OWN_MANIFEST), async (targets) => {
       const { entries } = await verifyIndexes({ ...targets, signal });
       return readStats({ ...targets, signal, contracts: entries, ...(reader ? { publishFor: reader } : {}) });

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { HttpServer } from "../../src/http/server.ts";
-import type { StatsReport } from "../../src/indexes/stats.ts";
+import type { StatsReport } from "../../src/indexes/stats/stats.ts";
 import { Metrics } from "../../src/metrics.ts";
 
 const newestIndexReport = () => Promise.resolve(undefined);

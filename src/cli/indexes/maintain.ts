@@ -25,7 +25,7 @@ export function maintainCommand(): Command {
     .action(
       action<MaintainFlags>(async ({ dryRun = false, index, compact = false, ...flags }, context) => {
         const { signal, answer } = context;
-        const { maintainIndexes } = await import("../../indexes/maintain.ts");
+        const { maintainIndexes } = await import("../../indexes/maintain/maintain.ts");
         const wish = { dryRun, compact, ...(index === undefined ? {} : { index }) };
         const report = await withIndexes(context, flags, (targets) =>
           maintainIndexes({ ...targets, ...wish, signal, onProgress: tell }),

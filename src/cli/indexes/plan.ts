@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { EXIT } from "../../errors.ts";
-import type { CheckReport, IndexFinding, TargetFinding } from "../../indexes/check.ts";
+import type { CheckReport, IndexFinding, TargetFinding } from "../../indexes/check/check.ts";
 import { action, createCommand } from "../command.ts";
 import { withIndexes, withIndexFlags, type IndexFlags } from "./options.ts";
 
@@ -13,7 +13,7 @@ export function planCommand(): Command {
   );
   return withIndexFlags(command).action(
     action<IndexFlags>(async (flags, context) => {
-      const { checkIndexes } = await import("../../indexes/check.ts");
+      const { checkIndexes } = await import("../../indexes/check/check.ts");
       const { dropStatement } = await import("../../indexes/engines/postgres/ddl.ts");
       const report = await withIndexes(context, flags, (targets) =>
         checkIndexes({ ...targets, signal: context.signal }),

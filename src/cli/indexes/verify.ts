@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { EXIT, UsageError } from "../../errors.ts";
-import type { VerifyEntry, VerifyReport } from "../../indexes/verify.ts";
+import type { VerifyEntry, VerifyReport } from "../../indexes/verify/verify.ts";
 import { formatMs } from "../../indexes/contract/verdict.ts";
 import { action, createCommand } from "../command.ts";
 import { table } from "../table.ts";
@@ -25,7 +25,7 @@ export function verifyCommand(): Command {
     .action(
       action<VerifyFlags>(async (flags, context) => {
         const { signal, answer, json } = context;
-        const { verifyIndexes } = await import("../../indexes/verify.ts");
+        const { verifyIndexes } = await import("../../indexes/verify/verify.ts");
         const { target, index: indexes } = flags;
         const only = { ...(target === undefined ? {} : { target }), ...(indexes === undefined ? {} : { indexes }) };
         return watching(flags, context, async () => {

@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import type pg from "pg";
 import { EXIT, LockedError } from "../../../src/errors.ts";
-import { ensureIndexes, type EnsureOptions } from "../../../src/indexes/ensure.ts";
+import { ensureIndexes, type EnsureOptions } from "../../../src/indexes/ensure/ensure.ts";
 import { select } from "../../../src/indexes/manifest/selection.ts";
 import type { Manifest } from "../../../src/indexes/manifest/manifest.ts";
 import {

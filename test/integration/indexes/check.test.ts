@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import type pg from "pg";
 import { EXIT } from "../../../src/errors.ts";
-import type { CheckReport } from "../../../src/indexes/check.ts";
+import type { CheckReport } from "../../../src/indexes/check/check.ts";
 import type { Manifest } from "../../../src/indexes/manifest/manifest.ts";
 import { select } from "../../../src/indexes/manifest/selection.ts";
 import { actions, EVENTS, type Keeper, onCollection, onTable, statuses, waiting } from "./keeper.ts";

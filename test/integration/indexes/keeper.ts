@@ -6,11 +6,11 @@ import { join } from "node:path";
 import type pg from "pg";
 import { inject } from "vitest";
 import { withMongoDatabase } from "../../../dev/servers.ts";
-import { checkIndexes, type IndexFinding } from "../../../src/indexes/check.ts";
-import { ensureIndexes, type EnsureOptions, type EnsureReport } from "../../../src/indexes/ensure.ts";
+import { checkIndexes, type IndexFinding } from "../../../src/indexes/check/check.ts";
+import { ensureIndexes, type EnsureOptions, type EnsureReport } from "../../../src/indexes/ensure/ensure.ts";
 import { manifestText } from "../../../src/indexes/manifest/load.ts";
 import type { Manifest, MongoIndex, PostgresIndex } from "../../../src/indexes/manifest/manifest.ts";
-import { planRollback, rollbackIndexes, type RollbackWish } from "../../../src/indexes/rollback.ts";
+import { planRollback, rollbackIndexes, type RollbackWish } from "../../../src/indexes/rollback/rollback.ts";
 import { start, type Command } from "../../support/process.ts";
 import { type Scratch, until } from "./scratch.ts";
 

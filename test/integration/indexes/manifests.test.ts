@@ -3,10 +3,10 @@ import { fill } from "../../../manifests/data/fill.ts";
 import { SAMPLE_DATA } from "../../../manifests/data/index.ts";
 import { MANIFESTS } from "../../../manifests/index.ts";
 import { migrate } from "../../../src/db/postgres/migrate.ts";
-import { ensureIndexes } from "../../../src/indexes/ensure.ts";
+import { ensureIndexes } from "../../../src/indexes/ensure/ensure.ts";
 import { manifestText, parseManifest } from "../../../src/indexes/manifest/load.ts";
 import type { Manifest } from "../../../src/indexes/manifest/manifest.ts";
-import { verifyIndexes } from "../../../src/indexes/verify.ts";
+import { verifyIndexes } from "../../../src/indexes/verify/verify.ts";
 import { EVENT_FIELDS, type FieldMap } from "../../../src/usage/event.ts";
 import { scratch, type Scratch } from "./scratch.ts";
 

@@ -1,9 +1,9 @@
 /** An index goes only when the one in its place is proven to do the work. */
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { ensureIndexes } from "../../../src/indexes/ensure.ts";
+import { ensureIndexes } from "../../../src/indexes/ensure/ensure.ts";
 import type { Manifest, PostgresIndex } from "../../../src/indexes/manifest/manifest.ts";
-import { proveWith } from "../../../src/indexes/prove.ts";
-import { rollbackIndexes } from "../../../src/indexes/rollback.ts";
+import { proveWith } from "../../../src/indexes/ensure/prove.ts";
+import { rollbackIndexes } from "../../../src/indexes/rollback/rollback.ts";
 import { cacheIndexes, makeCache, scratch, type Scratch } from "./scratch.ts";
 
 let own: Scratch;

@@ -1,7 +1,7 @@
 /** Windows that move: the next one is built before the last one goes. */
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { checkIndexes } from "../../../src/indexes/check.ts";
-import { ensureIndexes, type EnsureOptions } from "../../../src/indexes/ensure.ts";
+import { checkIndexes } from "../../../src/indexes/check/check.ts";
+import { ensureIndexes, type EnsureOptions } from "../../../src/indexes/ensure/ensure.ts";
 import type { Manifest } from "../../../src/indexes/manifest/manifest.ts";
 import { cacheIndexes, makeCache, scratch, type Scratch } from "./scratch.ts";
 

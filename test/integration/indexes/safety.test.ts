@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import type pg from "pg";
 import { EXIT } from "../../../src/errors.ts";
-import type { EnsureReport } from "../../../src/indexes/ensure.ts";
+import type { EnsureReport } from "../../../src/indexes/ensure/ensure.ts";
 import {
   actions,
   type Keeper,

@@ -1,6 +1,6 @@
 /** `tallyman indexes verify`, as a person and a script meet it. */
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { VerifyReport } from "../../../src/indexes/verify.ts";
+import type { VerifyReport } from "../../../src/indexes/verify/verify.ts";
 import { start, type Ended } from "../../support/process.ts";
 import { createWorld, type World } from "../../support/world.ts";
 

@@ -1,9 +1,9 @@
 /** Contracts on a real MongoDB, or the FerretDB that stands for it, which plans and does not count. */
 import { type Document, ObjectId } from "mongodb";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { ensureIndexes } from "../../../src/indexes/ensure.ts";
+import { ensureIndexes } from "../../../src/indexes/ensure/ensure.ts";
 import type { Contract, Manifest, MongoIndex } from "../../../src/indexes/manifest/manifest.ts";
-import { verifyIndexes, type VerifyEntry, type VerifyOptions } from "../../../src/indexes/verify.ts";
+import { verifyIndexes, type VerifyEntry, type VerifyOptions } from "../../../src/indexes/verify/verify.ts";
 import { scratch, type Scratch } from "./scratch.ts";
 
 const COMPANIES = Array.from({ length: 10 }, () => new ObjectId());

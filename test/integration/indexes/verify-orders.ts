@@ -1,7 +1,12 @@
 /** A database with a table of orders and indexes of several kinds, and the verdict on contracts about them. */
 import { afterAll, beforeAll, beforeEach, expect } from "vitest";
 import type { Contract, Manifest, PostgresIndex } from "../../../src/indexes/manifest/manifest.ts";
-import { verifyIndexes, type VerifyEntry, type VerifyOptions, type VerifyReport } from "../../../src/indexes/verify.ts";
+import {
+  verifyIndexes,
+  type VerifyEntry,
+  type VerifyOptions,
+  type VerifyReport,
+} from "../../../src/indexes/verify/verify.ts";
 import { scratch, type Scratch } from "./scratch.ts";
 
 export const CUSTOMER = { sample: "customer" } as const;

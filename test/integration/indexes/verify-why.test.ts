@@ -2,7 +2,7 @@
 import type pg from "pg";
 import { describe, expect, test } from "vitest";
 import { UnreachableError, UsageError } from "../../../src/errors.ts";
-import type { VerifyOptions } from "../../../src/indexes/verify.ts";
+import type { VerifyOptions } from "../../../src/indexes/verify/verify.ts";
 import { AT, CUSTOMER, manifestOf, orders } from "./verify-orders.ts";
 
 const MANY = 30_000;

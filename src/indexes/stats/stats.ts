@@ -4,22 +4,22 @@
  * index; it remembers its samples, because a count alone says nothing.
  */
 import type { Db } from "mongodb";
-import { UsageError } from "../errors.ts";
-import { messageOf, type DeclaredIndex, type Engine, type EngineName } from "./engines/engine.ts";
-import { standing, type LedgerEntry } from "./ledger/ledger.ts";
-import { DEFAULTS, type Limits, type Manifest } from "./manifest/manifest.ts";
-import { withEngines, type OpenOptions } from "./engines/open.ts";
-import { decide } from "./decision/decide.ts";
-import type { Session } from "./engines/postgres/session.ts";
-import { findRedundant } from "./decision/redundant.ts";
-import { reindexWindows } from "./engines/postgres/reindex.ts";
-import type { Sample } from "./engines/figures.ts";
-import { beganAnew, buildWindows, type BuildWindow } from "./stats/history.ts";
-import { SIZE_PCT, type Verdict } from "./stats/judge.ts";
-import { mongoFigures } from "./engines/mongo/figures.ts";
-import { postgresFigures } from "./engines/postgres/figures.ts";
-import { type Catalog, type ContractResult, targetReport, type TargetReport } from "./stats/report.ts";
-import { Samples } from "./stats/samples.ts";
+import { UsageError } from "../../errors.ts";
+import { messageOf, type DeclaredIndex, type Engine, type EngineName } from "../engines/engine.ts";
+import { standing, type LedgerEntry } from "../ledger/ledger.ts";
+import { DEFAULTS, type Limits, type Manifest } from "../manifest/manifest.ts";
+import { withEngines, type OpenOptions } from "../engines/open.ts";
+import { decide } from "../decision/decide.ts";
+import type { Session } from "../engines/postgres/session.ts";
+import { findRedundant } from "../decision/redundant.ts";
+import { reindexWindows } from "../engines/postgres/reindex.ts";
+import type { Sample } from "../engines/figures.ts";
+import { beganAnew, buildWindows, type BuildWindow } from "./history.ts";
+import { SIZE_PCT, type Verdict } from "./judge.ts";
+import { mongoFigures } from "../engines/mongo/figures.ts";
+import { postgresFigures } from "../engines/postgres/figures.ts";
+import { type Catalog, type ContractResult, targetReport, type TargetReport } from "./report.ts";
+import { Samples } from "./samples.ts";
 
 export interface StatsReport {
   /** ISO 8601, by the clock of PostgreSQL */

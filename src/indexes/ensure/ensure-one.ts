@@ -1,8 +1,8 @@
 /** Brings one declared index into being: look, decide, do one thing, look again. */
-import { OperatorError } from "../errors.ts";
-import { messageOf, pause, type DeclaredIndex, type Engine, type Observation } from "./engines/engine.ts";
-import { decide, fingerprint, type ActualIndex, type Decision } from "./decision/decide.ts";
-import { COLLECTION, markOf, type Deed, type Recorder } from "./ledger/recorder.ts";
+import { OperatorError } from "../../errors.ts";
+import { messageOf, pause, type DeclaredIndex, type Engine, type Observation } from "../engines/engine.ts";
+import { decide, fingerprint, type ActualIndex, type Decision } from "../decision/decide.ts";
+import { COLLECTION, markOf, type Deed, type Recorder } from "../ledger/recorder.ts";
 
 export interface Outcome {
   /**

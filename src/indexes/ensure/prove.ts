@@ -1,7 +1,7 @@
 /** The proof that an index does its work, asked for before the one that did it so far goes. */
-import type { OpenOptions } from "./engines/open.ts";
-import type { IndexTargets } from "./manifest/selection.ts";
-import { verifyIndexes } from "./verify.ts";
+import type { OpenOptions } from "../engines/open.ts";
+import type { IndexTargets } from "../manifest/selection.ts";
+import { verifyIndexes } from "../verify/verify.ts";
 
 /**
  * Do the contracts of an index hold on the live data? Its answer says why not; undefined where they do, or too little data

@@ -1,12 +1,12 @@
 /** What the databases have against what is declared. Looks only. */
-import type { DeclaredIndex, Engine, EngineName, Observation } from "./engines/engine.ts";
-import { keyOf, standing, type LedgerEntry } from "./ledger/ledger.ts";
-import { DEFAULTS, type Manifest } from "./manifest/manifest.ts";
-import { withEngines, type OpenOptions } from "./engines/open.ts";
-import { decide, type ActualIndex, type Decision } from "./decision/decide.ts";
-import { COLLECTION } from "./ledger/recorder.ts";
-import { findRedundant } from "./decision/redundant.ts";
-import { isOlderWindow, type Window } from "./manifest/rolling.ts";
+import type { DeclaredIndex, Engine, EngineName, Observation } from "../engines/engine.ts";
+import { keyOf, standing, type LedgerEntry } from "../ledger/ledger.ts";
+import { DEFAULTS, type Manifest } from "../manifest/manifest.ts";
+import { withEngines, type OpenOptions } from "../engines/open.ts";
+import { decide, type ActualIndex, type Decision } from "../decision/decide.ts";
+import { COLLECTION } from "../ledger/recorder.ts";
+import { findRedundant } from "../decision/redundant.ts";
+import { isOlderWindow, type Window } from "../manifest/rolling.ts";
 
 /**
  * `renamed`: there under another name. `attrs`: only TTL or hidden differ. `invalid-create`, `invalid-drop`: what a build

@@ -2,11 +2,11 @@
  * Takes back what a run of the keeper did, and nothing else: an index goes only if the ledger says that the keeper made
  * it and the database still has that very one. What it found is never touched; what it replaced comes back.
  */
-import { OperatorError, UsageError } from "../errors.ts";
-import { messageOf, pause, type Engine } from "./engines/engine.ts";
-import { keyOf, standing, type LedgerEntry } from "./ledger/ledger.ts";
-import { withEngines, type OpenOptions } from "./engines/open.ts";
-import { COLLECTION, markOf, Recorder } from "./ledger/recorder.ts";
+import { OperatorError, UsageError } from "../../errors.ts";
+import { messageOf, pause, type Engine } from "../engines/engine.ts";
+import { keyOf, standing, type LedgerEntry } from "../ledger/ledger.ts";
+import { withEngines, type OpenOptions } from "../engines/open.ts";
+import { COLLECTION, markOf, Recorder } from "../ledger/recorder.ts";
 import { findMade, judgeDeed, type UndoneEntry } from "./undo.ts";
 
 /** Which deeds are meant. Without any: those of the newest run that changed anything. */

@@ -4,13 +4,13 @@
  * does one thing and looks again, so that resuming after a crash is no special case and the second run does nothing.
  */
 import { randomUUID } from "node:crypto";
-import type { Engine, EngineName } from "./engines/engine.ts";
+import type { Engine, EngineName } from "../engines/engine.ts";
 import { ensureOne, type Outcome, type Seen, type Step } from "./ensure-one.ts";
-import { withEngines, type OpenOptions } from "./engines/open.ts";
-import { Recorder } from "./ledger/recorder.ts";
+import { withEngines, type OpenOptions } from "../engines/open.ts";
+import { Recorder } from "../ledger/recorder.ts";
 import { retireWindows } from "./retire.ts";
-import { undoRun } from "./rollback.ts";
-import type { UndoneEntry } from "./undo.ts";
+import { undoRun } from "../rollback/rollback.ts";
+import type { UndoneEntry } from "../rollback/undo.ts";
 
 export interface EnsureEntry extends Outcome {
   readonly engine: EngineName;

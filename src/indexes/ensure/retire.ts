@@ -1,9 +1,9 @@
 /** Drops the windows before the one in force, once that one is there and proven. */
-import type { Proof } from "./engines/engine.ts";
+import type { Proof } from "../engines/engine.ts";
 import type { Outcome, Step } from "./ensure-one.ts";
-import { fingerprint, sameShape, type ActualIndex } from "./decision/decide.ts";
-import { isOlderWindow, type Window } from "./manifest/rolling.ts";
-import { findMade } from "./undo.ts";
+import { fingerprint, sameShape, type ActualIndex } from "../decision/decide.ts";
+import { isOlderWindow, type Window } from "../manifest/rolling.ts";
+import { findMade } from "../rollback/undo.ts";
 
 /** What became of an older window. */
 export type Retired = Outcome & { readonly name: string };

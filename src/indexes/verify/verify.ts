@@ -2,20 +2,20 @@
  * Verifies contracts: every query that an index exists for is explained on the live data, with values from it, by the
  * server that will run it. Nothing is changed, and nobody waits.
  */
-import { UnreachableError } from "../errors.ts";
-import type { EngineName } from "./engines/engine.ts";
-import { lintManifest } from "./manifest/lint.ts";
-import type { Contract, Manifest } from "./manifest/manifest.ts";
-import { withEngines } from "./engines/open.ts";
-import { decide } from "./decision/decide.ts";
-import { tableOf } from "./engines/postgres/ddl.ts";
-import { expandRolling, isOlderWindow, windowsOf, type Window } from "./manifest/rolling.ts";
-import type { IndexTargets } from "./manifest/selection.ts";
-import { lintContracts, placedContracts, type Placed } from "./contract/contracts.ts";
-import { isFerret, type MongoCollection, readCollection, verifyOnMongo } from "./engines/mongo/verify/contract.ts";
-import { PostgresReader } from "./engines/postgres/verify/reader.ts";
-import { verifyOnPostgres } from "./engines/postgres/verify/contract.ts";
-import type { Judgement } from "./contract/verdict.ts";
+import { UnreachableError } from "../../errors.ts";
+import type { EngineName } from "../engines/engine.ts";
+import { lintManifest } from "../manifest/lint.ts";
+import type { Contract, Manifest } from "../manifest/manifest.ts";
+import { withEngines } from "../engines/open.ts";
+import { decide } from "../decision/decide.ts";
+import { tableOf } from "../engines/postgres/ddl.ts";
+import { expandRolling, isOlderWindow, windowsOf, type Window } from "../manifest/rolling.ts";
+import type { IndexTargets } from "../manifest/selection.ts";
+import { lintContracts, placedContracts, type Placed } from "../contract/contracts.ts";
+import { isFerret, type MongoCollection, readCollection, verifyOnMongo } from "../engines/mongo/verify/contract.ts";
+import { PostgresReader } from "../engines/postgres/verify/reader.ts";
+import { verifyOnPostgres } from "../engines/postgres/verify/contract.ts";
+import type { Judgement } from "../contract/verdict.ts";
 
 export interface VerifyEntry extends Judgement {
   engine: EngineName;
