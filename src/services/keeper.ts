@@ -4,7 +4,7 @@ import { UsageError } from "../errors.ts";
 import type { EnsureOptions, EnsureReport } from "../indexes/ensure/ensure.ts";
 import type { Manifest } from "../indexes/manifest/manifest.ts";
 import type { StatsReport } from "../indexes/stats/stats.ts";
-import type { IndexTargets } from "../indexes/manifest/selection.ts";
+import type { IndexTargets } from "../indexes/engines/open.ts";
 
 /** The name of the manifest of Tallyman's own indexes. */
 export const OWN_MANIFEST = "usage";

@@ -1,9 +1,9 @@
 import { InvalidArgumentError, type Command } from "commander";
-import type { EngineName } from "../../indexes/engines/engine.ts";
 import { UsageError } from "../../errors.ts";
-import type { Manifest } from "../../indexes/manifest/manifest.ts";
-import { select, type IndexTargets } from "../../indexes/manifest/selection.ts";
+import type { Manifest, EngineName } from "../../indexes/manifest/manifest.ts";
+import { select } from "../../indexes/manifest/selection.ts";
 import type { CommandContext } from "../command.ts";
+import type { IndexTargets } from "../../indexes/engines/open.ts";
 
 /** The flags that every verb of `indexes` has. */
 export interface IndexFlags {

@@ -1,7 +1,7 @@
 /** What the databases have against what is declared. Looks only. */
-import type { DeclaredIndex, Engine, EngineName, Observation } from "../engines/engine.ts";
+import type { DeclaredIndex, Engine, Observation } from "../engines/engine.ts";
 import { keyOf, standing, type LedgerEntry } from "../ledger/ledger.ts";
-import { DEFAULTS, type Manifest } from "../manifest/manifest.ts";
+import { DEFAULTS, type Manifest, type EngineName } from "../manifest/manifest.ts";
 import { withEngines, type OpenOptions } from "../engines/open.ts";
 import { decide, type ActualIndex, type Decision } from "../decision/decide.ts";
 import { COLLECTION } from "../ledger/recorder.ts";

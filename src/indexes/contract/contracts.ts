@@ -1,7 +1,6 @@
 /** The contracts of a manifest, each with its place; and what is wrong with them before any server is asked. Pure. */
 import { UsageError } from "../../errors.ts";
-import type { EngineName } from "../engines/engine.ts";
-import type { Contract, Manifest, MongoIndex, Param, PostgresIndex, Sample } from "../manifest/manifest.ts";
+import type { Contract, Manifest, MongoIndex, Param, PostgresIndex, Sample, EngineName } from "../manifest/manifest.ts";
 import { placeholdersOf } from "./placeholders.ts";
 import { shiftMs } from "./shift.ts";
 import { parameterCount, statementFault } from "./statement.ts";

@@ -2,8 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Ledger, LedgerEntry } from "../ledger/ledger.ts";
 import type { ActualIndex, DeclaredShape, Rules } from "../decision/decide.ts";
-
-export type EngineName = "mongodb" | "postgres";
+import type { EngineName } from "../manifest/manifest.ts";
 
 export interface Observation {
   /** Why nothing can be done here, such as a table that does not exist; the other fields are empty then. */

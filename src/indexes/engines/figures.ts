@@ -1,8 +1,8 @@
+import type { EngineName } from "../manifest/manifest.ts";
 /**
  * What a server says of the indexes of one table or collection at one time. Counters are as the server keeps them, that
  * is since it last began to count; what a server does not tell is null and named in `unknown`, never zero.
  */
-import type { EngineName } from "./engine.ts";
 
 /** What an index does beside being read, so that it is never called unused or in the way. */
 export type Guard =
@@ -77,6 +77,13 @@ export interface TargetFigures {
   readonly indexes: readonly IndexFigures[];
   /** figures that this server does not give, each with the reason */
   readonly unknown: readonly string[];
+}
+
+/** When an index of the target was built: a build reads the whole table, which is no query's scan. */
+export interface BuildWindow {
+  readonly from: string;
+  /** null while it goes on, or where nobody knows */
+  readonly to: string | null;
 }
 
 /** Figures with the time they were read at, by the clock of PostgreSQL, ISO 8601. */

@@ -1,12 +1,21 @@
 /** Opens what a verb works with: the session of PostgreSQL, and an engine for each database that the manifest speaks of. */
+import type { Db } from "mongodb";
 import type { Engine, Proof } from "./engine.ts";
 import { lintManifest } from "../manifest/lint.ts";
-import { DEFAULTS } from "../manifest/manifest.ts";
+import { DEFAULTS, type Manifest } from "../manifest/manifest.ts";
 import { mongoEngine } from "./mongo/engine.ts";
 import { Session } from "./postgres/session.ts";
 import { postgresEngine } from "./postgres/engine.ts";
 import { expandRolling, windowsOf, type Window } from "../manifest/rolling.ts";
-import type { IndexTargets } from "../manifest/selection.ts";
+
+/** What every verb of the index keeper works on. */
+export interface IndexTargets {
+  /** cut down to the engine and phases that were asked for */
+  readonly manifest: Manifest;
+  readonly mongo: Db;
+  /** A direct connection, not through a transaction pooler; its database holds the lock of both engines' work. */
+  readonly databaseUrl: string;
+}
 
 export interface OpenOptions extends IndexTargets {
   /** Lets a server that blocks writers during a build (FerretDB) build on a collection that is not empty. */

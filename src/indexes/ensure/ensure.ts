@@ -4,13 +4,14 @@
  * does one thing and looks again, so that resuming after a crash is no special case and the second run does nothing.
  */
 import { randomUUID } from "node:crypto";
-import type { Engine, EngineName } from "../engines/engine.ts";
+import type { Engine } from "../engines/engine.ts";
 import { ensureOne, type Outcome, type Seen, type Step } from "./ensure-one.ts";
 import { withEngines, type OpenOptions } from "../engines/open.ts";
 import { Recorder } from "../ledger/recorder.ts";
 import { retireWindows } from "./retire.ts";
 import { undoRun } from "../rollback/rollback.ts";
 import type { UndoneEntry } from "../rollback/undo.ts";
+import type { EngineName } from "../manifest/manifest.ts";
 
 export interface EnsureEntry extends Outcome {
   readonly engine: EngineName;
@@ -48,7 +49,7 @@ export async function ensureIndexes(options: EnsureOptions): Promise<EnsureRepor
   return withEngines(options, "change", async ({ engines, session, signal, windows, prove }) => {
     const entries: EnsureEntry[] = [];
     for (const engine of engines) {
-      const recorder = new Recorder(engine, manifest.project, runId);
+      const recorder = new Recorder(engine.ledger, manifest.project, runId);
       const seen: Seen = new Map();
       for (const { target, index } of inOrder(engine)) {
         const started = now();

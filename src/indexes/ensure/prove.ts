@@ -1,6 +1,5 @@
 /** The proof that an index does its work, asked for before the one that did it so far goes. */
-import type { OpenOptions } from "../engines/open.ts";
-import type { IndexTargets } from "../manifest/selection.ts";
+import type { OpenOptions, IndexTargets } from "../engines/open.ts";
 import { verifyIndexes } from "../verify/verify.ts";
 
 /**

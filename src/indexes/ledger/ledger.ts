@@ -60,6 +60,3 @@ export function standing(entries: readonly LedgerEntry[]): Map<string, LedgerEnt
 export function keyOf({ target, name }: { readonly target: string; readonly name: string }): string {
   return `${target}\0${name}`;
 }
-
-/** The schema of the keeper's own tables in PostgreSQL. */
-export const KEEPER_SCHEMA = "tallyman";

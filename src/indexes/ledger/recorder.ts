@@ -1,6 +1,5 @@
 /** One run's hand on the ledgers. */
-import type { Engine } from "../engines/engine.ts";
-import { keyOf, standing, type Intent, type LedgerEntry, type LedgerState } from "./ledger.ts";
+import { keyOf, standing, type Intent, type Ledger, type LedgerEntry, type LedgerState } from "./ledger.ts";
 
 /** The name under which a collection itself stands in the ledger. */
 export const COLLECTION = "";
@@ -19,18 +18,18 @@ export interface Deed {
 export class Recorder {
   readonly runId: string;
   readonly project: string;
-  readonly #engine: Engine;
+  readonly #ledger: Ledger;
   #standing: Map<string, LedgerEntry> | undefined;
 
-  constructor(engine: Engine, project: string, runId: string) {
-    this.#engine = engine;
+  constructor(ledger: Ledger, project: string, runId: string) {
+    this.#ledger = ledger;
     this.project = project;
     this.runId = runId;
   }
 
   /** The deed that stands for an index; undefined where the keeper never touched it. */
   async newest(target: string, name: string): Promise<LedgerEntry | undefined> {
-    this.#standing ??= standing(await this.#engine.ledger.read());
+    this.#standing ??= standing(await this.#ledger.read());
     return this.#standing.get(keyOf({ target, name }));
   }
 
@@ -47,7 +46,7 @@ export class Recorder {
     { runId, project }: Pick<LedgerEntry, "runId" | "project"> = this,
   ): Promise<void> {
     this.forget();
-    await this.#engine.ledger.write({ ...deed, project, runId, state, ...more });
+    await this.#ledger.write({ ...deed, project, runId, state, ...more });
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import type { Db } from "mongodb";
 import { UsageError } from "../../errors.ts";
-import { type Engine, type EngineName, messageOf } from "../engines/engine.ts";
+import { type Engine, messageOf } from "../engines/engine.ts";
 import { keyOf, standing } from "../ledger/ledger.ts";
 import { withEngines, type OpenOptions } from "../engines/open.ts";
 import type { Session } from "../engines/postgres/session.ts";
@@ -14,6 +14,7 @@ import { readStats, type StatsReport } from "../stats/stats.ts";
 import { formatBytes } from "../stats/format.ts";
 import { BLOAT_LIMIT, MIN_BYTES } from "../stats/judge.ts";
 import type { IndexReport, TargetReport } from "../stats/report.ts";
+import type { EngineName } from "../manifest/manifest.ts";
 
 export interface MaintainOptions extends OpenOptions {
   /** Only says what would be done. */

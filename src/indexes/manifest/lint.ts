@@ -1,10 +1,8 @@
 /** Refuses a bad manifest before any server is asked: every fault at once, each with its place. */
 import { UsageError } from "../../errors.ts";
 import type { Contract, Manifest, MongoIndex, PostgresIndex, Rolling } from "./manifest.ts";
-import { LEDGER_COLLECTION } from "../engines/mongo/ledger.ts";
-import { REPLACED, REPLACEMENT } from "../engines/postgres/ddl.ts";
-import { NAME_BYTES } from "../engines/postgres/ddl.ts";
 import { rollingFault, windowAt } from "./rolling.ts";
+import { LEDGER_COLLECTION, REPLACED, REPLACEMENT, NAME_BYTES } from "./reserved.ts";
 
 const OWN_ENDINGS = [REPLACEMENT, REPLACED];
 const VOLATILE =

@@ -5,6 +5,9 @@
  */
 import type { CollationOptions } from "mongodb";
 
+/** How commands, reports and metrics call the two kinds of database. */
+export type EngineName = "mongodb" | "postgres";
+
 export type MongoKey = readonly [field: string, kind: 1 | -1 | "text" | "hashed" | "2dsphere" | "2d"];
 
 /** A column by name, or one with its options. `expr` is SQL, written without the outer parentheses. */

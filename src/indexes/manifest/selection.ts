@@ -1,15 +1,4 @@
-import type { Db } from "mongodb";
-import type { EngineName } from "../engines/engine.ts";
-import type { Manifest } from "./manifest.ts";
-
-/** What every verb of the index keeper works on. */
-export interface IndexTargets {
-  /** cut down to the engine and phases that were asked for */
-  readonly manifest: Manifest;
-  readonly mongo: Db;
-  /** A direct connection, not through a transaction pooler; its database holds the lock of both engines' work. */
-  readonly databaseUrl: string;
-}
+import type { Manifest, EngineName } from "./manifest.ts";
 
 /** The part of a manifest that was asked for: of one engine, of one phase. */
 export function select(

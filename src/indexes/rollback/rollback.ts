@@ -83,7 +83,7 @@ async function undoOne(
   wish: RollbackWish,
   signal: AbortSignal,
 ): Promise<UndoneEntry> {
-  const recorder = new Recorder(engine, entry.project, entry.runId);
+  const recorder = new Recorder(engine.ledger, entry.project, entry.runId);
   const { startedAt: _startedAt, finishedAt: _finishedAt, state, ...deed } = entry;
   const { target, name, runId } = entry;
   const base = { engine: engine.name, target, name, runId };
@@ -135,7 +135,7 @@ async function stepBack(engine: Engine, entry: LedgerEntry, write: () => Promise
 async function reclaim(engine: Engine, { target, name, project }: LedgerEntry): Promise<void> {
   const before = standing(await engine.ledger.read()).get(keyOf({ target, name }));
   if (before?.state !== "done" || (before.intent !== "create" && before.intent !== "replace")) return;
-  const recorder = new Recorder(engine, project, before.runId);
+  const recorder = new Recorder(engine.ledger, project, before.runId);
   const { oid: _oid, ...known } = before;
   const made = findMade(await engine.observe(target), known);
   if (made === undefined || typeof made === "string") return;

@@ -1,8 +1,9 @@
 /** What there is to do about one deed of the ledger, given what the database has now. */
-import type { Engine, EngineName, Observation } from "../engines/engine.ts";
+import type { Engine, Observation } from "../engines/engine.ts";
 import type { Intent, LedgerEntry } from "../ledger/ledger.ts";
 import { fingerprint, type ActualIndex } from "../decision/decide.ts";
 import { COLLECTION, markOf } from "../ledger/recorder.ts";
+import type { EngineName } from "../manifest/manifest.ts";
 
 /** What becomes, or became, of one deed. */
 export interface UndoneEntry {

@@ -3,19 +3,12 @@
  * pair between which the server began to count anew, or built an index, says nothing.
  */
 import type { LedgerEntry } from "../ledger/ledger.ts";
-import type { IndexFigures, Sample } from "../engines/figures.ts";
+import type { BuildWindow, IndexFigures, Sample } from "../engines/figures.ts";
 
 /** A day and the delay of a job: rates are of the last day where there are samples of it. */
 const RECENT_MS = 25 * 3_600_000;
 /** Longer than any build may take: an entry with a longer one was written again later. */
 const MAX_WINDOW_MS = 12 * 3_600_000;
-
-/** When an index of the target was built: a build reads the whole table, which is no query's scan. */
-export interface BuildWindow {
-  readonly from: string;
-  /** null while it goes on, or where nobody knows */
-  readonly to: string | null;
-}
 
 /** A share over an interval. */
 export interface Rate {

@@ -4,9 +4,9 @@
  */
 import pg from "pg";
 import { messageOf } from "../engines/engine.ts";
-import { KEEPER_SCHEMA } from "../ledger/ledger.ts";
 import type { Session } from "../engines/postgres/session.ts";
 import type { Sample, TargetFigures } from "../engines/figures.ts";
+import { KEEPER_SCHEMA } from "../manifest/reserved.ts";
 
 const SAMPLES = `${KEEPER_SCHEMA}.index_sample`;
 const REPORTS = `${KEEPER_SCHEMA}.index_report`;

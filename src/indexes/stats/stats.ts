@@ -5,16 +5,16 @@
  */
 import type { Db } from "mongodb";
 import { UsageError } from "../../errors.ts";
-import { messageOf, type DeclaredIndex, type Engine, type EngineName } from "../engines/engine.ts";
+import { messageOf, type DeclaredIndex, type Engine } from "../engines/engine.ts";
 import { standing, type LedgerEntry } from "../ledger/ledger.ts";
-import { DEFAULTS, type Limits, type Manifest } from "../manifest/manifest.ts";
+import { DEFAULTS, type Limits, type Manifest, type EngineName } from "../manifest/manifest.ts";
 import { withEngines, type OpenOptions } from "../engines/open.ts";
 import { decide } from "../decision/decide.ts";
 import type { Session } from "../engines/postgres/session.ts";
 import { findRedundant } from "../decision/redundant.ts";
 import { reindexWindows } from "../engines/postgres/reindex.ts";
-import type { Sample } from "../engines/figures.ts";
-import { beganAnew, buildWindows, type BuildWindow } from "./history.ts";
+import type { Sample, BuildWindow } from "../engines/figures.ts";
+import { beganAnew, buildWindows } from "./history.ts";
 import { SIZE_PCT, type Verdict } from "./judge.ts";
 import { mongoFigures } from "../engines/mongo/figures.ts";
 import { postgresFigures } from "../engines/postgres/figures.ts";

@@ -3,14 +3,12 @@
  * server that will run it. Nothing is changed, and nobody waits.
  */
 import { UnreachableError } from "../../errors.ts";
-import type { EngineName } from "../engines/engine.ts";
 import { lintManifest } from "../manifest/lint.ts";
-import type { Contract, Manifest } from "../manifest/manifest.ts";
-import { withEngines } from "../engines/open.ts";
+import type { Contract, Manifest, EngineName } from "../manifest/manifest.ts";
+import { withEngines, type IndexTargets } from "../engines/open.ts";
 import { decide } from "../decision/decide.ts";
 import { tableOf } from "../engines/postgres/ddl.ts";
 import { expandRolling, isOlderWindow, windowsOf, type Window } from "../manifest/rolling.ts";
-import type { IndexTargets } from "../manifest/selection.ts";
 import { lintContracts, placedContracts, type Placed } from "../contract/contracts.ts";
 import { isFerret, type MongoCollection, readCollection, verifyOnMongo } from "../engines/mongo/verify/contract.ts";
 import { PostgresReader } from "../engines/postgres/verify/reader.ts";

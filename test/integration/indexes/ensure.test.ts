@@ -1,9 +1,8 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { usageManifest } from "../../../manifests/usage.ts";
-import type { EngineName } from "../../../src/indexes/engines/engine.ts";
 import { ensureIndexes, type EnsureOptions } from "../../../src/indexes/ensure/ensure.ts";
 import { select } from "../../../src/indexes/manifest/selection.ts";
-import type { Manifest } from "../../../src/indexes/manifest/manifest.ts";
+import type { Manifest, EngineName } from "../../../src/indexes/manifest/manifest.ts";
 import { cacheIndexes, makeCache, type Scratch, scratch } from "./scratch.ts";
 
 const EVENTS = "token_usage_events";

@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import type { EngineName } from "../../../src/indexes/engines/engine.ts";
-import type { Manifest } from "../../../src/indexes/manifest/manifest.ts";
+import type { Manifest, EngineName } from "../../../src/indexes/manifest/manifest.ts";
 import { readStats, type StatsReport } from "../../../src/indexes/stats/stats.ts";
 import type { TargetReport } from "../../../src/indexes/stats/report.ts";
 import { newestReport } from "../../../src/indexes/stats/samples.ts";

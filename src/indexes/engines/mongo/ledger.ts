@@ -1,9 +1,7 @@
 /** The ledger of a MongoDB database: a collection beside those it tells of. */
 import type { Db, Document } from "mongodb";
 import type { Ledger, LedgerEntry } from "../../ledger/ledger.ts";
-
-/** The collection of the ledger; no manifest may declare indexes for it. */
-export const LEDGER_COLLECTION = "_index_ledger";
+import { LEDGER_COLLECTION } from "../../manifest/reserved.ts";
 
 type Stored = Omit<LedgerEntry, "startedAt" | "finishedAt"> & {
   _id: string;

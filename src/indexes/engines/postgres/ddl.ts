@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import pg from "pg";
 import type { PostgresIndex } from "../../manifest/manifest.ts";
+import { NAME_BYTES } from "../../manifest/reserved.ts";
 
 export interface Table {
   readonly schema: string;
@@ -52,13 +53,6 @@ export function dropStatement(target: string, name: string): string {
   const { schema } = tableOf(target);
   return `DROP INDEX CONCURRENTLY IF EXISTS ${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`;
 }
-
-/** PostgreSQL cuts what is longer. */
-export const NAME_BYTES = 63;
-
-/** What the names of both indexes end in while one takes the place of the other. */
-export const REPLACEMENT = "__tallyman_new";
-export const REPLACED = "__tallyman_old";
 
 /**
  * A name beside another for as long as both exist. PostgreSQL would cut a longer one without a word, and two long names

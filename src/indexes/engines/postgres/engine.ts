@@ -13,19 +13,12 @@ import {
 import type { PostgresIndex } from "../../manifest/manifest.ts";
 import { sameShape } from "../../decision/decide.ts";
 import { observe } from "./catalog.ts";
-import {
-  besideName,
-  createStatement,
-  definitionTail,
-  dropStatement,
-  REPLACED as OLD,
-  REPLACEMENT as NEW,
-  tableOf,
-} from "./ddl.ts";
+import { besideName, createStatement, definitionTail, dropStatement, tableOf } from "./ddl.ts";
 import { findDuplicates } from "./duplicates.ts";
 import { PostgresLedger } from "./ledger.ts";
 import { CLEAR_UP_PATIENCE_MS, type Session } from "./session.ts";
 import { sizeOf } from "./size.ts";
+import { REPLACED as OLD, REPLACEMENT as NEW } from "../../manifest/reserved.ts";
 
 /** Lock timeout, deadlock victim, serialisation: somebody was in the way. */
 const IN_THE_WAY = new Set(["55P03", "40P01", "40001"]);

@@ -2,8 +2,9 @@
 import pg from "pg";
 import { UsageError } from "../../../errors.ts";
 import { messageOf } from "../engine.ts";
-import { KEEPER_SCHEMA, type Ledger, type LedgerEntry } from "../../ledger/ledger.ts";
+import { type Ledger, type LedgerEntry } from "../../ledger/ledger.ts";
 import type { Session } from "./session.ts";
+import { KEEPER_SCHEMA } from "../../manifest/reserved.ts";
 
 const TABLE = `${KEEPER_SCHEMA}.index_ledger`;
 const NO_RIGHT = "42501";

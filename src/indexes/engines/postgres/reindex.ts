@@ -5,11 +5,11 @@
  */
 import pg from "pg";
 import { messageOf } from "../engine.ts";
-import { KEEPER_SCHEMA } from "../../ledger/ledger.ts";
-import { dropStatement, NAME_BYTES, tableOf } from "./ddl.ts";
+import { dropStatement, tableOf } from "./ddl.ts";
 import { CLEAR_UP_PATIENCE_MS, type Session } from "./session.ts";
 import { sizeOf, type IndexSize } from "./size.ts";
-import type { BuildWindow } from "../../stats/history.ts";
+import { KEEPER_SCHEMA, NAME_BYTES } from "../../manifest/reserved.ts";
+import type { BuildWindow } from "../figures.ts";
 
 const JOURNAL = `${KEEPER_SCHEMA}.index_reindex`;
 /** Names that PostgreSQL gives: with a number where one is taken already. */

@@ -4,7 +4,16 @@
  */
 import { BSON } from "mongodb";
 import type { Access, PlanFacts } from "../../../contract/plan-facts.ts";
-import type { PlanNode } from "../../postgres/verify/plan.ts";
+
+/** A node of the plan of the PostgreSQL behind FerretDB, as far as it is read here. */
+interface PlanNode {
+  readonly "Node Type": string;
+  readonly Plans?: readonly PlanNode[];
+  readonly "Index Name"?: string;
+  readonly "Index Cond"?: string;
+  readonly "Sort Key"?: readonly string[];
+  readonly IndexDetails?: readonly Detail[];
+}
 
 /** The key of an index condition that stands for "all of it", as BSON in hex; made where a hint leaves no choice. */
 const FULL_SCAN = Buffer.from("fullScan").toString("hex");
@@ -22,7 +31,7 @@ export function readFerretPlan(reply: Readonly<Record<string, unknown>>): PlanFa
     const stage = node["Node Type"];
     const index = node["Index Name"];
     const condition = node["Index Cond"] ?? "";
-    const details = (node["IndexDetails"] as readonly Detail[] | undefined) ?? above;
+    const details = node.IndexDetails ?? above;
     if (index !== undefined) {
       const bounds = details.find(({ indexName }) => indexName === index)?.indexBounds ?? [];
       accesses.push(accessOf(stage, index, condition, bounds));
