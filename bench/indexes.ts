@@ -5,7 +5,7 @@ import { createDatabase, startServers, withMongoDatabase } from "../dev/servers.
 import { countOf, fill } from "../manifests/data/fill.ts";
 import { SAMPLE_DATA } from "../manifests/data/index.ts";
 import { migrate } from "../src/db/postgres/migrate.ts";
-import { ensureIndexes } from "../src/indexes/ensure/ensure.ts";
+import { ensureIndexes } from "../src/indexes/index.ts";
 import { queriesOf, type BenchQuery } from "./indexes/queries.ts";
 import { tables, writeInto, type Measured, type Timed } from "./indexes/report.ts";
 import { SUBJECTS, type Subject } from "./indexes/subjects.ts";

@@ -2,7 +2,7 @@
  * EarlyBird's daily deliveries: its step 30 asks for twelve indexes at once (phase 1) and seven later (phase 2). Those it
  * only recommends beside a query are phase 3.
  */
-import type { Manifest, MongoIndex } from "../src/indexes/manifest/manifest.ts";
+import type { Manifest, MongoIndex } from "../src/indexes/index.ts";
 import { by } from "./keys.ts";
 
 /** Why a business key is unique here and was not in the document. */

@@ -1,5 +1,5 @@
 /** The manifests that come with Tallyman, by name. */
-import type { Manifest } from "../src/indexes/manifest/manifest.ts";
+import type { Manifest } from "../src/indexes/index.ts";
 import { earlybird } from "./earlybird.ts";
 import { justoai } from "./justoai.ts";
 import { petbuddy } from "./petbuddy.ts";

@@ -1,5 +1,5 @@
 /** What JustoAI has already, under the names that Prisma gives: its migrations own them, so they are checked only. */
-import type { PostgresIndex } from "../src/indexes/manifest/manifest.ts";
+import type { PostgresIndex } from "../src/indexes/index.ts";
 
 type Current = readonly [columns: string, why: string, kind?: "primary" | "unique"];
 

@@ -2,7 +2,7 @@
  * JustoAI: eight indexes in the phases of its migration plan, beside those it has. Tables and columns are Prisma's, so
  * every name is quoted; unquoted, as the document writes them, they would be other names.
  */
-import type { Contract, Manifest, PostgresIndex } from "../src/indexes/manifest/manifest.ts";
+import type { Contract, Manifest, PostgresIndex } from "../src/indexes/index.ts";
 import { justoaiCurrent } from "./justoai-current.ts";
 
 const WORKSPACE = { sample: "workspaceId" } as const;

@@ -1,4 +1,4 @@
-import type { MongoKey } from "../src/indexes/manifest/manifest.ts";
+import type { MongoKey } from "../src/indexes/index.ts";
 
 /** Keys of a MongoDB index in their order: "a" ascends, "-a" descends. */
 export function by(...fields: readonly string[]): readonly MongoKey[] {

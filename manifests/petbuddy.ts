@@ -1,5 +1,5 @@
 /** PetBuddy's bot: every message looks up a page's company, a contact, its last messages and free appointments. */
-import type { Contract, Manifest, MongoIndex } from "../src/indexes/manifest/manifest.ts";
+import type { Contract, Manifest, MongoIndex } from "../src/indexes/index.ts";
 import { by } from "./keys.ts";
 
 /** The document's figures: 500 to 1,000 ms without, 2 to 5 ms with, 100 to 200 times. */

@@ -1,5 +1,5 @@
 /** The indexes of the cache that other services read, and the queries of the document for it, in their right form. */
-import type { Contract, PostgresIndex } from "../src/indexes/manifest/manifest.ts";
+import type { Contract, PostgresIndex } from "../src/indexes/index.ts";
 
 const TENANT = { sample: "tenant_id" } as const;
 const DATE = { sample: "date" } as const;

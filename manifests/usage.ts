@@ -2,7 +2,7 @@
  * The indexes of the usage system. Constraints and the indexes of the `usage_*` tables belong to the migrations; the
  * primary key of the cache is here to be checked, because the upsert and every reader of one tenant stand on it.
  */
-import type { Contract, Manifest, MongoIndex, Sample } from "../src/indexes/manifest/manifest.ts";
+import type { Contract, Manifest, MongoIndex, Sample } from "../src/indexes/index.ts";
 import { by } from "./keys.ts";
 import { cacheIndexes } from "./usage-cache.ts";
 

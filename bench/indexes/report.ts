@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { format, resolveConfig } from "prettier";
-import type { Contract } from "../../src/indexes/manifest/manifest.ts";
+import type { Contract } from "../../src/indexes/index.ts";
 import type { Subject } from "./subjects.ts";
 import { batchOf, type Sizes, type Writes } from "./write.ts";
 

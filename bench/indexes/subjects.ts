@@ -1,7 +1,6 @@
 /** The five documents: which part of which manifest answers each, and what else each one promises. */
 import { MANIFESTS } from "../../manifests/index.ts";
-import type { Manifest } from "../../src/indexes/manifest/manifest.ts";
-import { select } from "../../src/indexes/manifest/selection.ts";
+import { type Manifest, select } from "../../src/indexes/index.ts";
 import { EVENT_FIELDS, type FieldMap } from "../../src/usage/event.ts";
 
 export interface Subject {

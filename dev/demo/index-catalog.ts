@@ -1,6 +1,6 @@
 import { MongoClient } from "mongodb";
 import pg from "pg";
-import { KEEPER_SCHEMA, LEDGER_COLLECTION } from "../../src/indexes/manifest/reserved.ts";
+import { KEEPER_SCHEMA, LEDGER_COLLECTION } from "../../src/indexes/index.ts";
 
 /** Every table, collection and index of both databases, a line each, without the keeper's own. */
 export async function readCatalog(env: {

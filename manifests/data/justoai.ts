@@ -1,5 +1,5 @@
 /** Five hundred law firms' workspaces, in the tables that Prisma makes of the models, with the indexes that they have. */
-import { definitionTail } from "../../src/indexes/engines/postgres/ddl.ts";
+import { definitionTail } from "../../src/indexes/index.ts";
 import { justoaiCurrent } from "../justoai-current.ts";
 import type { SampleData, SampleTable } from "./fill.ts";
 

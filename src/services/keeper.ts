@@ -1,10 +1,7 @@
 import type { MongoClient, Db } from "mongodb";
 import { requireConnection, type Config } from "../config.ts";
 import { UsageError } from "../errors.ts";
-import type { EnsureOptions, EnsureReport } from "../indexes/ensure/ensure.ts";
-import type { Manifest } from "../indexes/manifest/manifest.ts";
-import type { StatsReport } from "../indexes/stats/stats.ts";
-import type { IndexTargets } from "../indexes/engines/open.ts";
+import { ensureIndexes, type EnsureOptions, type EnsureReport, type IndexTargets, loadManifest, type Manifest, readStats, type StatsReport, verifyIndexes } from "../indexes/index.ts";
 
 /** The name of the manifest of Tallyman's own indexes. */
 export const OWN_MANIFEST = "usage";
@@ -17,8 +14,7 @@ async function unopened(): Promise<{ client: MongoClient; db: Db }> {
 }
 
 /**
- * The index keeper under the settings of this process. Each piece of its work has connections of its own, and is loaded
- * when it is asked for: few commands need it.
+ * The index keeper under the settings of this process. Each piece of its work has connections of its own.
  */
 export class IndexKeeper {
   readonly #config: Config;
@@ -39,7 +35,6 @@ export class IndexKeeper {
         `there is no manifest "${nameOrFile}": name ${Object.keys(MANIFESTS).join(", ")}, or a .yaml, .yml or .json file`,
       );
     }
-    const { loadManifest } = await import("../indexes/manifest/load.ts");
     return loadManifest(nameOrFile);
   }
 
@@ -63,10 +58,8 @@ export class IndexKeeper {
 
   /** Ensures Tallyman's own indexes. */
   async ensure(options: Omit<EnsureOptions, keyof IndexTargets>): Promise<EnsureReport> {
-    const { ensureIndexes } = await import("../indexes/ensure/ensure.ts");
-    const { proveWith } = await import("../indexes/ensure/prove.ts");
     return this.with(await this.manifest(OWN_MANIFEST), (targets) =>
-      ensureIndexes({ ...targets, prove: proveWith(targets, options.signal), ...options }),
+      ensureIndexes({ ...targets, ...options }),
     );
   }
 
@@ -76,8 +69,6 @@ export class IndexKeeper {
    * @param reader the role that may read the report
    */
   async report(reader: string | undefined, signal: AbortSignal): Promise<StatsReport> {
-    const { verifyIndexes } = await import("../indexes/verify/verify.ts");
-    const { readStats } = await import("../indexes/stats/stats.ts");
     return this.with(await this.manifest(OWN_MANIFEST), async (targets) => {
       const { entries } = await verifyIndexes({ ...targets, signal });
       return readStats({ ...targets, signal, contracts: entries, ...(reader ? { publishFor: reader } : {}) });

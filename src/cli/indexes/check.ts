@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { EXIT } from "../../errors.ts";
-import type { CheckReport, IndexFinding, TargetFinding } from "../../indexes/check/check.ts";
+import { checkIndexes, type CheckReport, type IndexFinding, type TargetFinding } from "../../indexes/index.ts";
 import { action, createCommand } from "../command.ts";
 import { table } from "../table.ts";
 import { again, withIndexes, withIndexFlags, type IndexFlags } from "./options.ts";
@@ -19,7 +19,6 @@ export function checkCommand(): Command {
     .option("--strict", "duplicate, redundant, extra and too many indexes count as found too (exit 2)")
     .action(
       action<CheckFlags>(async (flags, context) => {
-        const { checkIndexes } = await import("../../indexes/check/check.ts");
         return watching(flags, context, () =>
           withIndexes(context, flags, async (targets) => {
             const report = await checkIndexes({ ...targets, signal: context.signal });

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { EXIT } from "../../errors.ts";
-import type { EnsureReport } from "../../indexes/ensure/ensure.ts";
+import { ensureIndexes, type EnsureReport } from "../../indexes/index.ts";
 import { action, createCommand } from "../command.ts";
 import { table } from "../table.ts";
 import { again, tell, withIndexes, withIndexFlags, type IndexFlags } from "./options.ts";
@@ -25,8 +25,6 @@ export function ensureCommand(): Command {
     .action(
       action<EnsureFlags>(async (flags, context) => {
         const { signal, answer } = context;
-        const { ensureIndexes } = await import("../../indexes/ensure/ensure.ts");
-        const { proveWith } = await import("../../indexes/ensure/prove.ts");
         const report = await withIndexes(context, flags, (targets) =>
           ensureIndexes({
             ...targets,
@@ -34,7 +32,6 @@ export function ensureCommand(): Command {
             allowBlocking: flags.allowBlocking === true,
             replace: flags.replace === true,
             allOrNothing: flags.allOrNothing === true,
-            prove: proveWith(targets, signal),
             onProgress: tell,
           }),
         );

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { EXIT } from "../../errors.ts";
-import { formatBytes } from "../../indexes/stats/format.ts";
+import { formatBytes, maintainIndexes } from "../../indexes/index.ts";
 import { action, createCommand } from "../command.ts";
 import { table } from "../table.ts";
 import { tell, withIndexes, withIndexFlags, type IndexFlags } from "./options.ts";
@@ -25,7 +25,6 @@ export function maintainCommand(): Command {
     .action(
       action<MaintainFlags>(async ({ dryRun = false, index, compact = false, ...flags }, context) => {
         const { signal, answer } = context;
-        const { maintainIndexes } = await import("../../indexes/maintain/maintain.ts");
         const wish = { dryRun, compact, ...(index === undefined ? {} : { index }) };
         const report = await withIndexes(context, flags, (targets) =>
           maintainIndexes({ ...targets, ...wish, signal, onProgress: tell }),

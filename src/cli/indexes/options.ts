@@ -1,9 +1,7 @@
 import { InvalidArgumentError, type Command } from "commander";
 import { UsageError } from "../../errors.ts";
-import type { Manifest, EngineName } from "../../indexes/manifest/manifest.ts";
-import { select } from "../../indexes/manifest/selection.ts";
+import { type EngineName, type IndexTargets, type Manifest, select } from "../../indexes/index.ts";
 import type { CommandContext } from "../command.ts";
-import type { IndexTargets } from "../../indexes/engines/open.ts";
 
 /** The flags that every verb of `indexes` has. */
 export interface IndexFlags {

@@ -1,8 +1,7 @@
 import { createInterface } from "node:readline/promises";
 import type { Command } from "commander";
 import { EXIT, UsageError } from "../../errors.ts";
-import type { RollbackWish } from "../../indexes/rollback/rollback.ts";
-import type { UndoneEntry } from "../../indexes/rollback/undo.ts";
+import { planRollback, rollbackIndexes, type RollbackWish, runWithDeeds, type UndoneEntry } from "../../indexes/index.ts";
 import { action, createCommand, parseRunId } from "../command.ts";
 import { table } from "../table.ts";
 import { again, tell, withIndexes, withIndexFlags, type IndexFlags } from "./options.ts";
@@ -41,7 +40,6 @@ export function rollbackCommand(): Command {
           ...(all ? { all } : {}),
           declaredOnly: phase !== undefined,
         };
-        const { planRollback, rollbackIndexes, runWithDeeds } = await import("../../indexes/rollback/rollback.ts");
         return withIndexes(context, flags, async (targets) => {
           const options = { ...targets, signal: context.signal, allowBlocking, onProgress: tell };
           const planned = await planRollback(options, wish);

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { select } from "../../indexes/manifest/selection.ts";
+import { describeManifest, select } from "../../indexes/index.ts";
 import { action, createCommand } from "../command.ts";
 import { tell, withIndexFlags, type IndexFlags } from "./options.ts";
 
@@ -12,13 +12,10 @@ export function showCommand(): Command {
   );
   return withIndexFlags(command).action(
     action<IndexFlags>(async ({ manifest: nameOrFile = "usage", ...part }, { services, json, answer }) => {
-      const { manifestText } = await import("../../indexes/manifest/load.ts");
-      const { lintManifest } = await import("../../indexes/manifest/lint.ts");
-      const { manifestWarnings } = await import("../../indexes/manifest/warnings.ts");
       const manifest = select(await services.keeper.manifest(nameOrFile), part);
-      lintManifest(manifest);
-      for (const warning of manifestWarnings(manifest)) tell(`warning: ${warning}`);
-      answer(json ? JSON.parse(manifestText(manifest, "json")) : undefined, manifestText(manifest));
+      const described = await describeManifest(manifest);
+      for (const warning of described.warnings) tell(`warning: ${warning}`);
+      answer(json ? described.json : undefined, described.yaml);
       return undefined;
     }),
   );

@@ -1,10 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
 import { EXIT } from "../../errors.ts";
-import type { StatsReport } from "../../indexes/stats/stats.ts";
-import { formatBytes, formatDay, formatShare } from "../../indexes/stats/format.ts";
-import { MIN_PAGES } from "../../indexes/stats/judge.ts";
-import type { IndexReport, TargetReport } from "../../indexes/stats/report.ts";
+import { formatBytes, formatDay, formatShare, type IndexReport, MIN_PAGES, readStats, type StatsReport, type TargetReport } from "../../indexes/index.ts";
 import { action, createCommand, parseCount } from "../command.ts";
 import { table } from "../table.ts";
 import { withIndexes, withIndexFlags, type IndexFlags } from "./options.ts";
@@ -33,7 +30,6 @@ export function statsCommand(): Command {
     .action(
       action<StatsFlags>(async (flags, context) => {
         const { signal, answer } = context;
-        const { readStats } = await import("../../indexes/stats/stats.ts");
         const seconds = flags.watch === true ? WATCH_SECONDS : flags.watch;
         const report = await withIndexes(context, flags, async (targets) => {
           for (;;) {

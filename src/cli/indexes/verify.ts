@@ -1,7 +1,6 @@
 import type { Command } from "commander";
 import { EXIT, UsageError } from "../../errors.ts";
-import type { VerifyEntry, VerifyReport } from "../../indexes/verify/verify.ts";
-import { formatMs } from "../../indexes/contract/verdict.ts";
+import { formatMs, type VerifyEntry, verifyIndexes, type VerifyReport } from "../../indexes/index.ts";
 import { action, createCommand } from "../command.ts";
 import { table } from "../table.ts";
 import { again, tell, withIndexes, withIndexFlags, type IndexFlags } from "./options.ts";
@@ -25,7 +24,6 @@ export function verifyCommand(): Command {
     .action(
       action<VerifyFlags>(async (flags, context) => {
         const { signal, answer, json } = context;
-        const { verifyIndexes } = await import("../../indexes/verify/verify.ts");
         const { target, index: indexes } = flags;
         const only = { ...(target === undefined ? {} : { target }), ...(indexes === undefined ? {} : { indexes }) };
         return watching(flags, context, async () => {

@@ -1,4 +1,5 @@
 /** From what was measured to what is said: whether a contract is kept, and what there is to tell. Pure. */
+import { formatMs } from "../format.ts";
 import type { Contract } from "../manifest/manifest.ts";
 import { goesThrough, indexNames, type PlanFacts, type Work } from "./plan-facts.ts";
 
@@ -171,9 +172,4 @@ function tooSlow({ maxMs }: Contract, { ms, endedAfterMs }: Evidence): string[] 
   if (endedAfterMs !== undefined) return [`does not end within ${endedAfterMs} ms`];
   if (maxMs === undefined || ms === undefined || ms <= maxMs) return [];
   return [`takes ${formatMs(ms)} ms; ${maxMs} ms are promised`];
-}
-
-/** Milliseconds with as many places as they deserve. */
-export function formatMs(ms: number): string {
-  return ms < 10 ? ms.toFixed(1) : Math.round(ms).toLocaleString("en");
 }

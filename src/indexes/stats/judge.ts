@@ -1,6 +1,6 @@
 /** What is wrong with the indexes of a table or collection, by its figures and the limits of the manifest. Pure. */
 import type { Limits, EngineName } from "../manifest/manifest.ts";
-import { formatBytes, formatCount, formatDay, formatShare } from "./format.ts";
+import { formatBytes, formatCount, formatDay, formatShare } from "../format.ts";
 import type { IndexFigures, TargetFigures } from "../engines/figures.ts";
 import type { Baseline, Rate } from "./history.ts";
 

@@ -3,7 +3,7 @@ import type pg from "pg";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { UsageError } from "../../../src/errors.ts";
 import { ensureIndexes } from "../../../src/indexes/ensure/ensure.ts";
-import { maintainIndexes, type MaintainOptions } from "../../../src/indexes/maintain/maintain.ts";
+import { maintainIndexes, type MaintainOptions } from "../../../src/indexes/maintain.ts";
 import type { Manifest } from "../../../src/indexes/manifest/manifest.ts";
 import { readStats } from "../../../src/indexes/stats/stats.ts";
 import { select } from "../../../src/indexes/manifest/selection.ts";
@@ -195,7 +195,7 @@ describe("PostgreSQL", () => {
     // A process of its own: only such a one can be killed.
     const script = `
       import { MongoClient } from "mongodb";
-      import { maintainIndexes } from ${JSON.stringify(new URL("../../../src/indexes/maintain/maintain.ts", import.meta.url).href)};
+      import { maintainIndexes } from ${JSON.stringify(new URL("../../../src/indexes/maintain.ts", import.meta.url).href)};
       const manifest = ${JSON.stringify(select(manifest, { engine: "postgres" }))};
       const mongo = new MongoClient("mongodb://127.0.0.1:1/none").db();
       await maintainIndexes({ manifest, mongo, databaseUrl: ${JSON.stringify(own.databaseUrl)}, index: "${BLOATED}" });`;

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { StatsReport } from "../../../src/indexes/stats/stats.ts";
-import type { MaintainReport } from "../../../src/indexes/maintain/maintain.ts";
+import type { MaintainReport } from "../../../src/indexes/maintain.ts";
 import { reportIndexUsage } from "../../../src/jobs/report-index-usage.ts";
 import { createLogger } from "../../../src/log.ts";
 import { Metrics } from "../../../src/metrics.ts";

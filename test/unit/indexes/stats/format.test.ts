@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { formatBytes, formatCount, formatDay, formatShare } from "../../../../src/indexes/stats/format.ts";
+import { formatBytes, formatCount, formatDay, formatShare } from "../../../../src/indexes/format.ts";
 
 test.each([
   [0, "0 B"],

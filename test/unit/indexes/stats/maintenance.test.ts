@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { planMaintenance } from "../../../../src/indexes/maintain/maintain.ts";
+import { planMaintenance } from "../../../../src/indexes/maintain.ts";
 import { leftoversOf } from "../../../../src/indexes/engines/postgres/reindex.ts";
 import type { IndexReport, TargetReport } from "../../../../src/indexes/stats/report.ts";
 import { hoursAgo, index, sample } from "./samples.ts";

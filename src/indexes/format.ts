@@ -29,3 +29,8 @@ export function formatCount(count: number): string {
 export function formatDay(time: string): string {
   return `${time.slice(0, 10)} ${time.slice(11, 16)} UTC`;
 }
+
+/** Milliseconds with as many places as they deserve. */
+export function formatMs(ms: number): string {
+  return ms < 10 ? ms.toFixed(1) : Math.round(ms).toLocaleString("en");
+}

@@ -3,18 +3,18 @@
  * told to, asks MongoDB to give space back. What there is to do comes from the figures of `stats`.
  */
 import type { Db } from "mongodb";
-import { UsageError } from "../../errors.ts";
-import { type Engine, messageOf } from "../engines/engine.ts";
-import { keyOf, standing } from "../ledger/ledger.ts";
-import { withEngines, type OpenOptions } from "../engines/open.ts";
-import type { Session } from "../engines/postgres/session.ts";
-import { sizeOf } from "../engines/postgres/size.ts";
-import { clearLeftovers, openJournal, ownLeftovers, reindex } from "../engines/postgres/reindex.ts";
-import { readStats, type StatsReport } from "../stats/stats.ts";
-import { formatBytes } from "../stats/format.ts";
-import { BLOAT_LIMIT, MIN_BYTES } from "../stats/judge.ts";
-import type { IndexReport, TargetReport } from "../stats/report.ts";
-import type { EngineName } from "../manifest/manifest.ts";
+import { UsageError } from "../errors.ts";
+import { type Engine, messageOf } from "./engines/engine.ts";
+import { keyOf, standing } from "./ledger/ledger.ts";
+import { withEngines, type OpenOptions } from "./engines/open.ts";
+import type { Session } from "./engines/postgres/session.ts";
+import { sizeOf } from "./engines/postgres/size.ts";
+import { clearLeftovers, openJournal, ownLeftovers, reindex } from "./engines/postgres/reindex.ts";
+import { readStats, type StatsReport } from "./stats/stats.ts";
+import { formatBytes } from "./format.ts";
+import { BLOAT_LIMIT, MIN_BYTES } from "./stats/judge.ts";
+import type { IndexReport, TargetReport } from "./stats/report.ts";
+import type { EngineName } from "./manifest/manifest.ts";
 
 export interface MaintainOptions extends OpenOptions {
   /** Only says what would be done. */

@@ -1,0 +1,108 @@
+/**
+ * The index keeper, a library: it keeps the indexes of both databases as a manifest declares them. This file is the one
+ * way in. Each verb is loaded when it is called, since few commands need it.
+ */
+import type { Db } from "mongodb";
+import type { Pool } from "pg";
+import type { CheckReport } from "./check/check.ts";
+import type { PlanReport } from "./check/plan.ts";
+import type { IndexTargets, OpenOptions } from "./engines/open.ts";
+import type { EnsureOptions, EnsureReport } from "./ensure/ensure.ts";
+import type { MaintainOptions, MaintainReport } from "./maintain.ts";
+import type { ManifestDescription } from "./manifest/describe.ts";
+import type { Manifest } from "./manifest/manifest.ts";
+import type { RollbackWish } from "./rollback/rollback.ts";
+import type { UndoneEntry } from "./rollback/undo.ts";
+import type { StatsOptions, StatsReport } from "./stats/stats.ts";
+import type { VerifyOptions, VerifyReport } from "./verify/verify.ts";
+
+export type * from "./manifest/manifest.ts";
+export type { IndexTargets };
+export type { CheckReport, IndexFinding, TargetFinding } from "./check/check.ts";
+export type { PlannedStep, PlanReport } from "./check/plan.ts";
+export type { EnsureOptions, EnsureReport };
+export type { MaintainReport };
+export type { RollbackWish, UndoneEntry };
+export type { StatsReport };
+export type { IndexReport, TargetReport } from "./stats/report.ts";
+export type { VerifyEntry, VerifyReport } from "./verify/verify.ts";
+
+export { definitionTail } from "./engines/postgres/ddl.ts";
+export { formatBytes, formatDay, formatMs, formatShare } from "./format.ts";
+export { KEEPER_SCHEMA, LEDGER_COLLECTION } from "./manifest/reserved.ts";
+export { select } from "./manifest/selection.ts";
+export { MIN_PAGES } from "./stats/judge.ts";
+
+/** Reads a manifest from a `.yaml`, `.yml` or `.json` file. @throws UsageError with file:line:column of every fault */
+export async function loadManifest(file: string): Promise<Manifest> {
+  return (await import("./manifest/load.ts")).loadManifest(file);
+}
+
+/** @throws UsageError naming each faulty index */
+export async function describeManifest(manifest: Manifest): Promise<ManifestDescription> {
+  return (await import("./manifest/describe.ts")).describeManifest(manifest);
+}
+
+/** What the databases have against what is declared. Looks only. @throws UsageError (manifest, server), UnreachableError */
+export async function checkIndexes(options: OpenOptions): Promise<CheckReport> {
+  return (await import("./check/check.ts")).checkIndexes(options);
+}
+
+/** The statements that `ensureIndexes` would run. Looks only. @throws UsageError (manifest, server), UnreachableError */
+export async function planIndexes(options: OpenOptions): Promise<PlanReport> {
+  return (await import("./check/plan.ts")).planIndexes(options);
+}
+
+/**
+ * Creates what is missing, online, and finishes what was interrupted. Before an index goes whose work another one took
+ * over, the contracts of that one are verified.
+ *
+ * @throws UsageError (manifest, server), LockedError after `waitMs`, UnreachableError. Everything else is in the report.
+ */
+export async function ensureIndexes(options: EnsureOptions): Promise<EnsureReport> {
+  const [{ ensureIndexes: ensure }, { proveWith }] = await Promise.all([
+    import("./ensure/ensure.ts"),
+    import("./ensure/prove.ts"),
+  ]);
+  return ensure({ prove: proveWith(options), ...options });
+}
+
+/** What a rollback would do, newest change first. Changes nothing. @throws UsageError for a run that has nothing left */
+export async function planRollback(options: OpenOptions, wish: RollbackWish): Promise<readonly UndoneEntry[]> {
+  return (await import("./rollback/rollback.ts")).planRollback(options, wish);
+}
+
+/** Takes back what a run made, and nothing that was there before. @throws UsageError, LockedError, UnreachableError */
+export async function rollbackIndexes(options: OpenOptions, wish: RollbackWish): Promise<readonly UndoneEntry[]> {
+  return (await import("./rollback/rollback.ts")).rollbackIndexes(options, wish);
+}
+
+/** The newest run of a manifest that has something left to take back. */
+export async function runWithDeeds(options: OpenOptions): Promise<string | undefined> {
+  return (await import("./rollback/rollback.ts")).runWithDeeds(options);
+}
+
+/** Explains the queries that the indexes exist for, on the live data. @throws UsageError (manifest), UnreachableError */
+export async function verifyIndexes(options: VerifyOptions): Promise<VerifyReport> {
+  return (await import("./verify/verify.ts")).verifyIndexes(options);
+}
+
+/** Takes a sample of the figures, and judges it with those before. @throws UsageError (manifest, server), UnreachableError */
+export async function readStats(options: StatsOptions): Promise<StatsReport> {
+  return (await import("./stats/stats.ts")).readStats(options);
+}
+
+/** The newest kept report of `readStats`; undefined where there is none yet or this role may not read it. */
+export async function newestReport(sql: Pick<Pool, "query">): Promise<StatsReport | undefined> {
+  return (await import("./stats/samples.ts")).newestReport<StatsReport>(sql);
+}
+
+/** Builds bloated indexes anew, online. @throws UsageError (manifest, server), LockedError, UnreachableError */
+export async function maintainIndexes(options: MaintainOptions): Promise<MaintainReport> {
+  return (await import("./maintain.ts")).maintainIndexes(options);
+}
+
+/** @throws UsageError that names the first required index that is missing, hidden or invalid, and the fix */
+export async function requireIndexes(manifest: Manifest, db: Db, pool: Pick<Pool, "query">): Promise<void> {
+  return (await import("./required.ts")).requireIndexes(manifest, db, pool);
+}
