@@ -21,7 +21,7 @@ import { readStamp } from "./db/postgres/stamp.ts";
 import { knownTenants, widenTenantSpans } from "./db/postgres/tenants.ts";
 import { Watermarks } from "./db/postgres/watermarks.ts";
 import type { Tenants } from "./rebuild/tenants.ts";
-import type { StatsReport } from "./indexes/stats.ts";
+import type { StatsReport } from "./indexes/stats/stats.ts";
 import { newestReport } from "./indexes/stats/samples.ts";
 import type { JobContext } from "./jobs/job.ts";
 import type { Logger } from "./log.ts";

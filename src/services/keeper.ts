@@ -1,7 +1,17 @@
 import type { MongoClient, Db } from "mongodb";
 import { requireConnection, type Config } from "../config.ts";
 import { UsageError } from "../errors.ts";
-import { ensureIndexes, type EnsureOptions, type EnsureReport, type IndexTargets, loadManifest, type Manifest, readStats, type StatsReport, verifyIndexes } from "../indexes/index.ts";
+import {
+  ensureIndexes,
+  type EnsureOptions,
+  type EnsureReport,
+  type IndexTargets,
+  loadManifest,
+  type Manifest,
+  readStats,
+  type StatsReport,
+  verifyIndexes,
+} from "../indexes/index.ts";
 
 /** The name of the manifest of Tallyman's own indexes. */
 export const OWN_MANIFEST = "usage";
@@ -58,9 +68,7 @@ export class IndexKeeper {
 
   /** Ensures Tallyman's own indexes. */
   async ensure(options: Omit<EnsureOptions, keyof IndexTargets>): Promise<EnsureReport> {
-    return this.with(await this.manifest(OWN_MANIFEST), (targets) =>
-      ensureIndexes({ ...targets, ...options }),
-    );
+    return this.with(await this.manifest(OWN_MANIFEST), (targets) => ensureIndexes({ ...targets, ...options }));
   }
 
   /**

@@ -13,7 +13,9 @@ export function planCommand(): Command {
   );
   return withIndexFlags(command).action(
     action<IndexFlags>(async (flags, context) => {
-      const report = await withIndexes(context, flags, (targets) => planIndexes({ ...targets, signal: context.signal }));
+      const report = await withIndexes(context, flags, (targets) =>
+        planIndexes({ ...targets, signal: context.signal }),
+      );
       context.answer({ steps: report.steps }, planText(report));
       return EXIT.done;
     }),

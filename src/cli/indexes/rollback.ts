@@ -1,7 +1,13 @@
 import { createInterface } from "node:readline/promises";
 import type { Command } from "commander";
 import { EXIT, UsageError } from "../../errors.ts";
-import { planRollback, rollbackIndexes, type RollbackWish, runWithDeeds, type UndoneEntry } from "../../indexes/index.ts";
+import {
+  planRollback,
+  rollbackIndexes,
+  type RollbackWish,
+  runWithDeeds,
+  type UndoneEntry,
+} from "../../indexes/index.ts";
 import { action, createCommand, parseRunId } from "../command.ts";
 import { table } from "../table.ts";
 import { again, tell, withIndexes, withIndexFlags, type IndexFlags } from "./options.ts";

@@ -1,7 +1,16 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
 import { EXIT } from "../../errors.ts";
-import { formatBytes, formatDay, formatShare, type IndexReport, MIN_PAGES, readStats, type StatsReport, type TargetReport } from "../../indexes/index.ts";
+import {
+  formatBytes,
+  formatDay,
+  formatShare,
+  type IndexReport,
+  MIN_PAGES,
+  readStats,
+  type StatsReport,
+  type TargetReport,
+} from "../../indexes/index.ts";
 import { action, createCommand, parseCount } from "../command.ts";
 import { table } from "../table.ts";
 import { withIndexes, withIndexFlags, type IndexFlags } from "./options.ts";

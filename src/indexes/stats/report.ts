@@ -4,7 +4,16 @@ import type { LedgerEntry } from "../ledger/ledger.ts";
 import type { Limits } from "../manifest/manifest.ts";
 import type { Redundancy } from "../decision/redundant.ts";
 import type { IndexFigures, Sample, TargetFigures, BuildWindow } from "../engines/figures.ts";
-import { type Baseline, baselineOf, fullScanShare, hitRate, newScans, notAnalyzedSince, type Rate, unusedSince } from "./history.ts";
+import {
+  type Baseline,
+  baselineOf,
+  fullScanShare,
+  hitRate,
+  newScans,
+  notAnalyzedSince,
+  type Rate,
+  unusedSince,
+} from "./history.ts";
 import { bloatOf, judge, share, type IndexHistory, type Verdict } from "./judge.ts";
 
 /** How a declared index stands; `as`: under another name. */

@@ -1,3 +1,4 @@
+import { stampMillis } from "../../../src/usage/stamp.ts";
 import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { auditSample as job } from "../../../src/jobs/audit-sample.ts";
@@ -5,7 +6,6 @@ import { PAYLOAD_VERSION } from "../../../src/jobs/job.ts";
 import { RECORDED_DRIFT } from "../../../src/db/postgres/cache/audits.ts";
 import { Queues } from "../../../src/queues/queues.ts";
 import { schedules, type TickActions } from "../../../src/schedule/schedules.ts";
-import { stampMillis } from "../../../src/usage/classify.ts";
 import { stampAt } from "../../support/backends.ts";
 import { addDays } from "../../support/civil-day.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";

@@ -1,12 +1,10 @@
 import type { TenantSpan } from "../../../src/usage/tenant-day.ts";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { Chunks, MAX_ATTEMPTS, MAX_CLAIMS } from "../../../src/db/postgres/runs/chunks.ts";
+import { Chunks, MAX_ATTEMPTS, MAX_CLAIMS, FIRST_PAUSE_SECONDS } from "../../../src/db/postgres/runs/chunks.ts";
 import type { Runs } from "../../../src/db/postgres/runs/runs.ts";
-import { claimChunk, expireLeases, plannedRun, workOff } from "../../support/claimed.ts";
-import { Chunks, FIRST_PAUSE_SECONDS, MAX_ATTEMPTS, MAX_CLAIMS } from "../../../src/db/postgres/chunks.ts";
-import { LEASE_SECONDS } from "../../../src/db/postgres/claim.ts";
-import type { TenantDays } from "../../../src/usage/plan.ts";
-import { claimChunk, expireLeases, keepLeases, plannedRun, workOff } from "../../support/claimed.ts";
+import { stampAt } from "../../support/backends.ts";
+import { claimChunk, expireLeases, plannedRun, workOff, keepLeases } from "../../support/claimed.ts";
+import { LEASE_SECONDS } from "../../../src/db/postgres/runs/claim.ts";
 import { createWorld, type World } from "../../support/world.ts";
 
 let world: World;

@@ -5,9 +5,7 @@ import type { RebuildWish } from "../../../src/db/postgres/runs/request.ts";
 import type { Runs } from "../../../src/db/postgres/runs/runs.ts";
 import { Session } from "../../../src/db/postgres/slots.ts";
 import { planChunks } from "../../../src/usage/plan.ts";
-import { chunksOf, claimChunk, expireLeases, plannedRun, workOff } from "../../support/claimed.ts";
-import { planChunks, type TenantDays } from "../../../src/usage/plan.ts";
-import { chunksOf, claimChunk, expireLeases, keepLeases, plannedRun, workOff } from "../../support/claimed.ts";
+import { chunksOf, claimChunk, expireLeases, plannedRun, workOff, keepLeases } from "../../support/claimed.ts";
 import { until } from "../../support/until.ts";
 import { createWorld, type World } from "../../support/world.ts";
 

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { startWorker, type WorkerApp } from "../../../src/app.ts";
 import type { Run } from "../../../src/db/postgres/runs/run.ts";
 import { nightlyThrough } from "../../../src/db/postgres/runs/end.ts";
-import { nightlyWish } from "../../../src/schedule/schedules.ts";
+import { nightlyWish, slotOf } from "../../../src/schedule/schedules.ts";
 import { Services } from "../../../src/services.ts";
 import { addDays } from "../../support/civil-day.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";

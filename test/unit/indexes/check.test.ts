@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { findingsOf, type TargetFinding } from "../../../src/indexes/check.ts";
-import type { DeclaredIndex, Observation } from "../../../src/indexes/engine.ts";
-import { keyOf, standing, type LedgerEntry } from "../../../src/indexes/ledger.ts";
-import { decide, type ActualIndex, type DeclaredShape, sameShape } from "../../../src/indexes/plan.ts";
+import { findingsOf, type TargetFinding } from "../../../src/indexes/check/check.ts";
+import type { DeclaredIndex, Observation } from "../../../src/indexes/engines/engine.ts";
+import { keyOf, standing, type LedgerEntry } from "../../../src/indexes/ledger/ledger.ts";
+import { decide, type ActualIndex, type DeclaredShape, sameShape } from "../../../src/indexes/decision/decide.ts";
 import { holds } from "../../support/property.ts";
 
 const MANIFEST = { version: 1, project: "test" } as const;

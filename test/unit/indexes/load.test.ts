@@ -2,15 +2,15 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import fc from "fast-check";
 import { Decimal128, Long, ObjectId } from "mongodb";
 import { afterAll, describe, expect, test } from "vitest";
 import { MANIFESTS } from "../../../manifests/index.ts";
 import { UsageError } from "../../../src/errors.ts";
 import { loadManifest, manifestText, parseManifest } from "../../../src/indexes/manifest/load.ts";
 import type { Manifest, MongoIndex, PostgresIndex } from "../../../src/indexes/manifest/manifest.ts";
-import { unprovenTerms } from "../../../src/indexes/verify/mongo-implied.ts";
+import { unprovenTerms } from "../../../src/indexes/engines/mongo/verify/implied.ts";
 import { holds } from "../../support/property.ts";
+import fc from "fast-check";
 
 const folder = mkdtempSync(join(tmpdir(), "manifests-"));
 afterAll(() => {

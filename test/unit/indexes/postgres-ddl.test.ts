@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { besideName, REPLACED, REPLACEMENT } from "../../../src/indexes/postgres-ddl.ts";
+import { besideName } from "../../../src/indexes/engines/postgres/ddl.ts";
+import { REPLACED, REPLACEMENT } from "../../../src/indexes/manifest/reserved.ts";
 import { holds } from "../../support/property.ts";
 
 const name = fc.string({ unit: "grapheme", minLength: 1 }).filter((text) => Buffer.byteLength(text) <= 63);

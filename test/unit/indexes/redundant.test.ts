@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import type { ActualIndex } from "../../../src/indexes/plan.ts";
-import { findRedundant } from "../../../src/indexes/redundant.ts";
+import type { ActualIndex } from "../../../src/indexes/decision/decide.ts";
+import { findRedundant } from "../../../src/indexes/decision/redundant.ts";
 import { holds } from "../../support/property.ts";
 
 interface Model {

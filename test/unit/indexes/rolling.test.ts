@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import type { Rolling } from "../../../src/indexes/manifest.ts";
-import { isOlderWindow, rollingFault, windowAt } from "../../../src/indexes/rolling.ts";
+import type { Rolling } from "../../../src/indexes/manifest/manifest.ts";
+import { isOlderWindow, rollingFault, windowAt } from "../../../src/indexes/manifest/rolling.ts";
 import { holds } from "../../support/property.ts";
 
 const at = (text: string) => new Date(text);

@@ -13,9 +13,9 @@ import {
   placeholdersOf,
   valueFor,
 } from "../../../../src/indexes/contract/placeholders.ts";
-import { conjunctsOf, filterReasons, type TableIndex } from "../../../../src/indexes/verify/postgres-filter.ts";
-import { moved, shiftInterval, shiftMs } from "../../../../src/indexes/verify/shift.ts";
-import { parameterCount, statementFault } from "../../../../src/indexes/verify/statement.ts";
+import { conjunctsOf, filterReasons, type TableIndex } from "../../../../src/indexes/engines/postgres/verify/filter.ts";
+import { moved, shiftInterval, shiftMs } from "../../../../src/indexes/contract/shift.ts";
+import { parameterCount, statementFault } from "../../../../src/indexes/contract/statement.ts";
 import { holds } from "../../../support/property.ts";
 
 describe("placeholders", () => {

@@ -2,8 +2,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Contract } from "../../../../src/indexes/manifest/manifest.ts";
-import type { Access, PlanFacts } from "../../../../src/indexes/verify/plan-facts.ts";
-import { type Evidence, judge, refused } from "../../../../src/indexes/verify/verdict.ts";
+import type { Access, PlanFacts } from "../../../../src/indexes/contract/plan-facts.ts";
+import { type Evidence, judge, refused } from "../../../../src/indexes/contract/verdict.ts";
 import { holds } from "../../../support/property.ts";
 
 const access = (index: string | undefined, bounded = true): Access => ({
