@@ -16,13 +16,6 @@ import {
 /** The name of the manifest of Tallyman's own indexes. */
 export const OWN_MANIFEST = "usage";
 
-/** For work that asks MongoDB nothing: the server may be away, and need not be set. */
-async function unopened(): Promise<{ client: MongoClient; db: Db }> {
-  const { MongoClient } = await import("mongodb");
-  const client = new MongoClient("mongodb://unused.invalid");
-  return { client, db: client.db() };
-}
-
 /**
  * The index keeper under the settings of this process. Each piece of its work has connections of its own.
  */
@@ -51,7 +44,7 @@ export class IndexKeeper {
   /** Opens the databases that the manifest speaks of, under the roles for it where those are set. */
   async with<T>(manifest: Manifest, work: (targets: IndexTargets) => Promise<T>): Promise<T> {
     const config = this.#config;
-    const { client, db } = await (manifest.mongo ? this.#openMongo() : unopened());
+    const { client, db } = await this.#openMongo(manifest.mongo !== undefined);
     try {
       const databaseUrl = config.databaseAdminUrl ?? requireConnection(config, "databaseUrl");
       return await work({ manifest, mongo: db, databaseUrl });
@@ -60,10 +53,11 @@ export class IndexKeeper {
     }
   }
 
-  async #openMongo(): Promise<{ client: MongoClient; db: Db }> {
-    const uri = this.#config.mongodbAdminUri ?? requireConnection(this.#config, "mongodbUri");
-    const { connectMongo } = await import("../db/mongo/client.ts");
-    return connectMongo(uri);
+  /** @param isAsked false where the work asks MongoDB nothing: the server may be away then, and need not be set */
+  async #openMongo(isAsked: boolean): Promise<{ client: MongoClient; db: Db }> {
+    const { connectMongo, unconnectedMongo } = await import("../db/mongo/client.ts"); // the driver is slow to load
+    if (!isAsked) return unconnectedMongo();
+    return connectMongo(this.#config.mongodbAdminUri ?? requireConnection(this.#config, "mongodbUri"));
   }
 
   /** Ensures Tallyman's own indexes. */

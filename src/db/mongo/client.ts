@@ -27,6 +27,12 @@ export async function connectMongo(uri: string): Promise<{ client: MongoClient; 
   }
 }
 
+/** A client that never connects, for work that takes a database and asks it nothing. */
+export function unconnectedMongo(): { client: MongoClient; db: Db } {
+  const client = new MongoClient("mongodb://unused.invalid");
+  return { client, db: client.db() };
+}
+
 /** Longer than the driver needs to notice that a server is back. */
 const LOST_MS = 20_000;
 
