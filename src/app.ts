@@ -9,7 +9,7 @@ import { JOBS } from "./jobs/index.ts";
 import type { JobContext } from "./jobs/job.ts";
 import { startParts, type Part, type Running } from "./lifecycle.ts";
 import { Metrics } from "./metrics.ts";
-import { LANES, Queues } from "./queues/queues.ts";
+import { QUEUES, Queues } from "./queues/queues.ts";
 import { QueueWorker } from "./queues/worker.ts";
 import { Scheduler } from "./schedule/scheduler.ts";
 import { schedules, type TickActions } from "./schedule/schedules.ts";
@@ -73,7 +73,7 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
       const { created } = await runs.create(services.request(wish));
       if (created) await dispatch();
     },
-    enqueue: async (job, payload, lane = "bulk") => queues?.enqueue(job, payload, lane),
+    enqueue: async (job, payload, queue = "bulk") => queues?.enqueue(job, payload, queue),
     nightlyThrough: async () => nightlyThrough(await services.pool()),
   };
   const scheduler = new Scheduler(schedules(config), actions, log);
@@ -110,11 +110,11 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
     {
       name: "workers",
       start: () => {
-        for (const lane of LANES) {
-          const concurrency = lane === "fresh" ? 1 : config.workerConcurrency;
+        for (const queue of QUEUES) {
+          const concurrency = queue === "fresh" ? 1 : config.workerConcurrency;
           const shared = { redis: redis as Redis, prefix: config.queuePrefix, jobs: JOBS, log, context: contextOf };
-          const worker = new QueueWorker({ lane, concurrency, ...shared });
-          workers.set(lane, worker);
+          const worker = new QueueWorker({ queue, concurrency, ...shared });
+          workers.set(queue, worker);
           worker.start();
         }
         return Promise.resolve();

@@ -263,8 +263,8 @@ export class Services {
         ...shared,
         log,
         signal,
-        underSlot: async (lane, work) => {
-          const slot = await limit.without(() => session.takeSlot(lane, signal));
+        underSlot: async (queue, work) => {
+          const slot = await limit.without(() => session.takeSlot(queue, signal));
           try {
             return await work();
           } finally {

@@ -13,7 +13,7 @@ export async function enqueueDue(services: Services, queues: Queues, runs: Runs)
   if ((await countWorkers(await services.pool())) === 0) {
     process.stderr.write("No worker runs, so nothing is begun yet. Start one with: tallyman worker\n");
   }
-  if ((await runs.pausedLanes()).has("bulk")) {
+  if ((await runs.pausedQueues()).has("bulk")) {
     process.stderr.write("The queue bulk is paused; nothing of it is begun until: tallyman queues resume bulk\n");
   }
 }

@@ -1,5 +1,5 @@
 import { InvalidArgumentError, type Command } from "commander";
-import type { Lane } from "../db/postgres/slots.ts";
+import type { QueueName } from "../db/postgres/slots.ts";
 import { UnreachableError } from "../errors.ts";
 import { action, createCommand, createGroup, type CommandContext } from "./command.ts";
 import { table } from "./table.ts";
@@ -17,11 +17,11 @@ export function queuesCommand(): Command {
   const resume = createCommand("resume", "Let a paused queue, or both, go on.", "tallyman queues resume bulk");
   for (const command of [pause, resume]) {
     command
-      .argument("[queue]", "fresh (refresh and nightly) or bulk (all else); both unless given", parseLane)
-      .action((lane: Lane | undefined, given: { json?: true }) =>
+      .argument("[queue]", "fresh (refresh and nightly) or bulk (all else); both unless given", parseQueue)
+      .action((queue: QueueName | undefined, given: { json?: true }) =>
         action<typeof given>(async (_options, context) => {
           const runs = await context.services.runs();
-          await runs.setPaused(lane ? [lane] : ["fresh", "bulk"], command === pause);
+          await runs.setPaused(queue ? [queue] : ["fresh", "bulk"], command === pause);
           try {
             return await show(context);
           } catch (error) {
@@ -41,7 +41,7 @@ export function queuesCommand(): Command {
 /** Prints the queues after Redis was told what PostgreSQL knows. */
 async function show({ services, answer }: CommandContext): Promise<undefined> {
   const runs = await services.runs();
-  const paused = await runs.pausedLanes();
+  const paused = await runs.pausedQueues();
   const queues = await services.queues();
   await queues.dispatch(runs);
   const counts = (await queues.counts()).map((count) => ({ ...count, paused: paused.has(count.queue) }));
@@ -49,7 +49,7 @@ async function show({ services, answer }: CommandContext): Promise<undefined> {
   answer({ queues: counts }, table(["queue", "is", "waiting", "active", "delayed"], rows));
 }
 
-function parseLane(text: string): Lane {
+function parseQueue(text: string): QueueName {
   if (text === "fresh" || text === "bulk") return text;
   throw new InvalidArgumentError("It must be fresh or bulk.");
 }

@@ -21,7 +21,7 @@ export function statusCommand(): Command {
         const tenants = await tenantFreshness(pool, options.tenants);
         let code: number = EXIT.done;
         const workers = await countWorkers(pool);
-        const paused = await services.runs().then((all) => all.pausedLanes());
+        const paused = await services.runs().then((all) => all.pausedQueues());
         let queues: Awaited<ReturnType<Awaited<ReturnType<typeof services.queues>>["counts"]>> | null = null;
         let queueText: string;
         try {

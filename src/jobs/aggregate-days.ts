@@ -2,7 +2,7 @@ import { TenantDayError } from "../db/mongo/events.ts";
 import type { CacheRow } from "../db/postgres/cache/rows.ts";
 import type { TenantDay } from "../usage/tenant-day.ts";
 import type { Claim } from "../db/postgres/runs/claim.ts";
-import { laneOf, type FailedDay } from "../db/postgres/runs/run.ts";
+import { queueOf, type FailedDay } from "../db/postgres/runs/run.ts";
 import { judgeHorizonAgain, readTenantDay } from "../rebuild/read-tenant-day.ts";
 import type { BatchCounts } from "../db/postgres/cache/write.ts";
 import { sizeOf } from "../usage/document.ts";
@@ -85,7 +85,7 @@ async function write(batch: OpenBatch, cursor: number, claim: Claim, context: Jo
 /** Begins a read whose error is thrown where it is awaited. */
 function readAhead(day: TenantDay | undefined, claim: Claim, context: JobContext): Promise<CacheRow | undefined> {
   const reading = day
-    ? readTenantDay(day, laneOf(claim.kind), context, expectedOn(claim.spans, day.tenant, day.date))
+    ? readTenantDay(day, queueOf(claim.kind), context, expectedOn(claim.spans, day.tenant, day.date))
     : Promise.resolve(undefined);
   reading.catch(() => undefined);
   return reading;

@@ -3,14 +3,14 @@ import type { Redis } from "ioredis";
 import type { z } from "zod";
 import type { DueChunk } from "../db/postgres/runs/due.ts";
 import type { Runs } from "../db/postgres/runs/runs.ts";
-import type { Lane } from "../db/postgres/slots.ts";
+import type { QueueName } from "../db/postgres/slots.ts";
 import { PAYLOAD_VERSION, type Job } from "../jobs/job.ts";
 import { aggregateDays } from "../jobs/aggregate-days.ts";
 import { rebuildRange } from "../jobs/rebuild-range.ts";
 import { restoreRows } from "../jobs/restore-rows.ts";
 
-/** One queue a lane: `fresh` for the refresh and the nightly rebuild, `bulk` for everything else. */
-export const LANES = ["fresh", "bulk"] as const satisfies readonly Lane[];
+/** The queues: `fresh` for the refresh and the nightly rebuild, `bulk` for everything else. */
+export const QUEUES = ["fresh", "bulk"] as const satisfies readonly QueueName[];
 
 /** A queue holds about this many jobs at most; PostgreSQL holds the rest. */
 const QUEUE_FULL = 1_000;
@@ -29,13 +29,13 @@ const JOB_OPTIONS: JobsOptions = { removeOnComplete: true, removeOnFail: true, a
 
 /** The queues of one process. Correctness never depends on what they hold: what they lose, dispatch() brings back. */
 export class Queues {
-  readonly #queues: Readonly<Record<Lane, Queue>>;
+  readonly #queues: Readonly<Record<QueueName, Queue>>;
   #dispatching: Promise<void> | undefined;
   #again = false;
 
   constructor(redis: Redis, prefix: string, onError: (error: Error) => void) {
-    const create = (lane: Lane) => {
-      const queue = new Queue(lane, { connection: redis, prefix, defaultJobOptions: JOB_OPTIONS });
+    const create = (name: QueueName) => {
+      const queue = new Queue(name, { connection: redis, prefix, defaultJobOptions: JOB_OPTIONS });
       queue.on("error", onError);
       return queue;
     };
@@ -43,8 +43,8 @@ export class Queues {
   }
 
   /** Adds a job unless one of its id is there. */
-  async enqueue<P extends z.ZodType>(job: Job<string, P>, payload: z.output<P>, lane: Lane): Promise<void> {
-    await this.#queues[lane].add(job.name, payload, { jobId: job.id(payload) });
+  async enqueue<P extends z.ZodType>(job: Job<string, P>, payload: z.output<P>, name: QueueName): Promise<void> {
+    await this.#queues[name].add(job.name, payload, { jobId: job.id(payload) });
   }
 
   /**
@@ -60,10 +60,10 @@ export class Queues {
     this.#dispatching = (async () => {
       do {
         this.#again = false;
-        const paused = await runs.pausedLanes();
-        for (const lane of LANES) {
-          if (await this.#hold(lane, paused.has(lane))) continue;
-          await this.#fill(lane, runs);
+        const paused = await runs.pausedQueues();
+        for (const name of QUEUES) {
+          if (await this.#hold(name, paused.has(name))) continue;
+          await this.#fill(name, runs);
         }
       } while (this.#again);
     })().finally(() => {
@@ -73,16 +73,16 @@ export class Queues {
   }
 
   /** Pauses the queue in Redis, or lets it go on, as PostgreSQL says. @returns whether it is paused */
-  async #hold(lane: Lane, paused: boolean): Promise<boolean> {
-    const queue = this.#queues[lane];
+  async #hold(name: QueueName, paused: boolean): Promise<boolean> {
+    const queue = this.#queues[name];
     if ((await queue.isPaused()) !== paused) await (paused ? queue.pause() : queue.resume());
     return paused;
   }
 
-  async #fill(lane: Lane, runs: Runs): Promise<void> {
-    const queue = this.#queues[lane];
+  async #fill(name: QueueName, runs: Runs): Promise<void> {
+    const queue = this.#queues[name];
     const isLow = (await queue.getJobCountByTypes("waiting", "prioritized", "delayed")) < QUEUE_LOW;
-    const due = await runs.due(lane, isLow ? QUEUE_FULL : QUEUE_FRONT);
+    const due = await runs.due(name, isLow ? QUEUE_FULL : QUEUE_FRONT);
     const jobs = [
       ...due.runs.map((runId) => entry(rebuildRange, { v: PAYLOAD_VERSION, runId })), // none is a priority above all
       ...due.chunks.map((chunk) => {
@@ -94,18 +94,18 @@ export class Queues {
   }
 
   /** How many jobs each queue holds, by state, for `status`. */
-  async counts(): Promise<{ queue: Lane; waiting: number; active: number; delayed: number }[]> {
+  async counts(): Promise<{ queue: QueueName; waiting: number; active: number; delayed: number }[]> {
     return Promise.all(
-      LANES.map(async (lane) => {
-        const counts = await this.#queues[lane].getJobCounts("waiting", "prioritized", "active", "delayed");
+      QUEUES.map(async (name) => {
+        const counts = await this.#queues[name].getJobCounts("waiting", "prioritized", "active", "delayed");
         const waiting = (counts["waiting"] ?? 0) + (counts["prioritized"] ?? 0);
-        return { queue: lane, waiting, active: counts["active"] ?? 0, delayed: counts["delayed"] ?? 0 };
+        return { queue: name, waiting, active: counts["active"] ?? 0, delayed: counts["delayed"] ?? 0 };
       }),
     );
   }
 
   async close(): Promise<void> {
-    await Promise.all(LANES.map((lane) => this.#queues[lane].close()));
+    await Promise.all(QUEUES.map((name) => this.#queues[name].close()));
   }
 }
 

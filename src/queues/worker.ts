@@ -1,6 +1,6 @@
 import { DelayedError, UnrecoverableError, WaitingError, Worker, type Job as QueueJob } from "bullmq";
 import type { Redis } from "ioredis";
-import type { Lane } from "../db/postgres/slots.ts";
+import type { QueueName } from "../db/postgres/slots.ts";
 import { PAYLOAD_VERSION, PermanentError, type Job, type JobContext } from "../jobs/job.ts";
 import type { Logger } from "../log.ts";
 import { TimeLimit } from "./time-limit.ts";
@@ -13,7 +13,7 @@ const NEWER_DELAY_MS = 5_000;
 const GRACE_MS = 5_000;
 
 export interface WorkerOptions {
-  readonly lane: Lane;
+  readonly queue: QueueName;
   readonly concurrency: number;
   readonly redis: Redis;
   readonly prefix: string;
@@ -35,8 +35,8 @@ export class QueueWorker {
 
   constructor(options: WorkerOptions) {
     this.#options = options;
-    const { lane, concurrency, redis, prefix, log } = options;
-    this.#worker = new Worker(lane, (job, token, signal) => this.#process(job, token, signal), {
+    const { queue, concurrency, redis, prefix, log } = options;
+    this.#worker = new Worker(queue, (job, token, signal) => this.#process(job, token, signal), {
       connection: redis,
       prefix,
       concurrency,
@@ -45,7 +45,7 @@ export class QueueWorker {
       removeOnFail: { count: 0 },
       maxStalledCount: 1_000_000_000, // a stalled job is no fault of the job; PostgreSQL counts claims
     });
-    this.#worker.on("error", (err) => log.error({ err, queue: lane }, "queue error"));
+    this.#worker.on("error", (err) => log.error({ err, queue }, "queue error"));
     this.#worker.on("lockRenewalFailed", (ids: string[]) => {
       for (const id of ids) this.#worker.cancelJob(id, "the queue's lock was lost");
     });
@@ -71,8 +71,8 @@ export class QueueWorker {
   }
 
   async #process(queueJob: QueueJob, token?: string, cancelled?: AbortSignal): Promise<unknown> {
-    const { jobs, log: parent, lane } = this.#options;
-    const log = parent.child({ queue: lane, job: queueJob.name, id: queueJob.id });
+    const { jobs, log: parent, queue } = this.#options;
+    const log = parent.child({ queue, job: queueJob.name, id: queueJob.id });
     const job = jobs.find(({ name }) => name === queueJob.name);
     if (!job) throw new Error(`unknown job ${queueJob.name}`); // a newer worker may know it
     const version = (queueJob.data as { v?: unknown } | null)?.v;

@@ -2,7 +2,7 @@ import type { Stamp } from "../usage/stamp.ts";
 import { TenantDayError, type EventReader } from "../db/mongo/events.ts";
 import type { CacheRow } from "../db/postgres/cache/rows.ts";
 import type { TenantDay } from "../usage/tenant-day.ts";
-import type { Lane } from "../db/postgres/slots.ts";
+import type { QueueName } from "../db/postgres/slots.ts";
 import { dayState } from "../usage/classify.ts";
 import { dayBounds } from "../usage/day.ts";
 import { toDocuments, type DocumentLimits } from "../usage/document.ts";
@@ -27,7 +27,7 @@ export interface ReadContext {
   /** for how long raw events are kept, as the collection and the settings say, or said a few seconds ago unless `anew` */
   readonly retention: (anew?: "anew") => Promise<Retention>;
   /** runs `work` when one of the slots for aggregations is free; the wait does not count against the time limit */
-  readonly underSlot: <T>(lane: Lane, work: () => Promise<T>) => Promise<T>;
+  readonly underSlot: <T>(queue: QueueName, work: () => Promise<T>) => Promise<T>;
   readonly signal: AbortSignal;
 }
 
@@ -40,13 +40,13 @@ export interface ReadContext {
  */
 export async function readTenantDay(
   day: TenantDay,
-  lane: Lane,
+  queue: QueueName,
   context: ReadContext,
   expected?: number,
 ): Promise<CacheRow> {
   const { events, settings, signal } = context;
   const bounds = dayBounds(day.date, settings.timeZone);
-  const { readAt, retention, rollup } = await context.underSlot(lane, async () => {
+  const { readAt, retention, rollup } = await context.underSlot(queue, async () => {
     const kept = await context.retention();
     const stamp = await context.stamp();
     const read = await events.readDay(day.tenant, bounds, { maxTimeMs: READ_LIMIT_MS, signal, expected });

@@ -1,6 +1,6 @@
 import type { Config } from "../config.ts";
 import type { RebuildWish } from "../db/postgres/runs/request.ts";
-import type { Lane } from "../db/postgres/slots.ts";
+import type { QueueName } from "../db/postgres/slots.ts";
 import { auditSample } from "../jobs/audit-sample.ts";
 import { ensureIndexes } from "../jobs/ensure-indexes.ts";
 import { followArrivals } from "../jobs/follow-arrivals.ts";
@@ -12,8 +12,8 @@ import { addDays, dayOf, earlierDay, FIRST_DAY, laterDay, type Day } from "../us
 /** What a tick may do: ask for a run, or enqueue a job. It never does the work. */
 export interface TickActions {
   readonly request: (wish: RebuildWish) => Promise<void>;
-  /** @param lane `bulk` unless told */
-  readonly enqueue: (job: Job, payload: unknown, lane?: Lane) => Promise<void>;
+  /** @param queue `bulk` unless told */
+  readonly enqueue: (job: Job, payload: unknown, queue?: QueueName) => Promise<void>;
   /** the last day through which a nightly rebuild has ended; undefined = none ever did */
   readonly nightlyThrough: () => Promise<Day | undefined>;
 }

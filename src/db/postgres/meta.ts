@@ -1,7 +1,7 @@
 import { UsageError } from "../../errors.ts";
 import type { Connection } from "./pool.ts";
-import { LANE_OF_RUN } from "./runs/run.ts";
-import type { Lane } from "./slots.ts";
+import { QUEUE_OF_RUN } from "./runs/run.ts";
+import type { QueueName } from "./slots.ts";
 
 /** Condition: the settings that this parameter is the hash of are those of the database. */
 export const SETTINGS_AGREED = (hash: `$${number}`): string =>
@@ -12,8 +12,8 @@ export const SETTINGS_SINCE =
   "coalesce((SELECT (value->>'since')::timestamptz FROM usage_meta WHERE name = 'settings'), '-infinity')";
 
 /** Condition on a run `r`: the queue that carries it is paused. */
-export const LANE_PAUSED = `EXISTS (SELECT 1 FROM usage_meta WHERE name = 'paused'
-  AND value ? ${LANE_OF_RUN})`;
+export const QUEUE_PAUSED = `EXISTS (SELECT 1 FROM usage_meta WHERE name = 'paused'
+  AND value ? ${QUEUE_OF_RUN})`;
 
 /** The settings that decide what a row holds, by their environment names, and a hash that tells them apart. */
 export interface AgreedSettings {
@@ -62,23 +62,27 @@ function text(value: unknown): string {
   return JSON.stringify(Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))));
 }
 
-/** The lanes that are paused. */
-export async function pausedLanes(connection: Connection): Promise<Set<Lane>> {
-  const { rows } = await connection.query<{ value: Lane[] }>("SELECT value FROM usage_meta WHERE name = 'paused'");
+/** The queues that are paused. */
+export async function pausedQueues(connection: Connection): Promise<Set<QueueName>> {
+  const { rows } = await connection.query<{ value: QueueName[] }>("SELECT value FROM usage_meta WHERE name = 'paused'");
   return new Set(rows[0]?.value ?? []);
 }
 
-/** Pauses lanes, or lets them go on, whatever Redis knows. @returns the lanes that are paused now */
-export async function setPaused(connection: Connection, lanes: readonly Lane[], paused: boolean): Promise<Set<Lane>> {
-  const { rows } = await connection.query<{ value: Lane[] }>(
+/** Pauses queues, or lets them go on, whatever Redis knows. @returns the queues that are paused now */
+export async function setPaused(
+  connection: Connection,
+  queues: readonly QueueName[],
+  paused: boolean,
+): Promise<Set<QueueName>> {
+  const { rows } = await connection.query<{ value: QueueName[] }>(
     `INSERT INTO usage_meta AS m (name, value)
      VALUES ('paused', CASE WHEN $2 THEN to_jsonb($1::text[]) ELSE '[]'::jsonb END)
      ON CONFLICT (name) DO UPDATE SET value = (
-       SELECT coalesce(jsonb_agg(DISTINCT lane ORDER BY lane), '[]')
+       SELECT coalesce(jsonb_agg(DISTINCT queue ORDER BY queue), '[]')
          FROM (SELECT jsonb_array_elements_text(m.value) EXCEPT SELECT unnest($1::text[])
-               UNION SELECT unnest($1::text[]) WHERE $2) AS l (lane))
+               UNION SELECT unnest($1::text[]) WHERE $2) AS l (queue))
      RETURNING value`,
-    [lanes, paused],
+    [queues, paused],
   );
   return new Set(rows[0]?.value ?? []);
 }

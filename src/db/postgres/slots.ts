@@ -4,7 +4,7 @@ import { isConnectionLoss, LockedError } from "../../errors.ts";
 import { connectionOptions, postgresError, type Connection } from "./pool.ts";
 
 /** Which slots a read may take: bulk work leaves slot 1 to the nightly rebuild and the refresh. */
-export type Lane = "fresh" | "bulk";
+export type QueueName = "fresh" | "bulk";
 
 const SLOT_CLASS = 0x74616c6d;
 const WORKER_CLASS = 0x74616c77;
@@ -49,8 +49,8 @@ export class Session {
   }
 
   /** Waits for a slot. Aborting `signal` ends the wait with its reason. */
-  async takeSlot(lane: Lane, signal: AbortSignal): Promise<number> {
-    const first = lane === "bulk" && this.#slots > 1 ? 2 : 1;
+  async takeSlot(queue: QueueName, signal: AbortSignal): Promise<number> {
+    const first = queue === "bulk" && this.#slots > 1 ? 2 : 1;
     for (let delay = POLL_MS.first; ; delay = Math.min(delay * 2, POLL_MS.most)) {
       for (let slot = first; slot <= this.#slots; slot++) {
         signal.throwIfAborted();

@@ -160,10 +160,10 @@ describe("finish", () => {
 });
 
 describe("due", () => {
-  const numbers = async (lane: "bulk" | "fresh" = "bulk", limit = 100) =>
-    (await runs.due(lane, limit)).chunks.map(({ number }) => number);
+  const numbers = async (queue: "bulk" | "fresh" = "bulk", limit = 100) =>
+    (await runs.due(queue, limit)).chunks.map(({ number }) => number);
 
-  test("runs to plan and chunks that nobody works on are due, in order and in their own lane", async () => {
+  test("runs to plan and chunks that nobody works on are due, in order and in their own queue", async () => {
     const { id: planned } = await create();
     const { id: nightly } = await create({ kind: "nightly", slot: "night" });
     expect(await runs.due("bulk", 10)).toEqual({ runs: [planned], chunks: [] });

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { countWorkers, Session, type Lane } from "../../../src/db/postgres/slots.ts";
+import { countWorkers, Session, type QueueName } from "../../../src/db/postgres/slots.ts";
 import { until } from "../../support/until.ts";
 import { createWorld, type World } from "../../support/world.ts";
 
@@ -58,12 +58,12 @@ test("two processes together never hold more than the slots there are, and every
     let held = 0;
     let most = 0;
     const slots = new Set<number>();
-    const work = async (session: Session | undefined, lane: Lane) => {
-      const slot = await session?.takeSlot(lane, never());
+    const work = async (session: Session | undefined, queue: QueueName) => {
+      const slot = await session?.takeSlot(queue, never());
       held += 1;
       most = Math.max(most, held);
       slots.add(slot ?? 0);
-      if (lane === "bulk") expect(slot).toBe(2);
+      if (queue === "bulk") expect(slot).toBe(2);
       expect((await holders()).length).toBeLessThanOrEqual(2);
       held -= 1;
       await session?.releaseSlot(slot ?? 0);
@@ -90,7 +90,7 @@ test("bulk work leaves slot 1 to fresh work, in its own process and in others", 
   });
 });
 
-test("the only slot there is serves both lanes", async () => {
+test("the only slot there is serves both queues", async () => {
   await withSessions(2, 1, async (one, two) => {
     expect(await one?.takeSlot("bulk", never())).toBe(1);
     const waiting = two?.takeSlot("fresh", never());

@@ -18,8 +18,8 @@ export class SlowExecution {
     let reads = 0;
     this.context = {
       ...context,
-      underSlot: async (lane, work) => {
-        const read = await context.underSlot(lane, work);
+      underSlot: async (queue, work) => {
+        const read = await context.underSlot(queue, work);
         if (++reads >= nth) {
           this.#held++;
           await this.#gate;

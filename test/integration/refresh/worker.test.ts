@@ -53,7 +53,7 @@ test("it is due every REFRESH_SECONDS, in the queue that nothing else fills up",
   await refresh?.tick("2026-11-21T02:15:01Z", {
     request: () => Promise.reject(new Error("asked for a run")),
     nightlyThrough: () => Promise.resolve(undefined),
-    enqueue: (job, payload, lane) => Promise.resolve(void enqueued.push([job.name, payload, lane])),
+    enqueue: (job, payload, queue) => Promise.resolve(void enqueued.push([job.name, payload, queue])),
   });
   expect(enqueued).toEqual([[followArrivals.name, { v: 1, slot: "2026-11-21T021501Z" }, "fresh"]]);
 });

@@ -43,7 +43,7 @@ function actionsOf(services: Services): TickActions {
       const { created } = await runs.create(services.request(wish));
       if (created) await queues.dispatch(runs);
     },
-    enqueue: (job, payload, lane = "bulk") => queues.enqueue(job, payload, lane),
+    enqueue: (job, payload, queue = "bulk") => queues.enqueue(job, payload, queue),
     nightlyThrough: async () => nightlyThrough(await services.pool()),
   };
 }

@@ -1,6 +1,6 @@
 import type { Pool } from "../pool.ts";
-import { LANE_OF_RUN } from "./run.ts";
-import { RUN_LOCK_KEY, type Lane } from "../slots.ts";
+import { QUEUE_OF_RUN } from "./run.ts";
+import { RUN_LOCK_KEY, type QueueName } from "../slots.ts";
 
 /** What a queue should carry: runs to plan, and chunks to work on. */
 export interface Due {
@@ -20,8 +20,8 @@ export type Urgency = 0 | 1 | 2 | 3;
 
 const URGENCY = "CASE WHEN r.kind = 'refresh' THEN 0 ELSE 2 - r.priority END";
 
-/** Of the lane $1, and asked for under the settings $3. */
-const IN_LANE = `(${LANE_OF_RUN}) = $1 AND r.settings_hash = $3`;
+/** Of the queue $1, and asked for under the settings $3. */
+const IN_QUEUE = `(${QUEUE_OF_RUN}) = $1 AND r.settings_hash = $3`;
 
 /** An inline run is left alone while the process that asked for it lives. */
 const NOT_INLINE = `NOT (r.inline AND EXISTS (
@@ -33,11 +33,11 @@ const NOT_INLINE = `NOT (r.inline AND EXISTS (
  * What a queue should carry now, the most urgent first: at most `limit` runs to plan, and as many chunks. Among runs of
  * one urgency those come first that have come least far, so that a new run does not wait for the end of a long one.
  */
-export async function dueWork(pool: Pool, settingsHash: string, lane: Lane, limit: number): Promise<Due> {
+export async function dueWork(pool: Pool, settingsHash: string, queue: QueueName, limit: number): Promise<Due> {
   const runs = await pool.query<{ id: string }>(
-    `SELECT r.id FROM usage_run r WHERE r.state = 'planned' AND ${IN_LANE} AND ${NOT_INLINE}
+    `SELECT r.id FROM usage_run r WHERE r.state = 'planned' AND ${IN_QUEUE} AND ${NOT_INLINE}
       ORDER BY ${URGENCY}, r.created_at LIMIT $2`,
-    [lane, limit, settingsHash],
+    [queue, limit, settingsHash],
   );
   const chunks = await pool.query<DueChunk>(
     `SELECT r.id AS "runId", k.number, r.kind = 'undo' AS "isUndo", ${URGENCY} AS urgency
@@ -47,9 +47,9 @@ export async function dueWork(pool: Pool, settingsHash: string, lane: Lane, limi
           WHERE run_id = r.id AND state IN ('pending', 'running') AND not_before <= clock_timestamp()
             AND (state = 'pending' OR lease_until < clock_timestamp())
           ORDER BY number LIMIT $2) k
-      WHERE r.state = 'running' AND ${IN_LANE} AND ${NOT_INLINE}
+      WHERE r.state = 'running' AND ${IN_QUEUE} AND ${NOT_INLINE}
       ORDER BY urgency, k.number, r.created_at, r.id LIMIT $2`,
-    [lane, limit, settingsHash],
+    [queue, limit, settingsHash],
   );
   return { runs: runs.rows.map(({ id }) => id), chunks: chunks.rows };
 }

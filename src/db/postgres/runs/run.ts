@@ -1,5 +1,5 @@
 import type { Day } from "../../../usage/day.ts";
-import type { Lane } from "../slots.ts";
+import type { QueueName } from "../slots.ts";
 
 export type RunKind = "nightly" | "backfill" | "refresh" | "repair" | "undo";
 export type RunState = "planned" | "running" | "done" | "failed" | "cancelled";
@@ -87,9 +87,9 @@ export interface RefusedDay {
 }
 
 /** The nightly rebuild and the refresh go first, in a queue of their own. */
-export function laneOf(kind: RunKind): Lane {
+export function queueOf(kind: RunKind): QueueName {
   return kind === "nightly" || kind === "refresh" ? "fresh" : "bulk";
 }
 
-/** laneOf() of a run `r`, in SQL. */
-export const LANE_OF_RUN = "CASE WHEN r.kind IN ('nightly', 'refresh') THEN 'fresh' ELSE 'bulk' END";
+/** queueOf() of a run `r`, in SQL. */
+export const QUEUE_OF_RUN = "CASE WHEN r.kind IN ('nightly', 'refresh') THEN 'fresh' ELSE 'bulk' END";

@@ -1,14 +1,14 @@
 import type { ChunkPlan } from "../../../usage/plan.ts";
 import { UsageError } from "../../../errors.ts";
 import { dueWork, unfinishedButDone, type Due } from "./due.ts";
-import { pausedLanes, SETTINGS_AGREED, setPaused } from "../meta.ts";
+import { pausedQueues, SETTINGS_AGREED, setPaused } from "../meta.ts";
 import { inTransaction, type Connection, type Pool } from "../pool.ts";
 import { inRacingTransaction } from "../race.ts";
 import type { ChunkProblem, Run, RunRequest, RunState } from "./run.ts";
 import { cancelRun, resumeRun } from "./control.ts";
 import { COUNTS_OF_RUN, END_COUNTS, ENDED_RUN, SUMS } from "./counts.ts";
 import { endRun, type EndedRun } from "./end.ts";
-import type { Lane } from "../slots.ts";
+import type { QueueName } from "../slots.ts";
 import { stampSql } from "../stamp.ts";
 
 /** Live counts of a run that is unfinished; a finished one carries its own. */
@@ -137,8 +137,8 @@ export class Runs {
   }
 
   /** What a queue should carry now, at most `limit` runs to plan and as many chunks to work on. */
-  async due(lane: Lane, limit: number): Promise<Due> {
-    return dueWork(this.#pool, this.#settingsHash, lane, limit);
+  async due(queue: QueueName, limit: number): Promise<Due> {
+    return dueWork(this.#pool, this.#settingsHash, queue, limit);
   }
 
   /** Running runs of which no chunk is unfinished: a process died between its last commit and the finish. */
@@ -146,14 +146,14 @@ export class Runs {
     return unfinishedButDone(this.#pool);
   }
 
-  /** The lanes in which nothing is to be begun. */
-  async pausedLanes(): Promise<Set<Lane>> {
-    return pausedLanes(this.#pool);
+  /** The queues in which nothing is to be begun. */
+  async pausedQueues(): Promise<Set<QueueName>> {
+    return pausedQueues(this.#pool);
   }
 
-  /** Pauses lanes, or lets them go on. @returns the lanes that are paused now */
-  async setPaused(lanes: readonly Lane[], paused: boolean): Promise<Set<Lane>> {
-    return setPaused(this.#pool, lanes, paused);
+  /** Pauses queues, or lets them go on. @returns the queues that are paused now */
+  async setPaused(queues: readonly QueueName[], paused: boolean): Promise<Set<QueueName>> {
+    return setPaused(this.#pool, queues, paused);
   }
 
   /** Cancels a run, as cancelRun() says. */
