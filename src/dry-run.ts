@@ -29,7 +29,7 @@ export interface DryRun {
 const BATCH = 32;
 
 /**
- * Computes everything that a rebuild would, in this process and under the slots that all processes share, compares it
+ * Computes everything that a rebuild would, in this process and under the permits that all processes share, compares it
  * with the rows and writes nothing: no row, no run, not even a tenant that it came across.
  *
  * @param spans the tenants' days with events or rows, as Tenants.findSpans() gives them

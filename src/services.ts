@@ -15,7 +15,7 @@ import { createPool, pingPostgres, type Pool } from "./db/postgres/pool.ts";
 import { runRequest, type RebuildWish } from "./db/postgres/runs/request.ts";
 import type { RunRequest } from "./db/postgres/runs/run.ts";
 import { Runs } from "./db/postgres/runs/runs.ts";
-import { Session } from "./db/postgres/slots.ts";
+import { Session } from "./db/postgres/session.ts";
 import { History } from "./db/postgres/history.ts";
 import { readStamp } from "./db/postgres/stamp.ts";
 import { knownTenants, widenTenantSpans } from "./db/postgres/tenants.ts";
@@ -263,12 +263,12 @@ export class Services {
         ...shared,
         log,
         signal,
-        underSlot: async (queue, work) => {
-          const slot = await limit.without(() => session.takeSlot(queue, signal));
+        underPermit: async (queue, work) => {
+          const permit = await limit.without(() => session.takePermit(queue, signal));
           try {
             return await work();
           } finally {
-            await session.releaseSlot(slot);
+            await session.releasePermit(permit);
           }
         },
       };

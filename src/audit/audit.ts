@@ -49,7 +49,7 @@ export type OnProgress = (done: number, total: number) => void;
  * Audits the tenants' days within the range, day by day, and leaves a row in usage_audit.
  *
  * @param known the days from the first to the last on which each tenant has events or rows
- * @param concurrency tenant-days that are read at once, as far as the slots allow
+ * @param concurrency tenant-days that are read at once, as far as the permits allow
  */
 export async function auditRange(
   wish: AuditWish,
@@ -112,10 +112,10 @@ export async function auditAgain(days: readonly TenantDay[], context: AuditConte
   return check.drift();
 }
 
-async function countInvisible({ invisible, settings, today, underSlot, signal }: AuditContext) {
+async function countInvisible({ invisible, settings, today, underPermit, signal }: AuditContext) {
   const visible = {
     start: dayBounds(FIRST_DAY, settings.timeZone).start,
     end: dayBounds(addDays(today(), 1), settings.timeZone).end,
   };
-  return underSlot("bulk", () => invisible.count(visible, { maxTimeMs: COLLECTION_LIMIT_MS, signal }));
+  return underPermit("bulk", () => invisible.count(visible, { maxTimeMs: COLLECTION_LIMIT_MS, signal }));
 }

@@ -98,7 +98,7 @@ export class Check {
     return this.#drift.sort((a, b) => compareKeys(dayKey(a), dayKey(b)));
   }
 
-  /** @param concurrency tenant-days that are read at once, as far as the slots allow */
+  /** @param concurrency tenant-days that are read at once, as far as the permits allow */
   async run(tasks: Iterable<Task>, concurrency: number): Promise<void> {
     await shareAmong(tasks, concurrency, async (own) => {
       let batch: Fresh[] = [];
@@ -135,9 +135,9 @@ export class Check {
 
   /** Without `totals` where they do not tell: too large to be exact or to be read at once, which whole days are in parts. */
   #readSums({ tenant, date }: TenantDay): Promise<Sums> {
-    const { totals, settings, stamp, retention, underSlot } = this.#context;
+    const { totals, settings, stamp, retention, underPermit } = this.#context;
     const bounds = dayBounds(date, settings.timeZone);
-    return underSlot("bulk", async () => {
+    return underPermit("bulk", async () => {
       const kept = await retention();
       const readAt = await stamp();
       if (isBeforeHorizon(bounds, readAt, kept)) return { readAt, isBeforeHorizon: true };
@@ -195,10 +195,10 @@ export class Check {
 
   /** The sums of those events of the tenant-day that the row's read may have missed, because they came after it began. */
   #arrivals({ tenant, date }: TenantDay, rowReadAt: Stamp): Promise<Measures> {
-    const { totals, settings, refresh, underSlot } = this.#context;
+    const { totals, settings, refresh, underPermit } = this.#context;
     const range = { tenant, ...dayBounds(date, settings.timeZone) };
     const since = stampMillis(rowReadAt) - refresh.delaySeconds * 1_000;
-    return underSlot("bulk", () => totals.readTotals(range, this.#options(), since));
+    return underPermit("bulk", () => totals.readTotals(range, this.#options(), since));
   }
 
   #options(): ReadOptions {

@@ -4,7 +4,7 @@ import type { Services } from "../services.ts";
 
 /** Hands what PostgreSQL says is due to the queues. Redis lost by now is a warning: a worker finds what is stored. */
 export async function enqueueDue(services: Services, queues: Queues, runs: Runs): Promise<void> {
-  const { countWorkers } = await import("../db/postgres/slots.ts");
+  const { countWorkers } = await import("../db/postgres/session.ts");
   try {
     await queues.dispatch(runs);
   } catch (error) {

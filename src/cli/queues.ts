@@ -1,5 +1,5 @@
 import { InvalidArgumentError, type Command } from "commander";
-import type { QueueName } from "../db/postgres/slots.ts";
+import type { QueueName } from "../db/postgres/session.ts";
 import { UnreachableError } from "../errors.ts";
 import { action, createCommand, createGroup, type CommandContext } from "./command.ts";
 import { table } from "./table.ts";

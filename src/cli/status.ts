@@ -15,7 +15,7 @@ export function statusCommand(): Command {
     .action(
       action<{ tenants: number }>(async (options, { services, answer }) => {
         const { tenantFreshness } = await import("../db/postgres/tenants.ts");
-        const { countWorkers } = await import("../db/postgres/slots.ts");
+        const { countWorkers } = await import("../db/postgres/session.ts");
         const pool = await services.pool();
         const runs = await (await services.runs()).list(5);
         const tenants = await tenantFreshness(pool, options.tenants);

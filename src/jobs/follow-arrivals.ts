@@ -11,7 +11,7 @@ import { defineJob, slotPayload, type JobContext } from "./job.ts";
 
 /** A refresh rebuilds at most so many tenant-days, some 600 chunks; what is left is for the next. */
 const REFRESH_DAYS = 20_000;
-/** Every slot that is taken here is one less for other work. */
+/** Every permit that is taken here is one less for other work. */
 const COUNTED_AT_ONCE = 2;
 /** Marked in one statement. */
 const MARK_BATCH = 1_000;
@@ -60,8 +60,8 @@ export const followArrivals = defineJob({
   },
 });
 
-function readPage(start: ScanStart, { arrivals, today, underSlot, signal }: JobContext): Promise<ArrivalPage> {
-  return underSlot("fresh", () => arrivals.page(start, today(), signal));
+function readPage(start: ScanStart, { arrivals, today, underPermit, signal }: JobContext): Promise<ArrivalPage> {
+  return underPermit("fresh", () => arrivals.page(start, today(), signal));
 }
 
 /** Compares each day's events with its row. @returns how many differ, and are on the list now */
@@ -81,11 +81,11 @@ async function markDiffering(days: readonly TenantDay[], now: Stamp, context: Jo
 }
 
 async function countEvents(days: readonly TenantDay[], context: JobContext): Promise<CountedDay[]> {
-  const { arrivals, underSlot, signal } = context;
+  const { arrivals, underPermit, signal } = context;
   const counted: CountedDay[] = [];
   await inParallel(days, COUNTED_AT_ONCE, async ({ tenant, date }) => {
     const options = { maxTimeMs: COUNT_LIMIT_MS, signal };
-    counted.push({ tenant, date, events: await underSlot("fresh", () => arrivals.count(tenant, date, options)) });
+    counted.push({ tenant, date, events: await underPermit("fresh", () => arrivals.count(tenant, date, options)) });
   });
   return counted;
 }
@@ -93,7 +93,7 @@ async function countEvents(days: readonly TenantDay[], context: JobContext): Pro
 /** Are there ids that say nothing about when an event arrived? Asked until the answer is yes, which is said once. */
 async function hasForeignIds(known: string | undefined, context: JobContext): Promise<boolean> {
   if (known !== undefined) return true;
-  const type = await context.underSlot("fresh", () => context.arrivals.foreignIdType(context.signal));
+  const type = await context.underPermit("fresh", () => context.arrivals.foreignIdType(context.signal));
   if (type === undefined) return false;
   if (await context.watermarks.rememberForeignIds(type)) {
     context.log.warn(

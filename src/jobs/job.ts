@@ -31,7 +31,7 @@ export interface RefreshSettings {
   readonly overlapSeconds: number;
 }
 
-/** Everything a job may use. Built in app.ts; `log`, `signal` and `underSlot` belong to the one execution. */
+/** Everything a job may use. Built in app.ts; `log`, `signal` and `underPermit` belong to the one execution. */
 export interface JobContext extends ReadContext {
   readonly tenants: Tenants;
   readonly totals: TotalsReader;

@@ -3,7 +3,7 @@ import type { Redis } from "ioredis";
 import type { z } from "zod";
 import type { DueChunk } from "../db/postgres/runs/due.ts";
 import type { Runs } from "../db/postgres/runs/runs.ts";
-import type { QueueName } from "../db/postgres/slots.ts";
+import type { QueueName } from "../db/postgres/session.ts";
 import { PAYLOAD_VERSION, type Job } from "../jobs/job.ts";
 import { aggregateDays } from "../jobs/aggregate-days.ts";
 import { rebuildRange } from "../jobs/rebuild-range.ts";

@@ -1,6 +1,6 @@
 import { DelayedError, UnrecoverableError, WaitingError, Worker, type Job as QueueJob } from "bullmq";
 import type { Redis } from "ioredis";
-import type { QueueName } from "../db/postgres/slots.ts";
+import type { QueueName } from "../db/postgres/session.ts";
 import { PAYLOAD_VERSION, PermanentError, type Job, type JobContext } from "../jobs/job.ts";
 import type { Logger } from "../log.ts";
 import { TimeLimit } from "./time-limit.ts";

@@ -2,7 +2,7 @@ import type { Stamp } from "../usage/stamp.ts";
 import { TenantDayError, type EventReader } from "../db/mongo/events.ts";
 import type { CacheRow } from "../db/postgres/cache/rows.ts";
 import type { TenantDay } from "../usage/tenant-day.ts";
-import type { QueueName } from "../db/postgres/slots.ts";
+import type { QueueName } from "../db/postgres/session.ts";
 import { dayState } from "../usage/classify.ts";
 import { dayBounds } from "../usage/day.ts";
 import { toDocuments, type DocumentLimits } from "../usage/document.ts";
@@ -26,8 +26,8 @@ export interface ReadContext {
   readonly stamp: () => Promise<Stamp>;
   /** for how long raw events are kept, as the collection and the settings say, or said a few seconds ago unless `anew` */
   readonly retention: (anew?: "anew") => Promise<Retention>;
-  /** runs `work` when one of the slots for aggregations is free; the wait does not count against the time limit */
-  readonly underSlot: <T>(queue: QueueName, work: () => Promise<T>) => Promise<T>;
+  /** runs `work` when one of the permits for aggregations is free; the wait does not count against the time limit */
+  readonly underPermit: <T>(queue: QueueName, work: () => Promise<T>) => Promise<T>;
   readonly signal: AbortSignal;
 }
 
@@ -46,7 +46,7 @@ export async function readTenantDay(
 ): Promise<CacheRow> {
   const { events, settings, signal } = context;
   const bounds = dayBounds(day.date, settings.timeZone);
-  const { readAt, retention, rollup } = await context.underSlot(queue, async () => {
+  const { readAt, retention, rollup } = await context.underPermit(queue, async () => {
     const kept = await context.retention();
     const stamp = await context.stamp();
     const read = await events.readDay(day.tenant, bounds, { maxTimeMs: READ_LIMIT_MS, signal, expected });

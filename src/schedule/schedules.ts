@@ -1,6 +1,6 @@
 import type { Config } from "../config.ts";
 import type { RebuildWish } from "../db/postgres/runs/request.ts";
-import type { QueueName } from "../db/postgres/slots.ts";
+import type { QueueName } from "../db/postgres/session.ts";
 import { auditSample } from "../jobs/audit-sample.ts";
 import { ensureIndexes } from "../jobs/ensure-indexes.ts";
 import { followArrivals } from "../jobs/follow-arrivals.ts";

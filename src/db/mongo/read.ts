@@ -5,7 +5,7 @@ import { tenantDateIndex } from "./pipeline.ts";
 /** MaxTimeMSExpired */
 export const TIMED_OUT = 50;
 
-/** A server that is silent for so much longer than the limit it was given hangs; waiting on would hold a slot. */
+/** A server that is silent for so much longer than the limit it was given hangs; waiting on would hold a permit. */
 const SILENCE_MS = 30_000;
 
 /** How one aggregation is run. */

@@ -1,7 +1,7 @@
 import { UsageError } from "../../errors.ts";
 import type { Connection } from "./pool.ts";
 import { QUEUE_OF_RUN } from "./runs/run.ts";
-import type { QueueName } from "./slots.ts";
+import type { QueueName } from "./session.ts";
 
 /** Condition: the settings that this parameter is the hash of are those of the database. */
 export const SETTINGS_AGREED = (hash: `$${number}`): string =>

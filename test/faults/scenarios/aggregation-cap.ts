@@ -7,8 +7,8 @@ import { shutReadGate } from "../read-gate.ts";
 import type { Scenario } from "../scenario.ts";
 import type { Scene } from "../scene.ts";
 
-/** Of src/db/postgres/slots.ts: processes of other releases take the same locks, so it never changes. */
-const SLOT_CLASS = 0x74616c6d;
+/** Of src/db/postgres/permits.ts: processes of other releases take the same locks, so it never changes. */
+const PERMIT_CLASS = 0x74616c6d;
 const REPLICAS = 10;
 const CAP = 4;
 /** How often the reads are held up, and for how long, so that all who want to read have come to it. */
@@ -44,9 +44,9 @@ export const aggregationCap: Scenario = {
     });
     const ended = await inline.ended;
     const most = (of: (sample: Sample) => number) => Math.max(...samples.map(of));
-    const [reads, slots, processes] = [
+    const [reads, permits, processes] = [
       most((one) => one.reads),
-      most((one) => one.slots),
+      most((one) => one.permits),
       most((one) => one.processes),
     ];
     const strange = samples.filter((one) => one.strange > 0).length;
@@ -55,14 +55,14 @@ export const aggregationCap: Scenario = {
       moment: `from ${percent}% on, ${HELD.times} times ${HELD.ms} ms`,
       hit:
         processes >= REPLICAS / 2 && reads >= CAP - 1 && withInline > 0
-          ? `${samples.length} samples: at most ${reads} reads and ${slots} slots of ${CAP}, ${processes} processes with work, the inline run in ${withInline}`
+          ? `${samples.length} samples: at most ${reads} reads and ${permits} permits of ${CAP}, ${processes} processes with work, the inline run in ${withInline}`
           : undefined,
       at,
       faults: () => [
         ...(ended.code === 0 ? [] : [`the inline run ended with ${ended.code}: ${ended.stderr}`]),
         ...(reads <= CAP ? [] : [`${reads} aggregations at once, ${CAP} are allowed`]),
-        ...(slots <= CAP ? [] : [`${slots} slots held at once, ${CAP} are allowed`]),
-        ...(strange === 0 ? [] : [`slots beyond ${CAP} were held in ${strange} samples`]),
+        ...(permits <= CAP ? [] : [`${permits} permits held at once, ${CAP} are allowed`]),
+        ...(strange === 0 ? [] : [`permits beyond ${CAP} were held in ${strange} samples`]),
       ],
     };
   },
@@ -72,8 +72,8 @@ export const aggregationCap: Scenario = {
 interface Sample {
   /** aggregations that run */
   readonly reads: number;
-  /** locks of slots that are held, and of those the ones that do not exist */
-  readonly slots: number;
+  /** locks of permits that are held, and of those the ones that do not exist */
+  readonly permits: number;
   readonly strange: number;
   /** processes that hold a chunk */
   readonly processes: number;
@@ -97,7 +97,7 @@ async function sampled(scene: Scene, work: () => Promise<void>): Promise<Sample[
   try {
     const look = async () => {
       const [reads, rows, isInline] = await Promise.all([watch.count(), locks(scene), inlineHolds(scene)]);
-      samples.push({ reads, isInline, ...(rows[0] ?? { slots: 0, strange: 0, processes: 0 }) });
+      samples.push({ reads, isInline, ...(rows[0] ?? { permits: 0, strange: 0, processes: 0 }) });
       return isOver;
     };
     await until("end of the samples", look, PATIENCE_MS);
@@ -109,12 +109,12 @@ async function sampled(scene: Scene, work: () => Promise<void>): Promise<Sample[
 }
 
 function locks(scene: Scene) {
-  return scene.ask<Pick<Sample, "slots" | "strange" | "processes">>(
-    `SELECT count(*)::int AS slots, count(*) FILTER (WHERE objid NOT BETWEEN 1 AND $2)::int AS strange,
+  return scene.ask<Pick<Sample, "permits" | "strange" | "processes">>(
+    `SELECT count(*)::int AS permits, count(*) FILTER (WHERE objid NOT BETWEEN 1 AND $2)::int AS strange,
             (SELECT count(DISTINCT claimed_by)::int FROM usage_chunk WHERE state = 'running') AS processes
        FROM pg_locks
       WHERE locktype = 'advisory' AND granted AND classid = $1 AND objsubid = 2
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
-    [SLOT_CLASS, CAP],
+    [PERMIT_CLASS, CAP],
   );
 }

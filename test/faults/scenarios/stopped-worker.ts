@@ -1,4 +1,4 @@
-import { SlotGate } from "../../support/slot-gate.ts";
+import { PermitGate } from "../../support/permit-gate.ts";
 import type { Scenario } from "../scenario.ts";
 
 /** The worker's own limit, with room for a busy machine. */
@@ -11,7 +11,7 @@ export const stoppedWorker: Scenario = {
   processes: 1,
   settings: { WORKER_CONCURRENCY: "1", MONGODB_CONCURRENCY: "1" },
   async inject(scene) {
-    const gate = await SlotGate.create(scene.databaseUrl);
+    const gate = await PermitGate.create(scene.databaseUrl);
     try {
       const runId = await scene.backfill();
       const replica = await scene.startReplica();

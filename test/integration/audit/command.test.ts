@@ -5,7 +5,7 @@ import { oracle } from "../../support/oracle.ts";
 import { endProcesses, run, start, untilWorked } from "../../support/process.ts";
 import { rebuild } from "../../support/rebuild.ts";
 import { event } from "../../support/sample.ts";
-import { SlotGate } from "../../support/slot-gate.ts";
+import { PermitGate } from "../../support/permit-gate.ts";
 import { storedRows, type WholeRow } from "../../support/stored-rows.ts";
 import { createWorld, type World } from "../../support/world.ts";
 import { arrived } from "./arrived.ts";
@@ -133,14 +133,14 @@ test("a tenant that nobody knows, and a range in the future, are refused", async
   expect([future.code, future.stdout]).toEqual([1, ""]);
 });
 
-test("Ctrl-C ends it cleanly while it waits for a slot, and nothing is recorded", async () => {
+test("Ctrl-C ends it cleanly while it waits for a permit, and nothing is recorded", async () => {
   const count = async () => (await world.pool.query("SELECT 1 FROM usage_audit")).rowCount;
   const before = await count();
-  const gate = await SlotGate.create(world.env["DATABASE_URL"]);
+  const gate = await PermitGate.create(world.env["DATABASE_URL"]);
   try {
     await gate.shut();
     const command = start(world.env, ["audit", ...RANGE]);
-    await untilWorked("wait for the slot", async () => {
+    await untilWorked("wait for the permit", async () => {
       const { rowCount } = await world.pool.query(
         "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'SELECT pg_try_advisory_lock($1, $2)%'",
       );

@@ -4,7 +4,7 @@ import type { Run } from "../../../src/db/postgres/runs/run.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
 import { endProcesses, run, start, startWorker, type Command, type Ended, untilWorked } from "../../support/process.ts";
 import { HeldDay } from "../../support/held-day.ts";
-import { SlotGate } from "../../support/slot-gate.ts";
+import { PermitGate } from "../../support/permit-gate.ts";
 import { createWorld, type World } from "../../support/world.ts";
 
 /** 256 tenant-days: two chunks */
@@ -13,11 +13,11 @@ const FIRST_CHUNK_ENDS = "2025-07-06";
 const REBUILD = ["rebuild", "--inline", ...RANGE, "--json"];
 
 let world: World;
-let gate: SlotGate;
+let gate: PermitGate;
 
 beforeEach(async () => {
   world = await createWorld("inline", { MONGODB_CONCURRENCY: "1", WORKER_CONCURRENCY: "1" });
-  gate = await SlotGate.create(world.env["DATABASE_URL"]);
+  gate = await PermitGate.create(world.env["DATABASE_URL"]);
   await world.insert(daysOfEvents("acme", "2025-03-01", 256));
 });
 afterEach(async () => {
@@ -72,7 +72,7 @@ describe("an inline rebuild", () => {
   it("keeps what was done when interrupted, and goes on when called again", async () => {
     const { rebuild, runId } = await startToTheMiddle();
     rebuild.signal("SIGINT");
-    const interrupted = await rebuild.ended; // though there is no slot for it: the gate is shut still
+    const interrupted = await rebuild.ended; // though there is no permit for it: the gate is shut still
     expect(interrupted).toMatchObject({
       code: 4,
       stdout: "",

@@ -6,7 +6,7 @@ import { planChunks } from "../../../src/usage/plan.ts";
 import { addDays } from "../../../src/usage/day.ts";
 import { rebuild } from "../../support/rebuild.ts";
 import { event, sampleEvents } from "../../support/sample.ts";
-import { SlotGate } from "../../support/slot-gate.ts";
+import { PermitGate } from "../../support/permit-gate.ts";
 import { createWorld, type World } from "../../support/world.ts";
 
 const worlds: World[] = [];
@@ -40,7 +40,7 @@ test("an inline run that loses the connection of its locks ends, and the same wi
   const { services, pool } = made;
   await made.insert(sampleEvents(100, (n) => ({ created_at: new Date(`${addDays(TO, -n)}T12:00:00Z`) })));
   const wish = { kind: "backfill", from: addDays(TO, -99), to: TO, inline: true, requestedBy: "test" } as const;
-  const gate = await SlotGate.create(made.env["DATABASE_URL"]);
+  const gate = await PermitGate.create(made.env["DATABASE_URL"]);
   await gate.shut(); // it cannot be done before it is cut off
   let killed: Promise<unknown> | undefined;
   const run = runInline(services, services.request(wish), new AbortController().signal, () => {

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import type { Chunks } from "../../../src/db/postgres/runs/chunks.ts";
 import type { RebuildWish } from "../../../src/db/postgres/runs/request.ts";
 import type { Runs } from "../../../src/db/postgres/runs/runs.ts";
-import { Session } from "../../../src/db/postgres/slots.ts";
+import { Session } from "../../../src/db/postgres/session.ts";
 import { planChunks } from "../../../src/usage/plan.ts";
 import { chunksOf, claimChunk, expireLeases, plannedRun, workOff, keepLeases } from "../../support/claimed.ts";
 import { until } from "../../support/until.ts";

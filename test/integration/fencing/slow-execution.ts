@@ -18,8 +18,8 @@ export class SlowExecution {
     let reads = 0;
     this.context = {
       ...context,
-      underSlot: async (queue, work) => {
-        const read = await context.underSlot(queue, work);
+      underPermit: async (queue, work) => {
+        const read = await context.underPermit(queue, work);
         if (++reads >= nth) {
           this.#held++;
           await this.#gate;

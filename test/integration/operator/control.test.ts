@@ -5,7 +5,7 @@ import { chunksOf, claimChunk, expireLeases, workOff } from "../../support/claim
 import { daysOfEvents } from "../../support/days-of-events.ts";
 import { endProcesses, run, startWorker, untilWorked, type Ended } from "../../support/process.ts";
 import { HeldDay } from "../../support/held-day.ts";
-import { SlotGate } from "../../support/slot-gate.ts";
+import { PermitGate } from "../../support/permit-gate.ts";
 import { storedRows } from "../../support/stored-rows.ts";
 import { createWorld, type World } from "../../support/world.ts";
 
@@ -14,10 +14,10 @@ const RANGE = { from: "2025-01-01", to: "2026-02-04" };
 const NO_WORKER = "No worker runs, so nothing is begun yet. Start one with: tallyman worker\n";
 
 let world: World;
-let gate: SlotGate;
+let gate: PermitGate;
 beforeEach(async () => {
   world = await createWorld("control", { MONGODB_CONCURRENCY: "1", WORKER_CONCURRENCY: "1" });
-  gate = await SlotGate.create(world.env["DATABASE_URL"]);
+  gate = await PermitGate.create(world.env["DATABASE_URL"]);
   await world.insert(daysOfEvents("acme", RANGE.from, 400));
   await world.insert(daysOfEvents("other", RANGE.from, 1));
 });

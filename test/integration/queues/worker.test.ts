@@ -7,7 +7,7 @@ import { keepLeases } from "../../support/claimed.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
 import { endProcesses, run, startWorker, untilWorked } from "../../support/process.ts";
 import { HeldDay } from "../../support/held-day.ts";
-import { SlotGate } from "../../support/slot-gate.ts";
+import { PermitGate } from "../../support/permit-gate.ts";
 import { createWorld, type World } from "../../support/world.ts";
 
 /** 256 tenant-days: two chunks */
@@ -15,13 +15,13 @@ const RANGE = { from: "2025-03-01", to: "2025-11-11" };
 const FIRST_CHUNK_ENDS = "2025-07-06";
 
 let world: World;
-let gate: SlotGate;
+let gate: PermitGate;
 let redis: Redis;
 let queue: Queue;
 
 beforeEach(async () => {
   world = await createWorld("worker", { MONGODB_CONCURRENCY: "1", WORKER_CONCURRENCY: "1" });
-  gate = await SlotGate.create(world.env["DATABASE_URL"]);
+  gate = await PermitGate.create(world.env["DATABASE_URL"]);
   redis = new Redis(world.env["REDIS_URL"] as string, { maxRetriesPerRequest: null });
   queue = new Queue("bulk", { connection: redis, prefix: world.config.queuePrefix });
   await world.insert(daysOfEvents("acme", RANGE.from, 256));
@@ -99,7 +99,7 @@ describe("a worker that is told to stop", () => {
     const runId = await backfill();
     await untilWorked("chunk in hand", running);
     first.signal("SIGTERM");
-    const stopped = await first.ended; // though there is no slot for its read: the gate is shut still
+    const stopped = await first.ended; // though there is no permit for its read: the gate is shut still
     expect(stopped.code).toBe(0);
     const said = stopped.stderr.split("\n").flatMap((line) => /"msg":"([^"]*)"/.exec(line)?.[1] ?? []);
     expect(said).toContain("job handed back");

@@ -8,7 +8,7 @@ import { addDays } from "../../support/civil-day.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
 import { event } from "../../support/sample.ts";
 import { zoneBeforeNoon } from "../../support/quiet-hours.ts";
-import { SlotGate } from "../../support/slot-gate.ts";
+import { PermitGate } from "../../support/permit-gate.ts";
 import { until } from "../../support/until.ts";
 import { createWorld, type World } from "../../support/world.ts";
 
@@ -131,7 +131,7 @@ test("a tenant-day that fails is left to usage_dirty, and the watermark moves al
 test("a run that is cancelled leaves the watermark where it was, and the next night begins there", async () => {
   await world.insert(daysOfEvents("acme", ago(9), 9));
   await setWatermark(ago(3));
-  const gate = await SlotGate.create(world.env["DATABASE_URL"]);
+  const gate = await PermitGate.create(world.env["DATABASE_URL"]);
   try {
     await gate.shut();
     await startOne();

@@ -10,7 +10,7 @@ const pass = (ms: number) => vi.advanceTimersByTimeAsync(ms);
 function wait(limit: TimeLimit) {
   let end!: () => void;
   const work = new Promise<string>((resolve) => {
-    end = () => resolve("slot");
+    end = () => resolve("permit");
   });
   return { done: limit.without(() => work), end };
 }
@@ -26,11 +26,11 @@ test("aborts when it is used up, and not before", async () => {
 test("does not count what is waited for, and goes on after it with what was left", async () => {
   const limit = new TimeLimit(1_000);
   await pass(600);
-  const slot = wait(limit);
+  const permit = wait(limit);
   await pass(3_600_000);
   expect(limit.signal.aborted).toBe(false);
-  slot.end();
-  expect(await slot.done).toBe("slot");
+  permit.end();
+  expect(await permit.done).toBe("permit");
   await pass(399);
   expect(limit.signal.aborted).toBe(false);
   await pass(1);
@@ -55,7 +55,7 @@ test("counts again only when the last of several waits has ended", async () => {
 
 test("counts again after a wait that failed, and passes its error on", async () => {
   const limit = new TimeLimit(1_000);
-  await expect(limit.without(() => Promise.reject(new Error("no slot")))).rejects.toThrow("no slot");
+  await expect(limit.without(() => Promise.reject(new Error("no permit")))).rejects.toThrow("no permit");
   await pass(1_000);
   expect(limit.signal.aborted).toBe(true);
 });
@@ -64,10 +64,10 @@ test("adds up over many waits", async () => {
   const limit = new TimeLimit(1_000);
   for (let round = 0; round < 9; round++) {
     await pass(100);
-    const slot = wait(limit);
+    const permit = wait(limit);
     await pass(1_000);
-    slot.end();
-    await slot.done;
+    permit.end();
+    await permit.done;
   }
   await pass(99);
   expect(limit.signal.aborted).toBe(false);
@@ -77,10 +77,10 @@ test("adds up over many waits", async () => {
 
 test("once stopped, never aborts, though a wait ends later", async () => {
   const limit = new TimeLimit(1_000);
-  const slot = wait(limit);
+  const permit = wait(limit);
   limit.stop();
-  slot.end();
-  await slot.done;
+  permit.end();
+  await permit.done;
   await pass(10_000);
   expect(limit.signal.aborted).toBe(false);
   expect(vi.getTimerCount()).toBe(0);

@@ -1,6 +1,6 @@
 import type { Pool } from "../pool.ts";
 import { QUEUE_OF_RUN } from "./run.ts";
-import { RUN_LOCK_KEY, type QueueName } from "../slots.ts";
+import { RUN_LOCK_KEY, type QueueName } from "../session.ts";
 
 /** What a queue should carry: runs to plan, and chunks to work on. */
 export interface Due {

@@ -1,5 +1,5 @@
 import type { Day } from "../../../usage/day.ts";
-import type { QueueName } from "../slots.ts";
+import type { QueueName } from "../session.ts";
 
 export type RunKind = "nightly" | "backfill" | "refresh" | "repair" | "undo";
 export type RunState = "planned" | "running" | "done" | "failed" | "cancelled";

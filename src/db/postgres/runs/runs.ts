@@ -8,7 +8,7 @@ import type { ChunkProblem, Run, RunRequest, RunState } from "./run.ts";
 import { cancelRun, resumeRun } from "./control.ts";
 import { COUNTS_OF_RUN, END_COUNTS, ENDED_RUN, SUMS } from "./counts.ts";
 import { endRun, type EndedRun } from "./end.ts";
-import type { QueueName } from "../slots.ts";
+import type { QueueName } from "../session.ts";
 import { stampSql } from "../stamp.ts";
 
 /** Live counts of a run that is unfinished; a finished one carries its own. */

@@ -3,38 +3,38 @@ import pg from "pg";
 import { isConnectionLoss, LockedError } from "../../errors.ts";
 import { connectionOptions, postgresError, type Connection } from "./pool.ts";
 
-/** Which slots a read may take: bulk work leaves slot 1 to the nightly rebuild and the refresh. */
+/** Which permits a read may take: bulk work leaves permit 1 to the nightly rebuild and the refresh. */
 export type QueueName = "fresh" | "bulk";
 
-const SLOT_CLASS = 0x74616c6d;
+const PERMIT_CLASS = 0x74616c6d;
 const WORKER_CLASS = 0x74616c77;
 const POLL_MS = { first: 10, most: 250 };
 
 /**
  * The locks that one process holds for its whole life, on one dedicated connection: its death, however it comes,
  * frees them all. Hence no transaction pooler in front of PostgreSQL. When the connection is lost, `lost` aborts and
- * with it every read under a slot, because another process may hold the same slot by then.
+ * with it every read under a permit, because another process may hold the same permit by then.
  *
- * Slots are session advisory locks 1..N and cap the concurrent aggregations over all processes.
+ * Permits are session advisory locks 1..N and cap the concurrent aggregations over all processes.
  */
 export class Session {
   readonly #client: pg.Client;
-  readonly #slots: number;
+  readonly #permits: number;
   readonly #held = new Set<number>();
   readonly #lost = new AbortController();
-  /** one statement at a time: pg would queue them, but a slot must be marked as held before the next try */
+  /** one statement at a time: pg would queue them, but a permit must be marked as held before the next try */
   #turn: Promise<unknown> = Promise.resolve();
 
-  private constructor(client: pg.Client, slots: number) {
+  private constructor(client: pg.Client, permits: number) {
     this.#client = client;
-    this.#slots = slots;
+    this.#permits = permits;
     client.on("error", (error) => this.#lose(error));
   }
 
-  /** @param slots how many aggregations may run at once over all processes (`MONGODB_CONCURRENCY`) */
-  static async open(databaseUrl: string, slots: number): Promise<Session> {
+  /** @param permits how many aggregations may run at once over all processes (`MONGODB_CONCURRENCY`) */
+  static async open(databaseUrl: string, permits: number): Promise<Session> {
     const client = new pg.Client(connectionOptions(databaseUrl));
-    const session = new Session(client, slots);
+    const session = new Session(client, permits);
     try {
       await client.connect();
     } catch (error) {
@@ -48,31 +48,32 @@ export class Session {
     return this.#lost.signal;
   }
 
-  /** Waits for a slot. Aborting `signal` ends the wait with its reason. */
-  async takeSlot(queue: QueueName, signal: AbortSignal): Promise<number> {
-    const first = queue === "bulk" && this.#slots > 1 ? 2 : 1;
+  /** Waits for a permit. Aborting `signal` ends the wait with its reason. */
+  async takePermit(queue: QueueName, signal: AbortSignal): Promise<number> {
+    const first = queue === "bulk" && this.#permits > 1 ? 2 : 1;
     for (let delay = POLL_MS.first; ; delay = Math.min(delay * 2, POLL_MS.most)) {
-      for (let slot = first; slot <= this.#slots; slot++) {
+      for (let permit = first; permit <= this.#permits; permit++) {
         signal.throwIfAborted();
         this.lost.throwIfAborted();
-        if (this.#held.has(slot)) continue; // the same session would get its own lock again
-        this.#held.add(slot);
+        if (this.#held.has(permit)) continue; // the same session would get its own lock again
+        this.#held.add(permit);
         try {
-          if (await this.#tryLock("SELECT pg_try_advisory_lock($1, $2) AS locked", [SLOT_CLASS, slot])) return slot;
+          if (await this.#tryLock("SELECT pg_try_advisory_lock($1, $2) AS locked", [PERMIT_CLASS, permit]))
+            return permit;
         } catch (error) {
-          this.#held.delete(slot);
+          this.#held.delete(permit);
           throw error;
         }
-        this.#held.delete(slot);
+        this.#held.delete(permit);
       }
       await sleep(delay * (0.5 + Math.random()), undefined, { signal }).catch(() => signal.throwIfAborted());
     }
   }
 
-  /** Gives a slot back. */
-  async releaseSlot(slot: number): Promise<void> {
-    if (!this.lost.aborted) await this.#query("SELECT pg_advisory_unlock($1, $2)", [SLOT_CLASS, slot]);
-    this.#held.delete(slot);
+  /** Gives a permit back. */
+  async releasePermit(permit: number): Promise<void> {
+    if (!this.lost.aborted) await this.#query("SELECT pg_advisory_unlock($1, $2)", [PERMIT_CLASS, permit]);
+    this.#held.delete(permit);
   }
 
   /** Lets others know that a worker lives, for as long as it does. */

@@ -1,21 +1,25 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { countWorkers, Session, type QueueName } from "../../../src/db/postgres/slots.ts";
+import { countWorkers, Session, type QueueName } from "../../../src/db/postgres/session.ts";
 import { until } from "../../support/until.ts";
 import { createWorld, type World } from "../../support/world.ts";
 
 let world: World;
 beforeAll(async () => {
-  world = await createWorld("slots");
+  world = await createWorld("permits");
 });
 afterAll(() => world.close());
 
 const never = () => new AbortController().signal;
 
 /** So many sessions, as if each were a process; closed at the end whatever happens. */
-async function withSessions<T>(count: number, slots: number, work: (...sessions: Session[]) => Promise<T>): Promise<T> {
+async function withSessions<T>(
+  count: number,
+  permits: number,
+  work: (...sessions: Session[]) => Promise<T>,
+): Promise<T> {
   const url = world.env["DATABASE_URL"] as string;
-  const sessions = await Promise.all(Array.from({ length: count }, () => Session.open(url, slots)));
+  const sessions = await Promise.all(Array.from({ length: count }, () => Session.open(url, permits)));
   try {
     return await work(...sessions);
   } finally {
@@ -32,13 +36,13 @@ async function holders(): Promise<number[]> {
   return rows.map(({ pid }) => pid);
 }
 
-/** Does it stay open while the waiting process tries three times to get the slot of another? */
+/** Does it stay open while the waiting process tries three times to get the permit of another? */
 async function staysPending(work: Promise<unknown>): Promise<boolean> {
   let settled = false;
   const settle = () => (settled = true);
   work.then(settle, settle);
   const tries = new Set<string>();
-  await until("third try for a slot", async () => {
+  await until("third try for a permit", async () => {
     const { rows } = await world.pool.query<{ at: string }>(
       "SELECT query_start::text AS at FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%pg_try_advisory_lock($1, $2)%'",
     );
@@ -48,84 +52,84 @@ async function staysPending(work: Promise<unknown>): Promise<boolean> {
   return !settled;
 }
 
-test("two processes together never hold more than the slots there are, and every wait ends", async () => {
+test("two processes together never hold more than the permits there are, and every wait ends", async () => {
   await withSessions(2, 2, async (...sessions) => {
     // Both can be held at the same time.
-    const both = await Promise.all(sessions.map((session) => session.takeSlot("fresh", never())));
+    const both = await Promise.all(sessions.map((session) => session.takePermit("fresh", never())));
     expect(new Set(both)).toEqual(new Set([1, 2]));
-    await Promise.all(sessions.map((session, n) => session.releaseSlot(both[n] ?? 0)));
+    await Promise.all(sessions.map((session, n) => session.releasePermit(both[n] ?? 0)));
 
     let held = 0;
     let most = 0;
-    const slots = new Set<number>();
+    const permits = new Set<number>();
     const work = async (session: Session | undefined, queue: QueueName) => {
-      const slot = await session?.takeSlot(queue, never());
+      const permit = await session?.takePermit(queue, never());
       held += 1;
       most = Math.max(most, held);
-      slots.add(slot ?? 0);
-      if (queue === "bulk") expect(slot).toBe(2);
+      permits.add(permit ?? 0);
+      if (queue === "bulk") expect(permit).toBe(2);
       expect((await holders()).length).toBeLessThanOrEqual(2);
       held -= 1;
-      await session?.releaseSlot(slot ?? 0);
+      await session?.releasePermit(permit ?? 0);
     };
     await Promise.all(Array.from({ length: 24 }, (_, n) => work(sessions[n % 2], n % 3 ? "fresh" : "bulk")));
     expect(most).toBeLessThanOrEqual(2);
-    expect(slots).toEqual(new Set([1, 2]));
+    expect(permits).toEqual(new Set([1, 2]));
     expect(await holders()).toEqual([]);
   });
 });
 
-test("bulk work leaves slot 1 to fresh work, in its own process and in others", async () => {
+test("bulk work leaves permit 1 to fresh work, in its own process and in others", async () => {
   await withSessions(2, 3, async (one, two) => {
-    expect([await one?.takeSlot("bulk", never()), await two?.takeSlot("bulk", never())].sort()).toEqual([2, 3]);
-    const waiting = one?.takeSlot("bulk", never());
+    expect([await one?.takePermit("bulk", never()), await two?.takePermit("bulk", never())].sort()).toEqual([2, 3]);
+    const waiting = one?.takePermit("bulk", never());
     expect(await staysPending(waiting)).toBe(true);
-    expect(await two?.takeSlot("fresh", never())).toBe(1);
+    expect(await two?.takePermit("fresh", never())).toBe(1);
     expect(await staysPending(waiting)).toBe(true);
-    await two?.releaseSlot(1);
+    await two?.releasePermit(1);
     expect(await staysPending(waiting)).toBe(true);
-    await one?.releaseSlot(2);
-    await two?.releaseSlot(3);
+    await one?.releasePermit(2);
+    await two?.releasePermit(3);
     expect([2, 3]).toContain(await waiting);
   });
 });
 
-test("the only slot there is serves both queues", async () => {
+test("the only permit there is serves both queues", async () => {
   await withSessions(2, 1, async (one, two) => {
-    expect(await one?.takeSlot("bulk", never())).toBe(1);
-    const waiting = two?.takeSlot("fresh", never());
+    expect(await one?.takePermit("bulk", never())).toBe(1);
+    const waiting = two?.takePermit("fresh", never());
     expect(await staysPending(waiting)).toBe(true);
-    await one?.releaseSlot(1);
+    await one?.releasePermit(1);
     expect(await waiting).toBe(1);
-    const same = two?.takeSlot("bulk", never()); // its own lock is no free slot to a session
-    await two?.releaseSlot(1);
+    const same = two?.takePermit("bulk", never()); // its own lock is no free permit to a session
+    await two?.releasePermit(1);
     expect(await same).toBe(1);
   });
 });
 
-test("a wait ends with the reason of its signal and takes no slot along", async () => {
+test("a wait ends with the reason of its signal and takes no permit along", async () => {
   await withSessions(2, 1, async (one, two) => {
-    await one?.takeSlot("fresh", never());
+    await one?.takePermit("fresh", never());
     const abort = new AbortController();
-    const waiting = two?.takeSlot("fresh", abort.signal);
+    const waiting = two?.takePermit("fresh", abort.signal);
     expect(await staysPending(waiting)).toBe(true);
     abort.abort(new Error("enough"));
     await expect(waiting).rejects.toThrow("enough");
-    await expect(one?.takeSlot("fresh", AbortSignal.abort(new Error("at once")))).rejects.toThrow("at once");
-    await one?.releaseSlot(1);
-    expect(await two?.takeSlot("fresh", never())).toBe(1);
+    await expect(one?.takePermit("fresh", AbortSignal.abort(new Error("at once")))).rejects.toThrow("at once");
+    await one?.releasePermit(1);
+    expect(await two?.takePermit("fresh", never())).toBe(1);
   });
 });
 
-test("the death of a process's connection frees its slots at once and aborts its reads and waits", async () => {
+test("the death of a process's connection frees its permits at once and aborts its reads and waits", async () => {
   await withSessions(2, 2, async (dying, other) => {
-    await dying?.takeSlot("fresh", never());
-    await dying?.takeSlot("fresh", never());
+    await dying?.takePermit("fresh", never());
+    await dying?.takePermit("fresh", never());
     const [pid] = await holders();
-    const held = other?.takeSlot("bulk", never());
+    const held = other?.takePermit("bulk", never());
     expect(await staysPending(held)).toBe(true);
     expect(dying?.lost.aborted).toBe(false);
-    const waiting = dying?.takeSlot("bulk", never());
+    const waiting = dying?.takePermit("bulk", never());
     waiting.catch(() => undefined);
 
     await world.pool.query("SELECT pg_terminate_backend($1)", [pid]);
@@ -133,12 +137,12 @@ test("the death of a process's connection frees its slots at once and aborts its
     expect((dying?.lost.reason as Error).message).toMatch(/locks was lost/);
     await expect(waiting).rejects.toThrow();
     expect(await held).toBe(2);
-    expect(await other?.takeSlot("fresh", never())).toBe(1);
+    expect(await other?.takePermit("fresh", never())).toBe(1);
 
     // What the dead one gives back is not another's.
-    await dying?.releaseSlot(1);
-    await dying?.releaseSlot(2);
-    await expect(dying?.takeSlot("fresh", never())).rejects.toThrow(/locks was lost/);
+    await dying?.releasePermit(1);
+    await dying?.releasePermit(2);
+    await expect(dying?.takePermit("fresh", never())).rejects.toThrow(/locks was lost/);
     expect(await holders()).toHaveLength(2);
     expect(other?.lost.aborted).toBe(false);
   });
@@ -162,7 +166,7 @@ test("the lock of a run has one holder, until it is let go or dies", async () =>
 test("a worker is counted for as long as its process holds its connection, whatever other locks there are", async () => {
   const count = () => countWorkers(world.pool);
   await withSessions(1, 4, async (command) => {
-    await command.takeSlot("bulk", never());
+    await command.takePermit("bulk", never());
     await command.lockRun(randomUUID());
     expect(await count()).toBe(0);
     await withSessions(2, 4, async (worker, other) => {
