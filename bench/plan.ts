@@ -95,8 +95,8 @@ async function measure(shape: Shape, uri: string, databaseUrl: string): Promise<
 }
 
 /** Plans a run as the job does, its chunks stored. */
-async function plan(services: Services, to: Day, tenants: string[] | undefined, slot: string): Promise<void> {
-  const wish = { kind: "backfill", from: FROM, to, tenants, requestedBy: "bench", slot } as const;
+async function plan(services: Services, to: Day, tenants: string[] | undefined, dedupeBy: string): Promise<void> {
+  const wish = { kind: "backfill", from: FROM, to, tenants, requestedBy: "bench", dedupeBy } as const;
   const { id } = await (await services.runs()).create(services.request(wish));
   const context = await services.jobContext(() => Promise.resolve());
   const limit = new TimeLimit(rebuildRange.timeoutMs);

@@ -26,7 +26,7 @@ export interface AuditWish {
 
 /** The outcome of an audit. */
 export interface AuditReport {
-  /** of the row it left in usage_audit; undefined where another audit of the slot was first */
+  /** of the row it left in usage_audit; undefined where another audit of the occurrence was first */
   readonly id: string | undefined;
   readonly from: Day;
   readonly to: Day;
@@ -83,9 +83,9 @@ function countWithin(spans: readonly TenantSpan[], from: Day, to: Day): number {
 }
 
 /**
- * Audits a random sample of final tenant-days, some of them deep, once a slot.
+ * Audits a random sample of final tenant-days, some of them deep, once an occurrence.
  *
- * @returns undefined where the slot was audited before
+ * @returns undefined where the occurrence was audited before
  */
 export async function auditSample(slot: string, context: AuditContext): Promise<AuditReport | undefined> {
   const { audits, settings } = context;

@@ -1,5 +1,6 @@
 import type { AuditReport, AuditWish } from "../audit/audit.ts";
 import type { AuditContext, Drift } from "../audit/check.ts";
+import type { RebuildWish } from "../db/postgres/runs/request.ts";
 import type { RefusedDay, Run } from "../db/postgres/runs/run.ts";
 import { planChunks } from "../usage/plan.ts";
 import { joinTenantDays } from "../usage/spans.ts";
@@ -32,8 +33,8 @@ export async function repair(
   const [from, to] = [dates[0], dates.at(-1)];
   if (id === undefined || from === undefined || to === undefined) return null;
   const tenants = [...new Set(drift.map(({ tenant }) => tenant))];
-  const slot = `audit ${id}`; // its own tenant-days, no other repair's
-  const wish = { kind: "repair", from, to, tenants, inline: true, requestedBy, reason: slot, slot } as const;
+  const reason = `audit ${id}`; // its own tenant-days, no other repair's
+  const wish: RebuildWish = { kind: "repair", from, to, tenants, inline: true, requestedBy, reason, dedupeBy: reason };
   const { auditAgain } = await import("../audit/audit.ts");
   await context.tenants.learnSpans(tenants, { from, to }, signal); // rows are written of known tenants alone
   const request = services.request(wish);

@@ -43,7 +43,7 @@ export function undoCommand(): Command {
           reason: reason ?? `undo of ${id}`,
           requestedBy: by ?? defaultRequester(),
           undoes: id,
-          slot: id,
+          dedupeBy: id,
         });
         return runHere(context, request, planChunks(joinTenantDays(days)));
       })(given),

@@ -1,13 +1,13 @@
 import { auditSample as audit } from "../audit/audit.ts";
-import { defineJob, slotPayload } from "./job.ts";
+import { defineJob, occurrencePayload } from "./job.ts";
 
 /** Tenant-days of drift that are logged; the row of the audit has more. */
 const LOGGED = 100;
 
-/** Compares a random sample of final tenant-days with their events, once a slot. It reports, and changes no row. */
+/** Compares a random sample of final tenant-days with their events, once an occurrence. It reports, and changes no row. */
 export const auditSample = defineJob({
   name: "audit-sample",
-  payload: slotPayload,
+  payload: occurrencePayload,
   timeoutMs: 60 * 60_000,
   id: ({ slot }) => `audit-sample|${slot}`,
   async run({ slot }, context) {

@@ -1,9 +1,9 @@
-import { defineJob, slotPayload } from "./job.ts";
+import { defineJob, occurrencePayload } from "./job.ts";
 
 /** Creates the declared indexes that are missing in either database; one that blocks writers is left to an operator. */
 export const ensureIndexes = defineJob({
   name: "ensure-indexes",
-  payload: slotPayload,
+  payload: occurrencePayload,
   timeoutMs: 6 * 60 * 60_000,
   id: ({ slot }) => `ensure-indexes|${slot}`,
   async run(_payload, { ensureIndexes, log, signal }) {

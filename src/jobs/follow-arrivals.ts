@@ -7,7 +7,7 @@ import { isBeforeHorizon } from "../usage/horizon.ts";
 import { planChunks } from "../usage/plan.ts";
 import { joinTenantDays } from "../usage/spans.ts";
 import { inParallel } from "../in-parallel.ts";
-import { defineJob, slotPayload, type JobContext } from "./job.ts";
+import { defineJob, occurrencePayload, type JobContext } from "./job.ts";
 
 /** A refresh rebuilds at most so many tenant-days, some 600 chunks; what is left is for the next. */
 const REFRESH_DAYS = 20_000;
@@ -24,7 +24,7 @@ const COUNT_LIMIT_MS = 60_000;
  */
 export const followArrivals = defineJob({
   name: "follow-arrivals",
-  payload: slotPayload,
+  payload: occurrencePayload,
   timeoutMs: 60 * 60_000,
   // One at a time: ticks that nobody came to would all be worked on before the first chunk.
   id: () => "follow-arrivals",

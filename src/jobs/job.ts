@@ -111,10 +111,12 @@ export const chunkPayload = z.strictObject({
     .overwrite((chunk) => chunk + 0), // JSON text may say -0; it means chunk 0, and -0 + 0 is 0
 });
 
-/** Which slot of a schedule, "2026-11-21T0215Z": as in its name, without what a job's id may not hold. */
-export const slotPayload = z.strictObject({
+/** Which occurrence of a schedule, "2026-11-21T0215Z": as in its name, without what a job's id may not hold. */
+export const occurrencePayload = z.strictObject({
   v: z.literal(PAYLOAD_VERSION),
-  slot: z.string().regex(/^\d{4}-\d\d-\d\dT\d{4}(\d\d)?Z$/, { error: "must be a slot such as 2026-11-21T0215Z" }),
+  slot: z
+    .string()
+    .regex(/^\d{4}-\d\d-\d\dT\d{4}(\d\d)?Z$/, { error: "must be an occurrence such as 2026-11-21T0215Z" }),
 });
 
 /** What work on a chunk needs that reads no event. */

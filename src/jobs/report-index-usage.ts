@@ -1,9 +1,9 @@
-import { defineJob, slotPayload } from "./job.ts";
+import { defineJob, occurrencePayload } from "./job.ts";
 
 /** Looks at what the declared indexes cost and are good for, and keeps the report for the metrics. */
 export const reportIndexUsage = defineJob({
   name: "report-index-usage",
-  payload: slotPayload,
+  payload: occurrencePayload,
   timeoutMs: 30 * 60_000,
   id: ({ slot }) => `report-index-usage|${slot}`,
   async run(_payload, { reportIndexUsage: report, log, signal }) {

@@ -1,9 +1,9 @@
-import { defineJob, slotPayload } from "./job.ts";
+import { defineJob, occurrencePayload } from "./job.ts";
 
 /** Removes what is older than it is to be kept: changes, runs that ended, rows kept for an undo, audits. */
 export const trimHistory = defineJob({
   name: "trim-history",
-  payload: slotPayload,
+  payload: occurrencePayload,
   timeoutMs: 60 * 60_000,
   id: ({ slot }) => `trim-history|${slot}`,
   async run(_payload, { history, log, signal }) {

@@ -1,12 +1,12 @@
 import { schedule as scheduleCron, type ScheduledTask } from "node-cron";
 import type { Logger } from "../log.ts";
 import { lastDue } from "./last-due.ts";
-import { periodSlotOf, slotOf, type Schedule, type TickActions } from "./schedules.ts";
+import { periodOccurrenceOf, occurrenceOf, type Schedule, type TickActions } from "./schedules.ts";
 
 /** A tick that fails, as when a server is away, is tried again for this long. */
 const RETRY = { times: 20, pauseMs: 15_000 };
 
-/** Fires schedules in this process. Every replica may: the slot's name makes one run of them. */
+/** Fires schedules in this process. Every replica may: the occurrence's name makes one run of them. */
 export class Scheduler {
   readonly #schedules: readonly Schedule[];
   readonly #actions: TickActions;
@@ -29,23 +29,23 @@ export class Scheduler {
         this.#keep(this.#beat(entry, entry.every * 1_000));
         continue;
       }
-      const onDue = ({ date }: { date: Date }) => this.#keep(this.fire(entry, slotOf(date)));
+      const onDue = ({ date }: { date: Date }) => this.#keep(this.fire(entry, occurrenceOf(date)));
       this.#tasks.push(scheduleCron(entry.cron, onDue, { timezone: "UTC", name: entry.name }));
       const missed = entry.catchUp ? lastDue(entry.cron, new Date()) : undefined;
-      if (missed) this.#keep(this.fire(entry, slotOf(missed)));
+      if (missed) this.#keep(this.fire(entry, occurrenceOf(missed)));
     }
   }
 
-  /** Fires one slot; what goes wrong is logged and tried again. */
-  async fire(entry: Schedule, slot: string): Promise<void> {
+  /** Fires one occurrence; what goes wrong is logged and tried again. */
+  async fire(entry: Schedule, occurrence: string): Promise<void> {
     for (let attempt = 1; attempt <= this.#retry.times && !this.#stopped.signal.aborted; attempt++) {
       try {
-        await entry.tick(slot, this.#actions);
+        await entry.tick(occurrence, this.#actions);
         // A period's tick is no news: what comes of it is logged where it is done.
-        this.#log[entry.every === undefined ? "info" : "debug"]({ schedule: entry.name, slot }, "schedule fired");
+        this.#log[entry.every === undefined ? "info" : "debug"]({ schedule: entry.name, occurrence }, "schedule fired");
         return;
       } catch (err) {
-        this.#log.error({ schedule: entry.name, slot, attempt, err }, "schedule failed");
+        this.#log.error({ schedule: entry.name, occurrence, attempt, err }, "schedule failed");
         await this.#pause(this.#retry.pauseMs);
       }
     }
@@ -64,7 +64,7 @@ export class Scheduler {
       let due = (Math.floor(Date.now() / periodMs) + 1) * periodMs;
       if (due === last) due += periodMs; // a timer may go off a little early
       await this.#pause(due - Date.now());
-      if (!this.#stopped.signal.aborted) await this.fire(entry, periodSlotOf(new Date(due)));
+      if (!this.#stopped.signal.aborted) await this.fire(entry, periodOccurrenceOf(new Date(due)));
       last = due;
     }
   }

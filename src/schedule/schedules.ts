@@ -22,15 +22,15 @@ export interface TickActions {
 export type Schedule = {
   readonly name: string;
   /**
-   * @param slot when the tick was due, in UTC and the same in every replica: the minute of a cron expression
+   * @param occurrence when the tick was due, in UTC and the same in every replica: the minute of a cron expression
    *   ("2026-11-21T02:15Z"), the second of a period ("2026-11-21T02:15:00Z")
    */
-  tick(slot: string, actions: TickActions): Promise<void>;
+  tick(occurrence: string, actions: TickActions): Promise<void>;
 } & (
   | {
       /** five fields, in UTC, where no time is skipped or repeated */
       readonly cron: string;
-      /** a starting worker fires the last slot that was due, which one that was down may have missed */
+      /** a on start, a worker fires the latest missed occurrence */
       readonly catchUp?: boolean;
       readonly every?: never;
     }
@@ -55,32 +55,36 @@ export function schedules(config: Config): readonly Schedule[] {
       name: "nightly",
       cron: config.nightlyCron,
       catchUp: true,
-      tick: async (slot, { request, nightlyThrough }) => request(nightlyWish(slot, await nightlyThrough(), config)),
+      tick: async (occurrence, { request, nightlyThrough }) =>
+        request(nightlyWish(occurrence, await nightlyThrough(), config)),
     },
     {
       name: "refresh",
       every: config.refreshSeconds,
-      tick: (slot, { enqueue }) => enqueue(followArrivals, { v: PAYLOAD_VERSION, slot: jobSlot(slot) }, "fresh"),
+      tick: (occurrence, { enqueue }) =>
+        enqueue(followArrivals, { v: PAYLOAD_VERSION, slot: jobOccurrence(occurrence) }, "fresh"),
     },
     {
       name: "indexes",
       cron: config.indexesCron,
-      tick: (slot, { enqueue }) => enqueue(ensureIndexes, { v: PAYLOAD_VERSION, slot: jobSlot(slot) }),
+      tick: (occurrence, { enqueue }) =>
+        enqueue(ensureIndexes, { v: PAYLOAD_VERSION, slot: jobOccurrence(occurrence) }),
     },
     {
       name: "index-usage",
       cron: INDEX_USAGE_CRON,
-      tick: (slot, { enqueue }) => enqueue(reportIndexUsage, { v: PAYLOAD_VERSION, slot: jobSlot(slot) }),
+      tick: (occurrence, { enqueue }) =>
+        enqueue(reportIndexUsage, { v: PAYLOAD_VERSION, slot: jobOccurrence(occurrence) }),
     },
     {
       name: "audit",
       cron: config.auditCron,
-      tick: (slot, { enqueue }) => enqueue(auditSample, { v: PAYLOAD_VERSION, slot: jobSlot(slot) }),
+      tick: (occurrence, { enqueue }) => enqueue(auditSample, { v: PAYLOAD_VERSION, slot: jobOccurrence(occurrence) }),
     },
     {
       name: "history",
       cron: TRIM_CRON,
-      tick: (slot, { enqueue }) => enqueue(trimHistory, { v: PAYLOAD_VERSION, slot: jobSlot(slot) }),
+      tick: (occurrence, { enqueue }) => enqueue(trimHistory, { v: PAYLOAD_VERSION, slot: jobOccurrence(occurrence) }),
     },
   ];
 }
@@ -90,34 +94,34 @@ const MAX_DAYS = 3_660;
 
 /**
  * The days to rebuild in a night: from so many days before the watermark that each is read once more when it is final,
- * or NIGHTLY_DAYS if these are more, to the day before the slot's own, which belongs to the refresh. So a night that
+ * or NIGHTLY_DAYS if these are more, to the day before the occurrence's own, which belongs to the refresh. So a night that
  * was missed is made up by the next one.
  *
  * @param through the watermark; without one yesterday stands for it
  */
 export function nightlyWish(
-  slot: string,
+  occurrence: string,
   through: Day | undefined,
   { timeZone, nightlyDays, settleHours }: Pick<Config, "timeZone" | "nightlyDays" | "settleHours">,
 ): RebuildWish {
-  const yesterday = addDays(dayOf(Date.parse(slot), timeZone), -1);
+  const yesterday = addDays(dayOf(Date.parse(occurrence), timeZone), -1);
   const watermark = earlierDay(through ?? yesterday, yesterday);
   const back = Math.max(nightlyDays, Math.ceil(settleHours / 24) + 1);
   const from = [FIRST_DAY, addDays(yesterday, 1 - MAX_DAYS), addDays(watermark, -back)].reduce(laterDay);
-  return { kind: "nightly", from, to: yesterday, requestedBy: "schedule", slot };
+  return { kind: "nightly", from, to: yesterday, requestedBy: "schedule", dedupeBy: occurrence };
 }
 
-/** The minute of an instant, as the name of a cron expression's slot. */
-export function slotOf(instant: Date): string {
+/** The minute of an instant, as the name of a cron expression's occurrence. */
+export function occurrenceOf(instant: Date): string {
   return `${instant.toISOString().slice(0, 16)}Z`;
 }
 
-/** The second of an instant, as the name of a period's slot. */
-export function periodSlotOf(instant: Date): string {
+/** The second of an instant, as the name of a period's occurrence. */
+export function periodOccurrenceOf(instant: Date): string {
   return `${instant.toISOString().slice(0, 19)}Z`;
 }
 
-/** A slot as part of a job's id, in which ":" is not allowed. */
-export function jobSlot(slot: string): string {
-  return slot.replaceAll(":", "");
+/** An occurrence as part of a job's id, in which ":" is not allowed. */
+export function jobOccurrence(occurrence: string): string {
+  return occurrence.replaceAll(":", "");
 }

@@ -15,8 +15,8 @@ export function chunksOf(spans: readonly TenantSpan[], size?: number): ChunkPlan
 export async function plannedRun({ services }: World, spans: readonly TenantSpan[], size?: number): Promise<string> {
   const runs = await services.runs();
   const [from, to] = ["2026-01-01", "2026-12-31"];
-  // A slot of its own: no other wish is the same.
-  const wish = { kind: "backfill", from, to, requestedBy: "test", slot: randomUUID() } as const;
+  // A key of its own: no other request is the same.
+  const wish = { kind: "backfill", from, to, requestedBy: "test", dedupeBy: randomUUID() } as const;
   const { id } = await runs.create(services.request(wish));
   await runs.plan(id, chunksOf(spans, size));
   return id;

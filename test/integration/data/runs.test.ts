@@ -69,14 +69,14 @@ describe("create", () => {
   });
 
   test("a nightly slot is taken for ever, whatever became of its run", async () => {
-    const nightly = { kind: "nightly", slot: "2026-03-05T02:15Z" } as const;
+    const nightly = { kind: "nightly", dedupeBy: "2026-03-05T02:15Z" } as const;
     const { id } = await create(nightly);
     for (const state of ["planned", "running", "done", "failed", "cancelled"]) {
       await sql("UPDATE usage_run SET state = $1", [state]);
       const again = await Promise.all(Array.from({ length: 5 }, () => create({ ...nightly, from: "2026-03-03" })));
       expect(again).toEqual(Array(5).fill({ id, created: false }));
     }
-    expect((await create({ ...nightly, slot: "2026-03-06T02:15Z" })).created).toBe(true);
+    expect((await create({ ...nightly, dedupeBy: "2026-03-06T02:15Z" })).created).toBe(true);
   });
 });
 
@@ -165,7 +165,7 @@ describe("due", () => {
 
   test("runs to plan and chunks that nobody works on are due, in order and in their own queue", async () => {
     const { id: planned } = await create();
-    const { id: nightly } = await create({ kind: "nightly", slot: "night" });
+    const { id: nightly } = await create({ kind: "nightly", dedupeBy: "night" });
     expect(await runs.due("bulk", 10)).toEqual({ runs: [planned], chunks: [] });
     expect(await runs.due("fresh", 10)).toEqual({ runs: [nightly], chunks: [] });
 

@@ -11,7 +11,7 @@ import { contextOf } from "./slow-execution.ts";
 
 export type Wish = Pick<RebuildWish, "from" | "to"> & Partial<RebuildWish>;
 
-const whole = (wish: Wish): RebuildWish => ({ kind: "backfill", requestedBy: "test", slot: randomUUID(), ...wish });
+const whole = (wish: Wish): RebuildWish => ({ kind: "backfill", requestedBy: "test", dedupeBy: randomUUID(), ...wish });
 
 /** Does a run of any kind in this process. */
 export function doRun(services: Services, wish: Wish): Promise<Run> {

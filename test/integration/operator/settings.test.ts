@@ -150,7 +150,7 @@ describe("migrate settings", () => {
       from: span.from,
       to: span.to,
       requestedBy: "schedule",
-      slot: "x",
+      dedupeBy: "x",
     });
     await expect(runs.create({ ...request, id: randomUUID() })).rejects.toThrow("The settings were changed");
     await expect(runs.resume(id)).rejects.toThrow("was planned under other settings");

@@ -20,7 +20,7 @@ afterAll(() => world.close());
 async function undo(id: string): Promise<Run> {
   const { services } = world;
   const days = await undoableDays(await services.pool(), id);
-  const wish = { kind: "undo", ...RANGE, inline: true, requestedBy: "test", undoes: id, slot: id } as const;
+  const wish = { kind: "undo", ...RANGE, inline: true, requestedBy: "test", undoes: id, dedupeBy: id } as const;
   const chunks = planChunks(joinTenantDays(days));
   return runInline(services, services.request(wish), new AbortController().signal, () => undefined, chunks);
 }

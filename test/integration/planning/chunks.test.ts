@@ -54,8 +54,8 @@ test("a nightly run leaves out the days that may have lost events, a backfill pl
   await world.insert(daysOfEvents("acme", from, 20));
   // The edge of what is kept lies somewhere in the day ten days ago, so the next one is the first that is whole.
   const first = addDays(today, 1 - KEPT_DAYS);
-  expect(await plan({ kind: "nightly", from, to, slot: "night" })).toEqual([[{ tenant: "acme", from: first, to }]]);
-  expect(await plan({ kind: "nightly", from, to: addDays(first, -1), slot: "too late" })).toEqual([]);
+  expect(await plan({ kind: "nightly", from, to, dedupeBy: "night" })).toEqual([[{ tenant: "acme", from: first, to }]]);
+  expect(await plan({ kind: "nightly", from, to: addDays(first, -1), dedupeBy: "too late" })).toEqual([]);
   expect(await plan({ kind: "backfill", from, to })).toEqual([[{ tenant: "acme", from, to }]]);
 });
 

@@ -62,7 +62,7 @@ test("a nightly run, and one that somebody asks for, end while a backfill of tho
   const from = addDays(to, -2);
   await world.insert(daysOfEvents("acme", from, 3, 10));
 
-  const nightly = world.services.request({ kind: "nightly", from, to, requestedBy: "test", slot: "night" });
+  const nightly = world.services.request({ kind: "nightly", from, to, requestedBy: "test", dedupeBy: "night" });
   await runs.create(nightly);
   await (await world.services.queues()).enqueue(rebuildRange, { v: PAYLOAD_VERSION, runId: nightly.id }, "fresh");
   await done(nightly.id);

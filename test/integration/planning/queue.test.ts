@@ -113,7 +113,7 @@ test("runs of high priority go before all others, those of low priority after; a
 test("what is due is ordered likewise, a refresh before a nightly run", async () => {
   const ids: string[] = [];
   for (const kind of ["nightly", "refresh"] as const) {
-    const wish = { kind, from: "2026-01-01", to: "2026-01-02", requestedBy: "test", slot: kind };
+    const wish = { kind, from: "2026-01-01", to: "2026-01-02", requestedBy: "test", dedupeBy: kind };
     const days = chunksOf([{ tenant: "acme", from: wish.from, to: wish.to }], 1);
     ids.push((await runs.createRunning(world.services.request(wish), days)).id);
   }

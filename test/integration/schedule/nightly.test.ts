@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { startWorker, type WorkerApp } from "../../../src/app.ts";
 import type { Run } from "../../../src/db/postgres/runs/run.ts";
 import { nightlyThrough } from "../../../src/db/postgres/runs/end.ts";
-import { nightlyWish, slotOf } from "../../../src/schedule/schedules.ts";
+import { nightlyWish, occurrenceOf } from "../../../src/schedule/schedules.ts";
 import { Services } from "../../../src/services.ts";
 import { addDays } from "../../support/civil-day.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
@@ -102,7 +102,7 @@ test("of ten workers that start at once one makes the run, and none of a later s
   const { id } = await ended();
   await startOne();
   const slots = await world.pool.query("SELECT id, dedupe_key FROM usage_run WHERE kind = 'nightly'");
-  expect(slots.rows).toEqual([{ id, dedupe_key: `nightly|${slotOf(new Date(SLOT_AT))}` }]);
+  expect(slots.rows).toEqual([{ id, dedupe_key: `nightly|${occurrenceOf(new Date(SLOT_AT))}` }]);
   expect(await watermark()).toBe(ago(1));
 });
 
@@ -142,14 +142,14 @@ test("a run that is cancelled leaves the watermark where it was, and the next ni
   }
   expect(await ended()).toMatchObject({ state: "cancelled", from: ago(6), to: ago(1) });
   expect(await watermark()).toBe(ago(3));
-  const tomorrow = nightlyWish(slotOf(new Date(SLOT_AT + 24 * HOUR)), await watermark(), world.config);
+  const tomorrow = nightlyWish(occurrenceOf(new Date(SLOT_AT + 24 * HOUR)), await watermark(), world.config);
   expect(tomorrow).toMatchObject({ from: ago(6), to: today });
 });
 
 test("the watermark never moves back, nor by a run that could not be planned, nor by one that is no nightly", async () => {
   const runs = await world.services.runs();
-  const ask = async (kind: "nightly" | "backfill", to: string, slot: string) =>
-    (await runs.create(world.services.request({ kind, from: ago(9), to, requestedBy: "test", slot }))).id;
+  const ask = async (kind: "nightly" | "backfill", to: string, dedupeBy: string) =>
+    (await runs.create(world.services.request({ kind, from: ago(9), to, requestedBy: "test", dedupeBy }))).id;
   const end = async (id: string) => {
     await runs.plan(id, []);
     expect(await runs.finish(id)).toBe("done");

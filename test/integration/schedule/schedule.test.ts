@@ -6,7 +6,7 @@ import { nightlyThrough } from "../../../src/db/postgres/runs/end.ts";
 import { JOBS } from "../../../src/jobs/index.ts";
 import { Queues } from "../../../src/queues/queues.ts";
 import { Scheduler } from "../../../src/schedule/scheduler.ts";
-import { schedules, slotOf, type Schedule, type TickActions } from "../../../src/schedule/schedules.ts";
+import { schedules, occurrenceOf, type Schedule, type TickActions } from "../../../src/schedule/schedules.ts";
 import { Services } from "../../../src/services.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
 import { until } from "../../support/until.ts";
@@ -182,6 +182,6 @@ describe("Scheduler", () => {
   });
 
   it("names a slot by its minute", () => {
-    expect(slotOf(new Date("2026-11-21T02:15:59.999Z"))).toBe("2026-11-21T02:15Z");
+    expect(occurrenceOf(new Date("2026-11-21T02:15:59.999Z"))).toBe("2026-11-21T02:15Z");
   });
 });

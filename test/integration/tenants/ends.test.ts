@@ -19,9 +19,9 @@ beforeAll(async () => {
 afterAll(() => world.close());
 
 /** A run of which every chunk has ended; over all tenants, where it has looked for new days of each. */
-async function readyToEnd(runs: Runs, slot: string, names: readonly string[], isOfAll: boolean): Promise<string> {
+async function readyToEnd(runs: Runs, dedupeBy: string, names: readonly string[], isOfAll: boolean): Promise<string> {
   const tenants = isOfAll ? undefined : names;
-  const wish = { kind: "backfill", from, to, tenants, requestedBy: "test", slot } as const;
+  const wish = { kind: "backfill", from, to, tenants, requestedBy: "test", dedupeBy } as const;
   const chunks = chunksOf(names.map((tenant) => ({ tenant, from, to })));
   const { id } = await runs.createRunning(world.services.request(wish), chunks);
   await world.pool.query("UPDATE usage_chunk SET state = 'done' WHERE run_id = $1", [id]);

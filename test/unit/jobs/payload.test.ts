@@ -4,7 +4,7 @@ import { aggregateDays } from "../../../src/jobs/aggregate-days.ts";
 import { JOBS } from "../../../src/jobs/index.ts";
 import { PAYLOAD_VERSION } from "../../../src/jobs/job.ts";
 import { restoreRows } from "../../../src/jobs/restore-rows.ts";
-import { jobSlot, periodSlotOf, slotOf } from "../../../src/schedule/schedules.ts";
+import { jobOccurrence, periodOccurrenceOf, occurrenceOf } from "../../../src/schedule/schedules.ts";
 import { holds } from "../../support/property.ts";
 
 const RUN_ID = "0190a5d2-7c1e-4def-8123-456789abcdef";
@@ -107,7 +107,7 @@ test("every slot that a schedule can have is one that its job takes", () => {
   const instant = fc.date({ min: new Date("2000-01-01"), max: new Date("9998-01-01"), noInvalidDate: true });
   holds(
     fc.property(instant, (at) => {
-      for (const slot of [slotOf(at), periodSlotOf(at)].map(jobSlot)) {
+      for (const slot of [occurrenceOf(at), periodOccurrenceOf(at)].map(jobOccurrence)) {
         for (const { payload } of slots) expect(payload.safeParse({ v: PAYLOAD_VERSION, slot }).success).toBe(true);
       }
     }),

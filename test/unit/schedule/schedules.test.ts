@@ -3,7 +3,13 @@ import { describe, expect, test } from "vitest";
 import { loadConfig } from "../../../src/config.ts";
 import { JOBS } from "../../../src/jobs/index.ts";
 import type { Job } from "../../../src/jobs/job.ts";
-import { jobSlot, nightlyWish, periodSlotOf, schedules, slotOf } from "../../../src/schedule/schedules.ts";
+import {
+  jobOccurrence,
+  nightlyWish,
+  periodOccurrenceOf,
+  schedules,
+  occurrenceOf,
+} from "../../../src/schedule/schedules.ts";
 import { addDays, countDays, dayBounds, FIRST_DAY, isDay } from "../../../src/usage/day.ts";
 import { holds } from "../../support/property.ts";
 
@@ -14,7 +20,7 @@ test("every schedule has a name of its own", () => {
   expect(new Set(TABLE.map(({ name }) => name)).size).toBe(TABLE.length);
 });
 
-test.each(TABLE)("$name only asks for a run or enqueues a job, the same for the same slot", async (schedule) => {
+test.each(TABLE)("$name only asks for a run or enqueues a job, the same for the same occurrence", async (schedule) => {
   const asked: unknown[] = [];
   const tick = () =>
     schedule.tick(SLOT, {
@@ -40,10 +46,10 @@ test.each(TABLE)("$name only asks for a run or enqueues a job, the same for the 
 
 describe("the nightly rebuild", () => {
   test.each([
-    // slot, time zone, watermark, NIGHTLY_DAYS, SETTLE_HOURS
+    // occurrence, time zone, watermark, NIGHTLY_DAYS, SETTLE_HOURS
     ["2026-11-21T02:15Z", "UTC", "2026-11-19", 3, 48, "2026-11-16", "2026-11-20"],
     ["2026-11-21T02:15Z", "UTC", undefined, 3, 48, "2026-11-17", "2026-11-20"],
-    ["2026-11-21T02:15Z", "UTC", "2026-11-20", 3, 48, "2026-11-17", "2026-11-20"], // the second slot of a day
+    ["2026-11-21T02:15Z", "UTC", "2026-11-20", 3, 48, "2026-11-17", "2026-11-20"], // the second occurrence of a day
     ["2026-11-21T02:15Z", "UTC", "2026-11-16", 3, 48, "2026-11-13", "2026-11-20"], // three nights missed
     ["2026-11-21T02:15Z", "UTC", "2026-11-19", 1, 0, "2026-11-18", "2026-11-20"],
     ["2026-11-21T02:15Z", "UTC", "2026-11-19", 1, 49, "2026-11-15", "2026-11-20"], // 49 h reach into a third day
@@ -57,19 +63,21 @@ describe("the nightly rebuild", () => {
     ["2026-11-21T02:15Z", "UTC", "2001-01-01", 3, 48, "2016-11-13", "2026-11-20"], // never more than 3,660 days
   ])(
     "of %s in %s after %s, with %d days and %d hours, is %s to %s",
-    (slot, timeZone, through, days, hours, from, to) => {
-      expect(nightlyWish(slot, through, { timeZone, nightlyDays: days, settleHours: hours })).toEqual({
+    (occurrence, timeZone, through, days, hours, from, to) => {
+      expect(nightlyWish(occurrence, through, { timeZone, nightlyDays: days, settleHours: hours })).toEqual({
         kind: "nightly",
         from,
         to,
         requestedBy: "schedule",
-        slot,
+        dedupeBy: occurrence,
       });
     },
   );
 
   test("covers whole days that have ended, back to before the watermark, and reads each day again when it is final", () => {
-    const slot = fc.integer({ min: Date.UTC(2011, 0, 1), max: Date.UTC(2040, 0, 1) }).map((at) => slotOf(new Date(at)));
+    const occurrence = fc
+      .integer({ min: Date.UTC(2011, 0, 1), max: Date.UTC(2040, 0, 1) })
+      .map((at) => occurrenceOf(new Date(at)));
     const zone = fc.constantFrom("UTC", "Europe/Berlin", "America/St_Johns", "Pacific/Kiritimati", "Pacific/Pago_Pago");
     const settings = fc.record({
       timeZone: zone,
@@ -77,7 +85,7 @@ describe("the nightly rebuild", () => {
       settleHours: fc.integer({ min: 0, max: 8_760 }),
     });
     holds(
-      fc.property(slot, fc.nat({ max: 400 }), settings, (at, missed, { timeZone, nightlyDays, settleHours }) => {
+      fc.property(occurrence, fc.nat({ max: 400 }), settings, (at, missed, { timeZone, nightlyDays, settleHours }) => {
         const yesterday = nightlyWish(at, undefined, { timeZone, nightlyDays, settleHours }).to;
         const through = addDays(yesterday, -missed);
         const { from, to } = nightlyWish(at, through, { timeZone, nightlyDays, settleHours });
@@ -97,9 +105,9 @@ describe("the nightly rebuild", () => {
   });
 });
 
-test("a slot is named by its minute, that of a period by its second, and that in an id of a job without a colon", () => {
-  expect(slotOf(new Date("2026-11-21T02:15:59.999Z"))).toBe(SLOT);
+test("an occurrence is named by its minute, that of a period by its second, and that in an id of a job without a colon", () => {
+  expect(occurrenceOf(new Date("2026-11-21T02:15:59.999Z"))).toBe(SLOT);
   expect(Date.parse(SLOT)).toBe(Date.UTC(2026, 10, 21, 2, 15));
-  expect(periodSlotOf(new Date("2026-11-21T02:15:59.999Z"))).toBe("2026-11-21T02:15:59Z");
-  expect(jobSlot("2026-11-21T02:15:59Z")).toBe("2026-11-21T021559Z");
+  expect(periodOccurrenceOf(new Date("2026-11-21T02:15:59.999Z"))).toBe("2026-11-21T02:15:59Z");
+  expect(jobOccurrence("2026-11-21T02:15:59Z")).toBe("2026-11-21T021559Z");
 });

@@ -50,7 +50,7 @@ export interface AuditDays {
 
 /** The row that an audit leaves. */
 export interface AuditRecord {
-  /** the schedule's slot, of which there is one audit; null for a command */
+  /** the occurrence of the schedule, of which there is one audit; null for a command */
   readonly slot: string | null;
   readonly requestedBy: string;
   readonly from: Day;
@@ -160,7 +160,7 @@ export class Audits {
     return rowCount === 1;
   }
 
-  /** Leaves the row. @returns its id, or undefined where the slot has one */
+  /** Leaves the row. @returns its id, or undefined where the occurrence has one */
   async record({ days, ...audit }: AuditRecord): Promise<string | undefined> {
     const { rows } = await this.#pool.query<{ id: string }>(
       `INSERT INTO usage_audit (slot, requested_by, from_date, to_date, started_at, invisible_events, drift, days_checked,

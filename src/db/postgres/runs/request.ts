@@ -18,8 +18,8 @@ export interface RebuildWish {
   readonly priority?: Priority | undefined;
   /** the run to take back, for an undo */
   readonly undoes?: string;
-  /** what makes it the same wish, where that is not its range: the schedule's slot, the run to undo */
-  readonly slot?: string;
+  /** what makes it the same request, where that is not its range: the occurrence of a schedule, the run to undo */
+  readonly dedupeBy?: string;
 }
 
 /** A wish as a run, with the key that makes the same wish of ten processes one run. */
@@ -27,7 +27,7 @@ export function runRequest(wish: RebuildWish, settingsHash: string): RunRequest 
   const tenants = wish.tenants && [...new Set(wish.tenants)].sort(compareKeys);
   const who = tenants ? createHash("sha256").update(tenants.join("\0")).digest("hex") : "all";
   const how = wish.allowShrink ? ["shrink"] : [];
-  const what = wish.slot ?? [wish.from, wish.to, who, settingsHash.slice(0, 16), ...how].join("|");
+  const what = wish.dedupeBy ?? [wish.from, wish.to, who, settingsHash.slice(0, 16), ...how].join("|");
   return {
     id: randomUUID(),
     kind: wish.kind,
