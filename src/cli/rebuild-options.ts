@@ -57,12 +57,12 @@ export function wishOf(options: RebuildOptions, today: Day): RebuildWish {
   return { kind: "backfill", from, to, tenants, allowShrink, priority, reason, requestedBy };
 }
 
-/** Checks the flags against the servers: a range that can be rebuilt, tenants that somebody knows. */
+/** The request of the flags, checked against the servers: a range that can be rebuilt, tenants that are known. */
 export async function checkedWish(options: RebuildOptions, { services, signal }: CommandContext): Promise<RebuildWish> {
   const wish = wishOf(options, services.today());
   const { tenants } = await services.source();
   if (wish.tenants) {
-    requireKnown(wish.tenants, await tenants.learnSpans(wish.tenants, wish, signal), tenantFlags(options));
+    requireKnown(wish.tenants, await tenants.findSpans(wish.tenants, wish, signal), tenantFlags(options));
   }
   return wish;
 }

@@ -52,7 +52,7 @@ async function servesPostgres(pool: Pick<Pool, "query">, target: string, index: 
 
 function missing(target: string, index: MongoIndex | PostgresIndex, keys: string): UsageError {
   const belongs = "constraint" in index && index.constraint !== undefined;
-  const fix = belongs ? "It belongs to a migration; run: tallyman migrate" : "Run: tallyman indexes ensure";
+  const fix = belongs ? "It belongs to a migration; run: tallyman migrate up" : "Run: tallyman indexes ensure";
   return new UsageError(`${target} has no usable index${keys} as ${index.name} (${index.why}). ${fix}`);
 }
 
