@@ -15,7 +15,14 @@ import {
   validity,
   waiting,
 } from "./keeper.ts";
-import { cacheIndexes, openSnapshot, openWriter, type Scratch } from "./scratch.ts";
+import {
+  awayFromMonthEnd,
+  cacheIndexes,
+  openSnapshot,
+  openWriter,
+  type Scratch,
+  withEndlessPatience,
+} from "./scratch.ts";
 import { onStage } from "./stage.ts";
 
 const BY_DAY = "CREATE INDEX by_day ON daily_usage_cache (date)";
@@ -73,20 +80,24 @@ test("what somebody made anew, or made other, is not what the run made", async (
 test("an older window is not retired while it serves as the one in force, nor if somebody made it anew", async () => {
   const rolling = { column: "cached_at", keep: "1 month", rotate: "monthly" } as const;
   const windows = onTable({ name: "recent", columns: ["tenant_id"], rolling });
-  await it.ensure(windows);
-  const now = Object.keys(await validity(own.sql))[0] ?? "";
-  // As if it had been made a month before for a longer time, and beside it one that is not the one the keeper made.
-  await own.sql.query(`ALTER INDEX ${now} RENAME TO recent__2000_02`);
-  await own.sql.query("UPDATE tallyman.index_ledger SET name = 'recent__2000_02'");
-  await own.sql.query(`INSERT INTO tallyman.index_ledger
+  await awayFromMonthEnd(own.sql, async () => {
+    await it.ensure(windows);
+    const now = Object.keys(await validity(own.sql))[0] ?? "";
+    // As if it had been made a month before for a longer time, and beside it one that is not the one the keeper made.
+    await own.sql.query(`ALTER INDEX ${now} RENAME TO recent__2000_02`);
+    await own.sql.query("UPDATE tallyman.index_ledger SET name = 'recent__2000_02'");
+    await own.sql.query(`INSERT INTO tallyman.index_ledger
     SELECT run_id, target, 'recent__2000_01', project, intent, state, fingerprint, definition, previous, oid, error,
            baseline_bytes, baseline_rows, started_at, finished_at FROM tallyman.index_ledger`);
-  await own.sql.query("CREATE INDEX recent__2000_01 ON daily_usage_cache (tenant_id) WHERE cached_at >= '2000-01-01Z'");
-  expect((await it.ensure(windows)).entries).toMatchObject([
-    { name: now, action: "present", detail: "as recent__2000_02" },
-    { name: "recent__2000_01", action: "present", detail: expect.stringMatching(/left alone/) as string },
-  ]);
-  expect(await validity(own.sql)).toEqual({ recent__2000_01: true, recent__2000_02: true });
+    await own.sql.query(
+      "CREATE INDEX recent__2000_01 ON daily_usage_cache (tenant_id) WHERE cached_at >= '2000-01-01Z'",
+    );
+    expect((await it.ensure(windows)).entries).toMatchObject([
+      { name: now, action: "present", detail: "as recent__2000_02" },
+      { name: "recent__2000_01", action: "present", detail: expect.stringMatching(/left alone/) as string },
+    ]);
+    expect(await validity(own.sql)).toEqual({ recent__2000_01: true, recent__2000_02: true });
+  });
 });
 
 test("its own index is known again after REINDEX CONCURRENTLY, which gives it another identity", async () => {
@@ -283,11 +294,13 @@ test("all or nothing holds for a run that is interrupted too", async () => {
   await other.query("ROLLBACK");
   await waiting(own.sql, 'CREATE INDEX CONCURRENTLY "late"');
   await openReader(other);
-  stop.abort();
-  // Clearing up is given some time, although the run is over.
-  await waiting(own.sql, "DROP INDEX CONCURRENTLY");
-  await other.query("ROLLBACK");
-  const report = await running;
+  const report = await withEndlessPatience(async () => {
+    stop.abort();
+    // Clearing up is given some time, although the run is over.
+    await waiting(own.sql, "DROP INDEX CONCURRENTLY");
+    await other.query("ROLLBACK");
+    return running;
+  });
   await third.query("ROLLBACK");
   expect(actions(report.entries)).toEqual({ by_day: "created", late: "failed" });
   expect(actions(report.undone ?? [])).toEqual({ by_day: "dropped" });

@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { type Db, MongoClient } from "mongodb";
 import pg from "pg";
-import { inject } from "vitest";
+import { inject, vi } from "vitest";
 
 declare module "vitest" {
   // What the global set-up provides; a second declaration of the same types is no conflict.
@@ -54,7 +54,10 @@ export async function scratch(): Promise<Scratch> {
   };
 }
 
-/** The cache as far as its indexes go, empty; drops what was there. */
+/**
+ * The cache as far as its indexes go, with 400 rows; drops what was there. Without autovacuum, which moves sizes and plans,
+ * and for whose end a concurrent build waits too.
+ */
 export async function makeCache(sql: pg.Client): Promise<void> {
   await sql.query("DROP TABLE IF EXISTS daily_usage_cache");
   await sql.query(`
@@ -63,7 +66,8 @@ export async function makeCache(sql: pg.Client): Promise<void> {
   await sql.query(`
     CREATE TABLE daily_usage_cache (
       tenant_id text COLLATE "C", date date, aggregated_by_user jsonb, aggregated_by_model jsonb, aggregated_by_provider jsonb,
-      kind varchar(20), cached_at timestamptz, read_at timestamptz, state text, PRIMARY KEY (tenant_id, date))`);
+      kind varchar(20), cached_at timestamptz, read_at timestamptz, state text, PRIMARY KEY (tenant_id, date))
+      WITH (autovacuum_enabled = off)`);
   await sql.query(`
     INSERT INTO daily_usage_cache
     SELECT 'tenant ' || t, date '2026-01-01' + d, '{"u1": {}}', '{"m1": {}}', '{"p1": {}}', 'P', now(), now(), 'final'
@@ -73,6 +77,8 @@ export async function makeCache(sql: pg.Client): Promise<void> {
 export interface IndexRow {
   name: string;
   valid: boolean;
+  /** Writers keep it up to date. */
+  ready: boolean;
   /** Changes when an index is made again. */
   oid: number;
   file: number;
@@ -81,7 +87,7 @@ export interface IndexRow {
 
 export async function cacheIndexes(sql: pg.Client): Promise<IndexRow[]> {
   const { rows } = await sql.query<IndexRow>(`
-    SELECT c.relname AS name, i.indisvalid AS valid, c.oid::int AS oid, c.relfilenode::int AS file, pg_get_indexdef(c.oid) AS definition
+    SELECT c.relname AS name, i.indisvalid AS valid, i.indisready AS ready, c.oid::int AS oid, c.relfilenode::int AS file, pg_get_indexdef(c.oid) AS definition
       FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
      WHERE i.indrelid = 'public.daily_usage_cache'::regclass ORDER BY 1`);
   return rows;
@@ -109,6 +115,38 @@ export async function waitingBuild(sql: pg.Client): Promise<number> {
        WHERE datname = current_database() AND query LIKE 'CREATE%INDEX CONCURRENTLY%' AND wait_event_type = 'Lock'`);
     return rows[0]?.pid;
   }, "a build that waits");
+}
+
+/**
+ * Stops the clock by which the keeper in this process loses its patience with others while it clears up, some seconds in
+ * which a test that lets it go on may be too slow.
+ */
+export async function withEndlessPatience<T>(work: () => Promise<T>): Promise<T> {
+  const clock = vi.spyOn(performance, "now").mockReturnValue(performance.now());
+  try {
+    return await work();
+  } finally {
+    clock.mockRestore();
+  }
+}
+
+/** Puts the clock of new sessions ten days back where a month is about to end, so that it does not while the work is done. */
+export async function awayFromMonthEnd(sql: pg.Client, work: () => Promise<void>): Promise<void> {
+  const [{ name, back }] = (
+    await sql.query<{ name: string; back: string }>(
+      `SELECT quote_ident(current_database()) AS name,
+              CASE WHEN extract(day FROM now() AT TIME ZONE 'UTC') > 20 THEN '10 days' ELSE '0' END AS back`,
+    )
+  ).rows as [{ name: string; back: string }];
+  await sql.query(`
+    CREATE OR REPLACE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
+    RETURN pg_catalog.clock_timestamp() - interval '${back}'`);
+  await sql.query(`ALTER DATABASE ${name} SET search_path = public, pg_catalog`);
+  try {
+    await work();
+  } finally {
+    await sql.query(`ALTER DATABASE ${name} RESET search_path`);
+  }
 }
 
 export async function until<T>(ask: () => Promise<T | undefined>, what: string, withinMs = 120_000): Promise<T> {

@@ -1,14 +1,27 @@
 /** `tallyman indexes verify`, as a person and a script meet it. */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { VerifyReport } from "../../../src/indexes/verify/verify.ts";
 import { start, type Ended } from "../../support/process.ts";
 import { createWorld, type World } from "../../support/world.ts";
+import { timeless } from "./timeless.ts";
 
 let world: World;
+let folder: string;
+/** the usage manifest, of whose contracts none judges how quick this machine is */
+let manifest: string;
 beforeAll(async () => {
   world = await createWorld("verify");
+  folder = await mkdtemp(join(tmpdir(), "tallyman-verify-"));
+  manifest = join(folder, "usage.yaml");
+  await writeFile(manifest, manifestText(timeless(await world.services.keeper.manifest("usage"))));
 });
-afterAll(() => world.close());
+afterAll(async () => {
+  await rm(folder, { recursive: true });
+  await world.close();
+});
 
 const verify = (args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ended> =>
   start({ ...world.env, ...env }, ["indexes", "verify", ...args]).ended;
@@ -16,14 +29,17 @@ const verify = (args: readonly string[], env: Readonly<Record<string, string>> =
 test("leaves with 2 while indexes are missing and with 0 when they could be used", async () => {
   const before = await verify(["--engine", "postgres"]);
   expect(before.code).toBe(2);
+  expect(before.stderr).toMatch(/^usage: postgres .*\npostgres public\.daily_usage_cache: /);
   expect(before.stdout).toMatch(/idx_daily_usage_cache_date +tenants of a day +NOT OK: cannot use .*there is no index/);
   expect(before.stdout).toMatch(/\d+ not as promised\.\n$/);
 
   expect((await start(world.env, ["indexes", "ensure", "--allow-blocking"]).ended).code).toBe(0);
-  const [after, json] = await Promise.all([verify([]), verify(["--json"])]);
+  const lasting = ["--manifest", manifest];
+  const [after, json] = await Promise.all([verify(lasting), verify([...lasting, "--json"])]);
   expect(after.code, after.stdout).toBe(0);
   expect(after.stdout).toMatch(/All as promised\.\n$/);
-  expect(after.stderr).toMatch(/^usage: mongodb .*\nmongodb token_usage_events: /);
+  expect(after.stderr.startsWith(`${manifest}: mongodb `)).toBe(true);
+  expect(after.stderr).toMatch(/^.*\nmongodb token_usage_events: /);
   const report = JSON.parse(json.stdout) as VerifyReport;
   expect(report.ok).toBe(true);
   expect(report.entries.find(({ index }) => index === "idx_tenant_date")).toMatchObject({

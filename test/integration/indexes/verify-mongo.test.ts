@@ -5,6 +5,7 @@ import { ensureIndexes } from "../../../src/indexes/ensure/ensure.ts";
 import type { Contract, Manifest, MongoIndex } from "../../../src/indexes/manifest/manifest.ts";
 import { verifyIndexes, type VerifyEntry, type VerifyOptions } from "../../../src/indexes/verify/verify.ts";
 import { scratch, type Scratch } from "./scratch.ts";
+import { HANG_MS } from "./timeless.ts";
 
 const COMPANIES = Array.from({ length: 10 }, () => new ObjectId());
 const INDEXES: readonly Omit<MongoIndex, "why">[] = [
@@ -59,7 +60,7 @@ function manifestOf(
 async function verify(manifest: Manifest, options: Partial<VerifyOptions> = {}) {
   const targets = { manifest, mongo: own.mongo, databaseUrl: own.databaseUrl };
   await ensureIndexes({ ...targets, allowBlocking: true });
-  return verifyIndexes({ ...targets, ...options });
+  return verifyIndexes({ ...targets, limitMs: HANG_MS, ...options });
 }
 
 async function verdictsOf(index: string, ...contracts: Partial<Contract>[]): Promise<VerifyEntry[]> {
@@ -75,7 +76,7 @@ test("values come from one document, with their types, wherever the query has th
     { count: { companyId: { $in: ["$p:company"] }, at: range } },
     { aggregate: [{ $match: { $and: [{ companyId: { $in: "$p:companies" } }, { at: range }] } }, { $count: "n" }] },
     {
-      maxMs: 5_000,
+      maxMs: HANG_MS,
       find: { filter: { companyId: "$p:company", at: range }, limit: 2 },
       params: { from: { sample: "at", shift: "-1s" }, to: { sample: "at", shift: "+1s" } },
     },
@@ -88,7 +89,7 @@ test("values come from one document, with their types, wherever the query has th
   // The document that was drawn has an answer: a string in the place of an ObjectId would find nothing.
   const [nested] = await verdictsOf("by_network", {
     maxExaminedPerReturned: 1,
-    maxMs: 5_000,
+    maxMs: HANG_MS,
     find: { filter: { companyId: "$p:company", "social.id": "$p:id" }, limit: 1 },
   });
   expect(nested).toMatchObject({ verdict: "uses", ok: true, unchecked: isFerret ? ["examined per returned"] : [] });
