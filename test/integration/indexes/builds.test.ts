@@ -123,10 +123,10 @@ test("writers go on while a build runs, and its waits are told with who is in th
   await openSnapshot(other);
   const lines: string[] = [];
   const running = ensure({ onProgress: (line) => lines.push(line) });
-  await waitingBuild(own.sql);
-  await third.query("SET lock_timeout = '1s'");
+  const pid = await waitingBuild(own.sql);
   await third.query("INSERT INTO daily_usage_cache (tenant_id, date) VALUES ('new', '2026-06-01')");
   await third.query("UPDATE daily_usage_cache SET cached_at = now() WHERE date = '2026-01-01'");
+  expect(await waitingBuild(own.sql)).toBe(pid); // both are committed, and it waits as before
   await until(() => Promise.resolve(lines.find((line) => line.includes("behind pid"))), "word of the wait");
   await other.query("ROLLBACK");
   expect((await running).entries).toMatchObject([{ action: "created" }]);
@@ -188,14 +188,16 @@ test("a lock timeout of the first look is tried again", async () => {
   await other.query("BEGIN");
   await other.query("LOCK TABLE daily_usage_cache IN ACCESS EXCLUSIVE MODE");
   const running = ensure();
-  const waits = async () => {
-    const { rows } = await own.sql.query(
-      "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+  // Each wait is a statement of its own, known by its begin.
+  const waits = new Set<string>();
+  await until(async () => {
+    const { rows } = await own.sql.query<{ begun: string }>(
+      `SELECT query_start::text AS begun FROM pg_stat_activity
+        WHERE datname = current_database() AND backend_type = 'client backend' AND wait_event_type = 'Lock'`,
     );
-    return rows.length > 0;
-  };
-  await until(async () => ((await waits()) ? true : undefined), "wait for the table");
-  await until(async () => ((await waits()) ? undefined : true), "end of that wait");
+    for (const { begun } of rows) waits.add(begun);
+    return waits.size >= 2 || undefined;
+  }, "second wait for the table");
   await other.query("ROLLBACK");
   expect((await running).entries).toMatchObject([{ action: "created" }]);
 });

@@ -94,32 +94,24 @@ export async function openReader(client: pg.Client): Promise<void> {
 
 /** Answers the backend that runs such a statement, once it waits for somebody. */
 export function waiting(sql: pg.Client, statement: string): Promise<number> {
-  return until(
-    async () => {
-      const { rows } = await sql.query<{ pid: number }>(
-        `SELECT pid FROM pg_stat_activity
+  return until(async () => {
+    const { rows } = await sql.query<{ pid: number }>(
+      `SELECT pid FROM pg_stat_activity
           WHERE datname = current_database() AND query LIKE $1 AND state = 'active' AND wait_event_type = 'Lock'`,
-        [`${statement}%`],
-      );
-      return rows[0]?.pid;
-    },
-    `waiting ${statement}`,
-    60_000,
-  );
+      [`${statement}%`],
+    );
+    return rows[0]?.pid;
+  }, `waiting ${statement}`);
 }
 
 /** Waits until nobody of the keeper is connected, so that whatever a server went on with has ended. */
 export function untilAlone(sql: pg.Client): Promise<true> {
-  return until(
-    async () => {
-      const { rows } = await sql.query(
-        `SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'tallyman indexes%'`,
-      );
-      return rows.length === 0 ? true : undefined;
-    },
-    "end of the keeper's backends",
-    60_000,
-  );
+  return until(async () => {
+    const { rows } = await sql.query(
+      `SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'tallyman indexes%'`,
+    );
+    return rows.length === 0 ? true : undefined;
+  }, "end of the keeper's backends");
 }
 
 /** Names of all indexes of the table with whether they are valid. */
