@@ -1,11 +1,12 @@
 import type { Pool } from "pg";
 import { until } from "./until.ts";
 
-/** Waits until so many backends of the database wait for a lock. */
+/** Waits until so many backends of clients of the database wait for a lock. */
 export async function lockWaiters(pool: Pool, count: number): Promise<void> {
   await until(`${count} backends that wait for a lock`, async () => {
     const { rows } = await pool.query<{ n: number }>(
-      "SELECT count(*)::int AS n FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+      `SELECT count(*)::int AS n FROM pg_stat_activity
+        WHERE datname = current_database() AND backend_type = 'client backend' AND wait_event_type = 'Lock'`,
     );
     return rows[0]?.n === count;
   });
