@@ -1,5 +1,5 @@
-import { manifestText, parseManifest } from "../../../src/indexes/load.ts";
-import type { Manifest } from "../../../src/indexes/manifest.ts";
+import { manifestText, parseManifest } from "../../../src/indexes/manifest/load.ts";
+import type { Manifest } from "../../../src/indexes/manifest/manifest.ts";
 
 /** What one statement of a contract may take in tests, in ms: a limit to end one that hangs. */
 export const HANG_MS = 600_000;

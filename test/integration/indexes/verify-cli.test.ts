@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { manifestText } from "../../../src/indexes/manifest/load.ts";
 import type { VerifyReport } from "../../../src/indexes/verify/verify.ts";
 import { start, type Ended } from "../../support/process.ts";
 import { createWorld, type World } from "../../support/world.ts";

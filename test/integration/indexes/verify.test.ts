@@ -1,6 +1,7 @@
 /** Contracts on a real PostgreSQL: whether they are kept, with many rows, few rows and none. */
 import { describe, expect, test } from "vitest";
 import type { Contract } from "../../../src/indexes/manifest/manifest.ts";
+import { HANG_MS } from "./timeless.ts";
 import { AT, CUSTOMER, manifestOf, orders } from "./verify-orders.ts";
 
 const MANY = 30_000;
