@@ -2,7 +2,7 @@ import pg from "pg";
 import { until } from "../support/until.ts";
 import { PATIENCE_MS } from "./built.ts";
 
-/** Of src/db/postgres/cache.ts: writers of every release take this lock last before they commit, so it never changes. */
+/** Of src/db/postgres/cache/rows.ts: writers of every release take this lock last before they commit, so it never changes. */
 const CHANGE_LOCK = 0x74616c6c;
 
 /**

@@ -1,6 +1,6 @@
 import pg from "pg";
 
-/** Of src/db/postgres/permits.ts: processes of other releases take the same locks, so it never changes. */
+/** Of src/db/postgres/session.ts: processes of other releases take the same locks, so it never changes. */
 const PERMIT_CLASS = 0x74616c6d;
 
 /**

@@ -7,7 +7,7 @@ import { shutReadGate } from "../read-gate.ts";
 import type { Scenario } from "../scenario.ts";
 import type { Scene } from "../scene.ts";
 
-/** Of src/db/postgres/permits.ts: processes of other releases take the same locks, so it never changes. */
+/** Of src/db/postgres/session.ts: processes of other releases take the same locks, so it never changes. */
 const PERMIT_CLASS = 0x74616c6d;
 const REPLICAS = 10;
 const CAP = 4;
