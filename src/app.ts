@@ -1,19 +1,22 @@
-import type { Redis } from "ioredis";
 import { requireConnection } from "./config.ts";
 import { agreeOnSettings } from "./db/postgres/meta.ts";
-import { createWorkerRedis, evictionPolicy } from "./db/redis.ts";
 import { nightlyThrough } from "./db/postgres/runs/end.ts";
+import type { RebuildWish } from "./db/postgres/runs/request.ts";
+import type { QueueName } from "./db/postgres/session.ts";
+import { createWorkerRedis, evictionPolicy } from "./db/redis.ts";
 import { UsageError } from "./errors.ts";
+import type { Consumption } from "./http/health.ts";
 import { HttpServer } from "./http/server.ts";
-import { JOBS } from "./jobs/index.ts";
-import type { JobContext } from "./jobs/job.ts";
+import type { Job } from "./jobs/job.ts";
 import { startParts, type Part, type Running } from "./lifecycle.ts";
 import { Metrics } from "./metrics.ts";
-import { QUEUES, Queues } from "./queues/queues.ts";
-import { QueueWorker } from "./queues/worker.ts";
+import { Queues } from "./queues/queues.ts";
+import { Workers } from "./queues/workers.ts";
+import { Reconciler } from "./reconciler.ts";
 import { Scheduler } from "./schedule/scheduler.ts";
-import { schedules, type TickActions } from "./schedule/schedules.ts";
-import type { Execution, Services } from "./services.ts";
+import { schedules } from "./schedule/schedules.ts";
+import type { Services } from "./services.ts";
+import type { Day } from "./usage/day.ts";
 
 const RECONCILE_MS = 15_000;
 
@@ -45,20 +48,49 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
     log.warn({ policy }, "Redis may evict jobs: set maxmemory-policy to noeviction; lost jobs are put back meanwhile");
   }
 
-  let redis: Redis | undefined;
-  let queues: Queues | undefined;
-  const workers = new Map<string, QueueWorker>();
-  let reconciler: NodeJS.Timeout | undefined;
-  let address = "";
-
-  const dispatch = async () => {
-    await queues?.dispatch(runs);
-  };
-  const contextOf: (execution: Execution) => JobContext = await services.jobContext(() =>
+  const audits = await services.audits();
+  const context = await services.jobContext(() =>
     dispatch().catch((err: unknown) => log.warn({ err }, "dispatch failed; the reconciler tries again")),
   );
+
+  // From here on nothing is waited for until the parts are started, so that whatever fails stops them all.
+  const redis = createWorkerRedis(requireConnection(config, "redisUrl"), (err) => log.warn({ err }, "Redis error"));
+  const queues = new Queues(redis, config.queuePrefix, (err) => log.warn({ err }, "queue error"));
+  const workers = new Workers(redis, {
+    prefix: config.queuePrefix,
+    concurrency: config.workerConcurrency,
+    log,
+    context,
+  });
   const unfit = new AbortController();
-  const reconcile = async () => {
+  const reconciler = new Reconciler(reconcile, RECONCILE_MS);
+  const scheduler = new Scheduler(schedules(config), { request, enqueue, nightlyThrough: readNightly }, log);
+  const metrics = new Metrics({ newestAudit: () => audits.newest(), newestIndexReport: services.newestIndexReport });
+  const http = new HttpServer(config.httpHost, config.httpPort, consumption, metrics);
+
+  const parts: Part[] = [
+    { name: "queues", start: () => Promise.resolve(), stop: closeQueues },
+    { name: "http", start: () => http.start(), stop: () => http.stop() },
+    { name: "workers", start: () => workers.start(), stop: () => workers.stop() },
+    { name: "reconciler", start: () => reconciler.start(), stop: () => reconciler.stop() },
+    { name: "schedule", start: () => Promise.resolve(scheduler.start()), stop: () => scheduler.stop() },
+  ];
+  const running = await startParts(parts, log);
+  await session.announceWorker();
+  const { address } = http;
+  log.info({ address }, "worker started");
+  return { address, lost: AbortSignal.any([session.lost, unfit.signal]), stop: () => running.stop() };
+
+  function dispatch(): Promise<void> {
+    return queues.dispatch(runs);
+  }
+
+  async function closeQueues(): Promise<void> {
+    await queues.close();
+    redis.disconnect();
+  }
+
+  async function reconcile(): Promise<void> {
     try {
       await agreeOnSettings(await services.pool(), services.settings);
       for (const id of await runs.unfinishedButDone()) await runs.finish(id);
@@ -67,81 +99,25 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
       log.error({ err }, "reconcile failed; it is tried again");
       if (err instanceof UsageError) unfit.abort(new UsageError(`${CHANGED}\n${err.message}`, { cause: err }));
     }
-  };
-  const actions: TickActions = {
-    request: async (wish) => {
-      const { created } = await runs.create(services.request(wish));
-      if (created) await dispatch();
-    },
-    enqueue: async (job, payload, queue = "bulk") => queues?.enqueue(job, payload, queue),
-    nightlyThrough: async () => nightlyThrough(await services.pool()),
-  };
-  const scheduler = new Scheduler(schedules(config), actions, log);
-  const consumption = async () => {
-    const counts = await queues?.counts().catch(() => undefined);
-    return Array.from(workers, ([queue, worker]) => {
-      return { queue, idleMs: worker.idleMs, waiting: counts?.find((count) => count.queue === queue)?.waiting };
-    });
-  };
-  const audits = await services.audits();
-  const metrics = new Metrics({ newestAudit: () => audits.newest(), newestIndexReport: services.newestIndexReport });
-  const http = new HttpServer(config.httpHost, config.httpPort, consumption, metrics);
+  }
 
-  const parts: Part[] = [
-    {
-      name: "http",
-      start: async () => {
-        address = await http.start();
-      },
-      stop: () => http.stop(),
-    },
-    {
-      name: "queues",
-      start: () => {
-        redis = createWorkerRedis(requireConnection(config, "redisUrl"), (err) => log.warn({ err }, "Redis error"));
-        queues = new Queues(redis, config.queuePrefix, (err) => log.warn({ err }, "queue error"));
-        return Promise.resolve();
-      },
-      stop: async () => {
-        await queues?.close();
-        redis?.disconnect();
-      },
-    },
-    {
-      name: "workers",
-      start: () => {
-        for (const queue of QUEUES) {
-          const concurrency = queue === "fresh" ? 1 : config.workerConcurrency;
-          const shared = { redis: redis as Redis, prefix: config.queuePrefix, jobs: JOBS, log, context: contextOf };
-          const worker = new QueueWorker({ queue, concurrency, ...shared });
-          workers.set(queue, worker);
-          worker.start();
-        }
-        return Promise.resolve();
-      },
-      stop: async () => {
-        await Promise.all(Array.from(workers.values(), (worker) => worker.stop()));
-      },
-    },
-    {
-      name: "reconciler",
-      start: async () => {
-        await reconcile();
-        reconciler = setInterval(() => void reconcile(), RECONCILE_MS);
-      },
-      stop: () => {
-        clearInterval(reconciler);
-        return Promise.resolve();
-      },
-    },
-    {
-      name: "schedule",
-      start: () => Promise.resolve(scheduler.start()),
-      stop: () => scheduler.stop(),
-    },
-  ];
-  const running = await startParts(parts, log);
-  await session.announceWorker();
-  log.info({ address }, "worker started");
-  return { address, lost: AbortSignal.any([session.lost, unfit.signal]), stop: () => running.stop() };
+  async function request(wish: RebuildWish): Promise<void> {
+    const { created } = await runs.create(services.request(wish));
+    if (created) await dispatch();
+  }
+
+  function enqueue(job: Job, payload: unknown, queue: QueueName = "bulk"): Promise<void> {
+    return queues.enqueue(job, payload, queue);
+  }
+
+  async function readNightly(): Promise<Day | undefined> {
+    return nightlyThrough(await services.pool());
+  }
+
+  async function consumption(): Promise<Consumption[]> {
+    const counts = await queues.counts().catch(() => undefined);
+    return workers.idle().map(({ queue, idleMs }) => {
+      return { queue, idleMs, waiting: counts?.find((count) => count.queue === queue)?.waiting };
+    });
+  }
 }

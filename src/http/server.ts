@@ -35,8 +35,8 @@ export class HttpServer {
     });
   }
 
-  /** @returns the address it listens on, such as "http://127.0.0.1:9464" */
-  async start(): Promise<string> {
+  /** @throws UsageError where the port cannot be listened on */
+  async start(): Promise<void> {
     try {
       await this.#fastify.listen({ host: this.#host, port: this.#port });
     } catch (error) {
@@ -47,6 +47,10 @@ export class HttpServer {
         { cause: error },
       );
     }
+  }
+
+  /** Where it listens once it is started, such as "http://127.0.0.1:9464". */
+  get address(): string {
     const { port } = this.#fastify.server.address() as AddressInfo;
     return `http://${this.#host.includes(":") ? `[${this.#host}]` : this.#host}:${port}`;
   }

@@ -83,6 +83,7 @@ const ORDER = [
   "config",
   "in-parallel",
   "lifecycle",
+  "reconciler",
   "indexes",
   "manifests",
   "db",

@@ -154,7 +154,8 @@ test("a scrape is refused while what it shows cannot be read", async () => {
     () => Promise.resolve([]),
     new Metrics({ newestAudit, newestIndexReport }),
   );
-  const address = await server.start();
+  await server.start();
+  const { address } = server;
   try {
     const refused = await fetch(`${address}/metrics`);
     expect([refused.status, await refused.text()]).toEqual([503, "PostgreSQL is away\n"]);
