@@ -1,6 +1,6 @@
 import { Gauge, Registry } from "prom-client";
 import type { AuditSummary } from "./db/postgres/cache/audits.ts";
-import type { StatsReport } from "./indexes/stats/stats.ts";
+import type { StatsReport } from "./indexes/index.ts";
 
 /** Where metrics come from at a scrape. */
 export interface MetricSources {

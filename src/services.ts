@@ -21,8 +21,7 @@ import { readStamp } from "./db/postgres/stamp.ts";
 import { knownTenants, widenTenantSpans } from "./db/postgres/tenants.ts";
 import { Watermarks } from "./db/postgres/watermarks.ts";
 import type { Tenants } from "./rebuild/tenants.ts";
-import type { StatsReport } from "./indexes/stats/stats.ts";
-import { newestReport } from "./indexes/stats/samples.ts";
+import { newestReport, requireIndexes, type StatsReport } from "./indexes/index.ts";
 import type { JobContext } from "./jobs/job.ts";
 import type { Logger } from "./log.ts";
 import type { Queues } from "./queues/queues.ts";
@@ -164,7 +163,6 @@ export class Services {
           this.pool(),
           this.keeper.manifest(OWN_MANIFEST),
         ]);
-        const { requireIndexes } = await import("./indexes/required.ts");
         await requireIndexes(manifest, db, pool);
       })();
       this.#required = { value, until: Date.now() + LOOKED_AT_MS };

@@ -160,15 +160,16 @@ function insertOf(table: string, { columns }: Table): string {
   );
 }
 
-function createOf(table: string, { columns }: Table): string[] {
+async function createOf(table: string, { columns }: Table): Promise<string[]> {
   const lines = Object.entries(columns).map(([name, [type]]) => `"${name}" ${type}`);
   const hasKey = "id" in columns || table === "WorkspaceCredits";
   const key = hasKey ? [`CONSTRAINT "${table}_pkey" PRIMARY KEY ("${"id" in columns ? "id" : "workspaceId"}")`] : [];
-  const indexes = (justoaiCurrent[table] ?? [])
-    .filter(({ constraint }) => constraint === undefined)
-    .map(
-      (index) => `CREATE ${index.unique ? "UNIQUE " : ""}INDEX "${index.name}" ON "${table}" ${definitionTail(index)}`,
-    );
+  const indexes: string[] = [];
+  for (const index of justoaiCurrent[table] ?? []) {
+    if (index.constraint !== undefined) continue;
+    const what = index.unique ? "UNIQUE INDEX" : "INDEX";
+    indexes.push(`CREATE ${what} "${index.name}" ON "${table}" ${await definitionTail(index)}`);
+  }
   return [`CREATE TABLE "${table}" (${[...lines, ...key].join(", ")})`, ...indexes];
 }
 
@@ -183,7 +184,7 @@ export const justoaiData: SampleData = {
   ),
   async prepare({ sql }) {
     for (const [name, table] of Object.entries(TABLES)) {
-      for (const statement of createOf(name, table)) await sql?.query(statement);
+      for (const statement of await createOf(name, table)) await sql?.query(statement);
     }
   },
 };

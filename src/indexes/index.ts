@@ -10,7 +10,7 @@ import type { IndexTargets, OpenOptions } from "./engines/open.ts";
 import type { EnsureOptions, EnsureReport } from "./ensure/ensure.ts";
 import type { MaintainOptions, MaintainReport } from "./maintain.ts";
 import type { ManifestDescription } from "./manifest/describe.ts";
-import type { Manifest } from "./manifest/manifest.ts";
+import type { Manifest, PostgresIndex } from "./manifest/manifest.ts";
 import type { RollbackWish } from "./rollback/rollback.ts";
 import type { UndoneEntry } from "./rollback/undo.ts";
 import type { StatsOptions, StatsReport } from "./stats/stats.ts";
@@ -27,7 +27,6 @@ export type { StatsReport };
 export type { IndexReport, TargetReport } from "./stats/report.ts";
 export type { VerifyEntry, VerifyReport } from "./verify/verify.ts";
 
-export { definitionTail } from "./engines/postgres/ddl.ts";
 export { formatBytes, formatDay, formatMs, formatShare } from "./format.ts";
 export { KEEPER_SCHEMA, LEDGER_COLLECTION } from "./manifest/reserved.ts";
 export { select } from "./manifest/selection.ts";
@@ -41,6 +40,11 @@ export async function loadManifest(file: string): Promise<Manifest> {
 /** @throws UsageError naming each faulty index */
 export async function describeManifest(manifest: Manifest): Promise<ManifestDescription> {
   return (await import("./manifest/describe.ts")).describeManifest(manifest);
+}
+
+/** Everything of a PostgreSQL definition after the table's name. */
+export async function definitionTail(index: PostgresIndex): Promise<string> {
+  return (await import("./engines/postgres/ddl.ts")).definitionTail(index);
 }
 
 /** What the databases have against what is declared. Looks only. @throws UsageError (manifest, server), UnreachableError */

@@ -14,6 +14,8 @@ interface Source {
   readonly lines: number;
   /** files of this repository that it imports, as `path`; types too */
   readonly files: readonly string[];
+  /** files and packages that are loaded with it: neither types nor what it imports later */
+  readonly loads: readonly string[];
   /** packages and node: modules that it imports */
   readonly packages: readonly string[];
   readonly readsEnvironment: boolean;
@@ -30,19 +32,23 @@ function readSource(name: string): Source {
   const text = readFileSync(join(ROOT, name), "utf8");
   const file = ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true);
   const imported: string[] = [];
+  const loaded: string[] = [];
   let readsEnvironment = false;
   const visit = (node: ts.Node): void => {
     const module = importedModule(node);
     if (module !== undefined) imported.push(module);
+    if (module !== undefined && isLoaded(node)) loaded.push(module);
     readsEnvironment ||= isEnvironment(node);
     ts.forEachChild(node, visit);
   };
   visit(file);
   const isFile = (module: string) => module.startsWith(".");
+  const fileOf = (module: string) => posix.join(posix.dirname(path), module);
   return {
     path,
     lines: text.split("\n").length - 1,
-    files: [...new Set(imported.filter(isFile).map((module) => posix.join(posix.dirname(path), module)))],
+    files: [...new Set(imported.filter(isFile).map(fileOf))],
+    loads: [...new Set(loaded.map((module) => (isFile(module) ? fileOf(module) : module)))],
     packages: [...new Set(imported.filter((module) => !isFile(module)))],
     readsEnvironment,
   };
@@ -58,6 +64,18 @@ function importedModule(node: ts.Node): string | undefined {
   const isRequire = ts.isIdentifier(node.expression) && node.expression.text === "require";
   if (!isImport && !isRequire) return undefined;
   return textOf(node.arguments[0]) ?? `computed at ${node.getSourceFile().fileName}`;
+}
+
+/** `import type` and `export type` leave nothing behind, and import() loads when it is called. */
+function isLoaded(node: ts.Node): boolean {
+  if (ts.isImportDeclaration(node)) {
+    const { importClause: clause } = node;
+    if (!clause) return true;
+    const named = clause.namedBindings;
+    const isTypes = named && ts.isNamedImports(named) && named.elements.every(({ isTypeOnly }) => isTypeOnly);
+    return !clause.isTypeOnly && !(isTypes === true && clause.name === undefined);
+  }
+  return ts.isExportDeclaration(node) && !node.isTypeOnly;
 }
 
 function textOf(node: ts.Node | undefined): string | undefined {
@@ -187,6 +205,85 @@ describe("dependencies", () => {
   test("only src/config.ts reads the environment", () => {
     expect(SOURCES.filter(({ readsEnvironment }) => readsEnvironment).map(({ path }) => path)).toEqual([
       "src/config.ts",
+    ]);
+  });
+});
+
+describe("the index keeper", () => {
+  const DOOR = "src/indexes/index.ts";
+  /** Its parts, each of which may import only those before it. */
+  const PARTS = [
+    "manifest",
+    "format",
+    "decision",
+    "ledger",
+    "contract",
+    "engines",
+    "required",
+    "verify",
+    "check",
+    "rollback",
+    "ensure",
+    "stats",
+    "maintain",
+    "index",
+  ];
+  const partWithin = (path: string) => path.replace("src/indexes/", "").replace(/[/.].*$/, "");
+  const own = inPart("indexes");
+
+  test("is entered through its door", () => {
+    const past = SOURCES.filter(({ path }) => partOf(path) !== "indexes").flatMap(({ path, files }) =>
+      files.filter((file) => partOf(file) === "indexes" && file !== DOOR).map((file) => `${path} imports ${file}`),
+    );
+    expect(past).toEqual([]);
+  });
+
+  test("imports nothing of Tallyman but its errors", () => {
+    const others = own.flatMap(({ path, files }) =>
+      files
+        .filter((file) => partOf(file) !== "indexes" && file !== "src/errors.ts")
+        .map((file) => `${path} imports ${file}`),
+    );
+    expect(others).toEqual([]);
+  });
+
+  test("has an order within: no part imports a later one", () => {
+    expect([...new Set(own.map(({ path }) => partWithin(path)))].filter((part) => !PARTS.includes(part))).toEqual([]);
+    const backward = own.flatMap(({ path, files }) =>
+      files
+        .filter((file) => partOf(file) === "indexes")
+        .filter((file) => PARTS.indexOf(partWithin(file)) > PARTS.indexOf(partWithin(path)))
+        .map((file) => `${path} imports ${file}`),
+    );
+    expect(backward).toEqual([]);
+  });
+
+  test("has engines that know nothing of each other", () => {
+    const engineOf = (path: string) => /^src\/indexes\/engines\/(\w+)\//.exec(path)?.[1];
+    const across = own.flatMap(({ path, files }) =>
+      files
+        .filter((file) => engineOf(path) !== undefined && engineOf(file) !== undefined)
+        .filter((file) => engineOf(file) !== engineOf(path))
+        .map((file) => `${path} imports ${file}`),
+    );
+    expect(across).toEqual([]);
+  });
+
+  test("loads neither a driver nor a verb before one is called", () => {
+    const byPath = new Map(SOURCES.map((source) => [source.path, source]));
+    const loaded = new Set<string>();
+    const load = (path: string): void => {
+      if (loaded.has(path)) return;
+      loaded.add(path);
+      for (const next of byPath.get(path)?.loads ?? []) load(next);
+    };
+    load(DOOR);
+    expect([...loaded].sort()).toEqual([
+      "src/indexes/format.ts",
+      DOOR,
+      "src/indexes/manifest/reserved.ts",
+      "src/indexes/manifest/selection.ts",
+      "src/indexes/stats/judge.ts",
     ]);
   });
 });
