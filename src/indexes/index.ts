@@ -11,7 +11,7 @@ import type { EnsureOptions, EnsureReport } from "./ensure/ensure.ts";
 import type { MaintainOptions, MaintainReport } from "./maintain.ts";
 import type { ManifestDescription } from "./manifest/describe.ts";
 import type { Manifest, PostgresIndex } from "./manifest/manifest.ts";
-import type { RollbackWish } from "./rollback/rollback.ts";
+import type { RollbackRequest } from "./rollback/rollback.ts";
 import type { UndoneEntry } from "./rollback/undo.ts";
 import type { StatsOptions, StatsReport } from "./stats/stats.ts";
 import type { VerifyOptions, VerifyReport } from "./verify/verify.ts";
@@ -22,7 +22,7 @@ export type { CheckReport, IndexFinding, TargetFinding } from "./check/check.ts"
 export type { PlannedStep, PlanReport } from "./check/plan.ts";
 export type { EnsureOptions, EnsureReport };
 export type { MaintainReport };
-export type { RollbackWish, UndoneEntry };
+export type { RollbackRequest, UndoneEntry };
 export type { StatsReport };
 export type { IndexReport, TargetReport } from "./stats/report.ts";
 export type { VerifyEntry, VerifyReport } from "./verify/verify.ts";
@@ -72,18 +72,18 @@ export async function ensureIndexes(options: EnsureOptions): Promise<EnsureRepor
 }
 
 /** What a rollback would do, newest change first. Changes nothing. @throws UsageError for a run that has nothing left */
-export async function planRollback(options: OpenOptions, wish: RollbackWish): Promise<readonly UndoneEntry[]> {
-  return (await import("./rollback/rollback.ts")).planRollback(options, wish);
+export async function planRollback(options: OpenOptions, request: RollbackRequest): Promise<readonly UndoneEntry[]> {
+  return (await import("./rollback/rollback.ts")).planRollback(options, request);
 }
 
 /** Takes back what a run made, and nothing that was there before. @throws UsageError, LockedError, UnreachableError */
-export async function rollbackIndexes(options: OpenOptions, wish: RollbackWish): Promise<readonly UndoneEntry[]> {
-  return (await import("./rollback/rollback.ts")).rollbackIndexes(options, wish);
+export async function rollbackIndexes(options: OpenOptions, request: RollbackRequest): Promise<readonly UndoneEntry[]> {
+  return (await import("./rollback/rollback.ts")).rollbackIndexes(options, request);
 }
 
 /** The newest run of a manifest that has something left to take back. */
-export async function runWithDeeds(options: OpenOptions): Promise<string | undefined> {
-  return (await import("./rollback/rollback.ts")).runWithDeeds(options);
+export async function newestUndoableRun(options: OpenOptions): Promise<string | undefined> {
+  return (await import("./rollback/rollback.ts")).newestUndoableRun(options);
 }
 
 /** Explains the queries that the indexes exist for, on the live data. @throws UsageError (manifest), UnreachableError */

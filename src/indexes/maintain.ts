@@ -5,9 +5,9 @@
 import type { Db } from "mongodb";
 import { UsageError } from "../errors.ts";
 import { type Engine, messageOf } from "./engines/engine.ts";
-import { keyOf, standing } from "./ledger/ledger.ts";
+import { keyOf, currentEntries } from "./ledger/ledger.ts";
 import { withEngines, type OpenOptions } from "./engines/open.ts";
-import type { Session } from "./engines/postgres/session.ts";
+import type { IndexSession } from "./engines/postgres/session.ts";
 import { sizeOf } from "./engines/postgres/size.ts";
 import { clearLeftovers, openJournal, ownLeftovers, reindex } from "./engines/postgres/reindex.ts";
 import { readStats, type StatsReport } from "./stats/stats.ts";
@@ -71,12 +71,15 @@ export async function maintainIndexes(options: MaintainOptions): Promise<Maintai
   return { entries, dryRun, ok: entries.every(({ state }) => state !== "failed") };
 }
 
-type Wish = Pick<MaintainOptions, "index" | "compact">;
+type MaintainRequest = Pick<MaintainOptions, "index" | "compact">;
 
 /** What there is to do, by the figures. Pure. @throws UsageError for a name that no index has */
-export function planMaintenance({ targets }: Pick<StatsReport, "targets">, { index: wanted, compact: wish }: Wish) {
+export function planMaintenance(
+  { targets }: Pick<StatsReport, "targets">,
+  { index: wanted, compact }: MaintainRequest,
+) {
   const steps = targets.flatMap((target): PlannedEntry[] => {
-    if (target.engine === "mongodb") return wish === true ? [planCompact(target)] : [];
+    if (target.engine === "mongodb") return compact === true ? [planCompact(target)] : [];
     return target.indexes.flatMap((index) => planIndex(target, index, wanted));
   });
   if (wanted !== undefined && !steps.some(({ name }) => name === wanted)) {
@@ -112,7 +115,7 @@ function planCompact({ engine, target, unusable, dataBytes, indexBytes }: Target
   return { engine, target, action: "compact", state: "planned", why, bytesBefore: dataBytes + indexBytes };
 }
 
-async function clear(session: Session, target: string, dryRun: boolean): Promise<MaintainEntry[]> {
+async function clear(session: IndexSession, target: string, dryRun: boolean): Promise<MaintainEntry[]> {
   const leftovers = await ownLeftovers(session, target);
   if (leftovers.length === 0) return [];
   const why = "an interrupted maintain left it";
@@ -132,7 +135,7 @@ async function clear(session: Session, target: string, dryRun: boolean): Promise
   }
 }
 
-async function rebuild(session: Session, engine: Engine, { id, ...step }: PlannedEntry): Promise<MaintainEntry> {
+async function rebuild(session: IndexSession, engine: Engine, { id, ...step }: PlannedEntry): Promise<MaintainEntry> {
   const started = performance.now();
   const { target, name = "" } = step;
   try {
@@ -144,10 +147,10 @@ async function rebuild(session: Session, engine: Engine, { id, ...step }: Planne
     await engine.waitForBuild(target, name);
     await openJournal(session);
     const after = await reindex(session, target, name, before.bytes);
-    const entry = standing(await engine.ledger.read()).get(keyOf({ target, name }));
+    const entry = currentEntries(await engine.ledger.read()).get(keyOf({ target, name }));
     if (entry) {
-      const { startedAt: _started, finishedAt: _finished, ...deed } = entry;
-      await engine.ledger.write({ ...deed, oid: after.oid, baseline: { bytes: after.bytes, rows: after.entries } });
+      const { startedAt: _started, finishedAt: _finished, ...rest } = entry;
+      await engine.ledger.write({ ...rest, oid: after.oid, baseline: { bytes: after.bytes, rows: after.entries } });
     }
     const ms = Math.round(performance.now() - started);
     return { ...step, state: "done", bytesBefore: before.bytes, bytesAfter: after.bytes, ms };

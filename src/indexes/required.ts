@@ -3,7 +3,7 @@ import { MongoServerError, type Db } from "mongodb";
 import type { Pool } from "pg";
 import { UsageError } from "../errors.ts";
 import type { Manifest, MongoIndex, PostgresIndex } from "./manifest/manifest.ts";
-import { mongoShape, mongoSpec } from "./engines/mongo/normal-form.ts";
+import { mongoForm, mongoSpec } from "./engines/mongo/normal-form.ts";
 import { tableOf } from "./engines/postgres/ddl.ts";
 
 const NAMESPACE_NOT_FOUND = 26;
@@ -34,10 +34,10 @@ async function requireMongo(db: Db, collection: string, required: readonly Mongo
         "and EVENTS_COLLECTION; if they are right and no event is stored yet, run: tallyman indexes ensure",
     );
   }
-  const shapes = specs.map((spec) => mongoShape(spec));
+  const forms = specs.map((spec) => mongoForm(spec));
   for (const index of required) {
-    const wanted = mongoShape(mongoSpec(index));
-    if (shapes.some((shape) => SERVING.every((part) => shape[part] === wanted[part]))) continue;
+    const wanted = mongoForm(mongoSpec(index));
+    if (forms.some((form) => SERVING.every((part) => form[part] === wanted[part]))) continue;
     throw missing(collection, index, ` ${JSON.stringify(Object.fromEntries(index.keys))}`);
   }
 }

@@ -25,9 +25,9 @@ export function maintainCommand(): Command {
     .action(
       action<MaintainFlags>(async ({ dryRun = false, index, compact = false, ...flags }, context) => {
         const { signal, answer } = context;
-        const wish = { dryRun, compact, ...(index === undefined ? {} : { index }) };
+        const request = { dryRun, compact, ...(index === undefined ? {} : { index }) };
         const report = await withIndexes(context, flags, (targets) =>
-          maintainIndexes({ ...targets, ...wish, signal, onProgress: tell }),
+          maintainIndexes({ ...targets, ...request, signal, onProgress: tell }),
         );
         const rows = report.entries.map((entry) => [
           entry.engine,

@@ -4,8 +4,8 @@ import { EXIT, UsageError } from "../../errors.ts";
 import {
   planRollback,
   rollbackIndexes,
-  type RollbackWish,
-  runWithDeeds,
+  type RollbackRequest,
+  newestUndoableRun,
   type UndoneEntry,
 } from "../../indexes/index.ts";
 import { action, createCommand, parseRunId } from "../command.ts";
@@ -40,7 +40,7 @@ export function rollbackCommand(): Command {
         const { run, index, all, yes, dryRun, phase, allowBlocking = false } = flags;
         if ([run, index, all].filter((flag) => flag !== undefined).length > 1)
           throw new UsageError("--run, --index and --all exclude each other. Keep one.");
-        const wish: RollbackWish = {
+        const request: RollbackRequest = {
           ...(run === undefined ? {} : { runId: run }),
           ...(index === undefined ? {} : { index }),
           ...(all ? { all } : {}),
@@ -48,11 +48,11 @@ export function rollbackCommand(): Command {
         };
         return withIndexes(context, flags, async (targets) => {
           const options = { ...targets, signal: context.signal, allowBlocking, onProgress: tell };
-          const planned = await planRollback(options, wish);
+          const planned = await planRollback(options, request);
           if (index !== undefined && planned.length === 0)
             throw new UsageError(`the keeper made no index ${index} that is left. See: ${again("check", flags)}`);
           if (!planned.some(({ action: what }) => what === "drop" || what === "restore")) {
-            const older = planned.length === 0 ? await runWithDeeds(options) : undefined;
+            const older = planned.length === 0 ? await newestUndoableRun(options) : undefined;
             const hint = older === undefined ? "" : ` An older run has: ${again("rollback", flags, "--run", older)}`;
             context.answer(
               { undone: planned },
@@ -68,7 +68,7 @@ export function rollbackCommand(): Command {
             tell("Nothing was changed.");
             return EXIT.failed;
           }
-          const undone = await rollbackIndexes(options, { ...wish, agreed: planned });
+          const undone = await rollbackIndexes(options, { ...request, agreed: planned });
           const count = undone.filter(({ action: what }) => what === "dropped" || what === "restored").length;
           const kept = undone.filter(({ action: what }) => what === "kept").length;
           context.answer({ undone }, `${undoneTable(undone)}${count} taken back, ${kept} kept.`);

@@ -1,6 +1,6 @@
 /** What the databases have against what is declared. Looks only. */
 import type { DeclaredIndex, Engine, Observation } from "../engines/engine.ts";
-import { keyOf, standing, type LedgerEntry } from "../ledger/ledger.ts";
+import { keyOf, currentEntries, type LedgerEntry } from "../ledger/ledger.ts";
 import { DEFAULTS, type Manifest, type EngineName } from "../manifest/manifest.ts";
 import { withEngines, type OpenOptions } from "../engines/open.ts";
 import { decide, type ActualIndex, type Decision } from "../decision/decide.ts";
@@ -97,12 +97,12 @@ export function findingsOf(
 ): TargetFinding {
   const declared = engine.targets.get(target) ?? [];
   const mayCreate = manifest.createCollections === true;
-  const deeds = standing(ledger);
+  const current = currentEntries(ledger);
   const lastRun = ledger
     .filter(({ intent, name, project }) => intent !== "adopt" && name !== COLLECTION && project === manifest.project)
     .at(-1)?.runId;
   const own = declared.map((index): IndexFinding => {
-    const entry = deeds.get(keyOf({ target, name: index.name }));
+    const entry = current.get(keyOf({ target, name: index.name }));
     const judged = judge(view, index, entry, mayCreate);
     const isMade = entry?.intent === "create" || entry?.intent === "replace";
     return {

@@ -1,6 +1,14 @@
 /** The contracts of a manifest, each with its place; and what is wrong with them before any server is asked. Pure. */
 import { UsageError } from "../../errors.ts";
-import type { Contract, Manifest, MongoIndex, Param, PostgresIndex, Sample, EngineName } from "../manifest/manifest.ts";
+import type {
+  Contract,
+  Manifest,
+  MongoIndex,
+  Param,
+  PostgresIndex,
+  SampledParam,
+  EngineName,
+} from "../manifest/manifest.ts";
 import { placeholdersOf } from "./placeholders.ts";
 import { shiftMs } from "./shift.ts";
 import { parameterCount, statementFault } from "./statement.ts";
@@ -89,6 +97,6 @@ function contractFaults({ engine, contract }: Placed): string[] {
   return faults;
 }
 
-export function isSample(param: Param | undefined): param is Sample {
+export function isSample(param: Param | undefined): param is SampledParam {
   return typeof param === "object" && param !== null && !Array.isArray(param);
 }

@@ -7,12 +7,12 @@ import { goesThrough, indexNames, type PlanFacts, type Work } from "./plan-facts
  * `could use`: it does as soon as there is more data than now, where reading everything is cheaper. `no data`: there was
  * nothing to take the query's values from, and with invented ones no index is used.
  */
-export type Verdict = "uses" | "could use" | "cannot use" | "no data";
+export type ContractVerdict = "uses" | "could use" | "cannot use" | "no data";
 
 /** Checks that a server may be unable to make, as a person calls them. */
 export type Check = "examined per returned" | "covered" | "no sort";
 
-export interface Evidence {
+export interface ContractEvidence {
   readonly plan: PlanFacts;
   /** The plan without the cheaper ways that a small table offers; looked at where the first one disappoints. */
   readonly forced?: PlanFacts | undefined;
@@ -34,7 +34,7 @@ export interface Evidence {
 }
 
 export interface Judgement {
-  verdict: Verdict;
+  verdict: ContractVerdict;
   /** Nothing is against the contract; `could use` is not, where there is little data or the contract says so. */
   ok: boolean;
   /** Indexes in the plan that decided. */
@@ -95,14 +95,14 @@ function insteadOf(plan: PlanFacts): string {
 }
 
 /** @param accepted names that may serve it, under which the server knows them */
-export function judge(contract: Contract, accepted: readonly string[], evidence: Evidence): Judgement {
+export function judgeContract(contract: Contract, accepted: readonly string[], evidence: ContractEvidence): Judgement {
   const { plan, forced, isReal, reasons, size } = evidence;
   const mode = contract.mode ?? "uses";
   const isUsed = reaches(contract, accepted, plan, false);
   const isKept = keepsShape(contract, accepted, plan);
   const isPossible = forced !== undefined && reaches(contract, accepted, forced, true);
   const isKeptThen = keepsShape(contract, accepted, forced, true);
-  const verdict: Verdict =
+  const verdict: ContractVerdict =
     isUsed && isReal
       ? "uses"
       : isUsed || isPossible
@@ -168,7 +168,7 @@ function examinedTooMuch({ maxExaminedPerReturned: limit }: Contract, work: Work
   return [[`examines ${examined} to return ${returned}; ${limit} for each are promised`], []];
 }
 
-function tooSlow({ maxMs }: Contract, { ms, endedAfterMs }: Evidence): string[] {
+function tooSlow({ maxMs }: Contract, { ms, endedAfterMs }: ContractEvidence): string[] {
   if (endedAfterMs !== undefined) return [`does not end within ${endedAfterMs} ms`];
   if (maxMs === undefined || ms === undefined || ms <= maxMs) return [];
   return [`takes ${formatMs(ms)} ms; ${maxMs} ms are promised`];

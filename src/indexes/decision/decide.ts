@@ -3,15 +3,15 @@ import { createHash } from "node:crypto";
 
 /**
  * A definition in the normal form of its engine: name of the part -> canonical text. Index and table names are no parts,
- * so two indexes do the same work if, and only if, their shapes are equal.
+ * so two indexes do the same work if, and only if, their forms are equal.
  */
-export type Shape = Readonly<Record<string, string>>;
+export type NormalForm = Readonly<Record<string, string>>;
 
 export interface ActualIndex {
   readonly name: string;
-  readonly shape: Shape;
-  /** Its shape in its own words, where `shape` has those of a declared one that says the same. */
-  readonly ownShape?: Shape;
+  readonly form: NormalForm;
+  /** Its form in its own words, where `form` has those of a declared one that says the same. */
+  readonly ownForm?: NormalForm;
   /** False for what an interrupted build or drop left behind: it costs writes and serves no read. */
   readonly valid: boolean;
   /** Some session builds it at this moment; dropping it would kill that build. */
@@ -44,9 +44,9 @@ export interface KeyOrder {
   readonly collatesAsOne: boolean;
 }
 
-export interface DeclaredShape {
+export interface DeclaredForm {
   readonly name: string;
-  readonly shape: Shape;
+  readonly form: NormalForm;
   readonly constraint?: "primary" | "unique";
 }
 
@@ -72,11 +72,11 @@ export interface Rules {
 }
 
 /** What there is to do for one declared index, given all indexes of its table. */
-export function decide(declared: DeclaredShape, actual: readonly ActualIndex[], rules: Rules = {}): Decision {
+export function decide(declared: DeclaredForm, actual: readonly ActualIndex[], rules: Rules = {}): Decision {
   const named = actual.find(({ name }) => name === declared.name);
   if (named) return decideNamed(declared, named);
 
-  const twins = actual.filter((index) => sameShape(index.shape, declared.shape) && constraintFits(declared, index));
+  const twins = actual.filter((index) => sameForm(index.form, declared.form) && constraintFits(declared, index));
   const twin = twins.find(({ valid, building }) => valid && !building) ?? twins.find(({ building }) => building);
   if (twin) return { state: twin.building ? "building" : "present", otherName: twin.name };
 
@@ -89,14 +89,14 @@ export function decide(declared: DeclaredShape, actual: readonly ActualIndex[], 
 
   const { identity } = rules;
   if (identity) {
-    const near = actual.find(({ shape }) => identity.every((part) => shape[part] === declared.shape[part]));
+    const near = actual.find(({ form }) => identity.every((part) => form[part] === declared.form[part]));
     if (near) return different(declared, near, `as ${near.name}: `);
   }
   return { state: "create" };
 }
 
-function decideNamed(declared: DeclaredShape, named: ActualIndex): Decision {
-  if (!sameShape(declared.shape, named.shape)) {
+function decideNamed(declared: DeclaredForm, named: ActualIndex): Decision {
+  if (!sameForm(declared.form, named.form)) {
     return different(declared, named, named.building ? "being built, " : named.valid ? "" : "invalid, ");
   }
   if (named.building) return { state: "building" };
@@ -110,20 +110,20 @@ function decideNamed(declared: DeclaredShape, named: ActualIndex): Decision {
   return { state: named.valid ? "present" : "invalid" };
 }
 
-function different(declared: DeclaredShape, found: ActualIndex, how: string): Decision {
-  return { state: "different", detail: how + describeDifference(declared.shape, found.shape), found };
+function different(declared: DeclaredForm, found: ActualIndex, how: string): Decision {
+  return { state: "different", detail: how + describeDifference(declared.form, found.form), found };
 }
 
-function constraintFits(declared: DeclaredShape, index: ActualIndex): boolean {
+function constraintFits(declared: DeclaredForm, index: ActualIndex): boolean {
   return declared.constraint === undefined || declared.constraint === index.constraint;
 }
 
-export function sameShape(a: Shape, b: Shape): boolean {
+export function sameForm(a: NormalForm, b: NormalForm): boolean {
   return describeDifference(a, b) === "";
 }
 
 /** The parts that differ, for a person: `keys: declared "a", found "b"`; empty if none does. */
-export function describeDifference(declared: Shape, found: Shape): string {
+export function describeDifference(declared: NormalForm, found: NormalForm): string {
   return [...new Set([...Object.keys(declared), ...Object.keys(found)])]
     .sort()
     .filter((part) => (declared[part] ?? "") !== (found[part] ?? ""))
@@ -131,9 +131,9 @@ export function describeDifference(declared: Shape, found: Shape): string {
     .join("; ");
 }
 
-/** SHA-256 of a shape, as hex: how a ledger will recognise an index it made. */
-export function fingerprint(shape: Shape): string {
-  const parts = Object.entries(shape).filter(([, text]) => text !== "");
+/** SHA-256 of a form, as hex: how a ledger recognises an index it made. */
+export function fingerprint(form: NormalForm): string {
+  const parts = Object.entries(form).filter(([, text]) => text !== "");
   return createHash("sha256")
     .update(JSON.stringify(parts.sort(([a], [b]) => (a < b ? -1 : 1))))
     .digest("hex");

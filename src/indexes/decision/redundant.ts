@@ -48,8 +48,8 @@ function yields(index: ActualIndex, other: ActualIndex, declared: ReadonlySet<st
 }
 
 function doesWorkOf(wide: ActualIndex, narrow: ActualIndex): boolean {
-  if (!wide.order || !narrow.order || !wide.valid || wide.building || wide.shape["hidden"]) return false;
-  if ((wide.shape["collation"] ?? "") !== (narrow.shape["collation"] ?? "") && wide.order.collatesAsOne) return false;
+  if (!wide.order || !narrow.order || !wide.valid || wide.building || wide.form["hidden"]) return false;
+  if ((wide.form["collation"] ?? "") !== (narrow.form["collation"] ?? "") && wide.order.collatesAsOne) return false;
   const { keys } = wide.order;
   const begins = (those: readonly string[]) => those.every((key, at) => key === keys[at]);
   if (!begins(narrow.order.keys) && !begins(narrow.order.opposite)) return false;

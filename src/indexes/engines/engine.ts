@@ -1,7 +1,7 @@
 /** What a verb needs of a database: to see its indexes in their normal form, and to change one at a time. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Ledger, LedgerEntry } from "../ledger/ledger.ts";
-import type { ActualIndex, DeclaredShape, Rules } from "../decision/decide.ts";
+import type { ActualIndex, DeclaredForm, Rules } from "../decision/decide.ts";
 import type { EngineName } from "../manifest/manifest.ts";
 
 export interface Observation {
@@ -11,7 +11,7 @@ export interface Observation {
   readonly isMissing?: boolean;
   readonly actual: readonly ActualIndex[];
   /** By declared name; an error is the server's own refusal of the definition. */
-  readonly declared: ReadonlyMap<string, DeclaredShape | Error>;
+  readonly declared: ReadonlyMap<string, DeclaredForm | Error>;
   readonly rules: Rules;
   /** Somebody builds an index here at this moment, perhaps one not in the catalog yet. */
   readonly busy: boolean;
@@ -21,7 +21,7 @@ export interface Observation {
  * `fail`: the same again would fail the same way. `again`: the world has changed, look at it. `retry`: look again after
  * a pause; what was left behind is seen then.
  */
-export type Verdict = "fail" | "again" | "retry";
+export type Recovery = "fail" | "again" | "retry";
 
 /** An index of a manifest, as far as every engine has it. */
 export interface DeclaredIndex {
@@ -71,7 +71,7 @@ export interface Engine {
   createTarget(target: string): Promise<void>;
   /** Drops a collection that holds nothing. @returns why it was not dropped */
   dropTarget(target: string): Promise<string | undefined>;
-  judge(error: unknown): Promise<Verdict>;
+  recovery(error: unknown): Promise<Recovery>;
 }
 
 /** Does an index serve what it is there for? Answers why not; undefined where it does, or nothing can be told yet. */

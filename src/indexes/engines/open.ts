@@ -4,7 +4,7 @@ import type { Engine, Proof } from "./engine.ts";
 import { lintManifest } from "../manifest/lint.ts";
 import { DEFAULTS, type Manifest } from "../manifest/manifest.ts";
 import { mongoEngine } from "./mongo/engine.ts";
-import { Session } from "./postgres/session.ts";
+import { IndexSession } from "./postgres/session.ts";
 import { postgresEngine } from "./postgres/engine.ts";
 import { expandRolling, windowsOf, type Window } from "../manifest/rolling.ts";
 
@@ -31,7 +31,7 @@ export interface OpenOptions extends IndexTargets {
 
 export interface Opened {
   readonly engines: readonly Engine[];
-  readonly session: Session;
+  readonly session: IndexSession;
   /** the windows in force, by their names in the database */
   readonly windows: ReadonlyMap<string, Window>;
   readonly prove?: Proof;
@@ -53,7 +53,7 @@ export async function withEngines<T>(
   const signal = options.signal ?? new AbortController().signal;
   const { lockWaitMs, maxBuildMs, maxWaitMs } = { ...DEFAULTS, ...manifest.defaults };
   const common = { signal, maxBuildMs, maxWaitMs, onProgress: options.onProgress ?? (() => undefined) };
-  const session = new Session({ ...common, databaseUrl, lockWaitMs: options.waitMs ?? lockWaitMs });
+  const session = new IndexSession({ ...common, databaseUrl, lockWaitMs: options.waitMs ?? lockWaitMs });
   try {
     if (purpose === "change") await session.open();
     else await session.connect();

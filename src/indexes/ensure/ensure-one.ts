@@ -2,9 +2,9 @@
 import { OperatorError } from "../../errors.ts";
 import { messageOf, pause, type DeclaredIndex, type Engine, type Observation } from "../engines/engine.ts";
 import { decide, fingerprint, type ActualIndex, type Decision } from "../decision/decide.ts";
-import { COLLECTION, markOf, type Deed, type Recorder } from "../ledger/recorder.ts";
+import { COLLECTION, markOf, type EntrySubject, type Recorder } from "../ledger/recorder.ts";
 
-export interface Outcome {
+export interface EnsureOutcome {
   /**
    * `present`: nothing to do. `adopted`: another session was building it, and did. `repaired`: an invalid leftover was
    * replaced. `replaced`: it took the place of one with another definition. `dropped`: a drop that had been interrupted
@@ -27,7 +27,7 @@ export interface Outcome {
 }
 
 /** One index, and what may be done for it. */
-export interface Step {
+export interface Ensuring {
   readonly engine: Engine;
   readonly recorder: Recorder;
   readonly target: string;
@@ -47,13 +47,13 @@ const MAX_LOOKS = 30;
 const RETRY_FIRST_MS = 500;
 
 /** @throws OperatorError for what concerns the whole run, such as a server that does not answer */
-export async function ensureOne(step: Step, seen: Seen): Promise<Outcome> {
+export async function ensureOne(step: Ensuring, seen: Seen): Promise<EnsureOutcome> {
   const { engine, recorder, target, index, signal } = step;
   const { name } = index;
   let last = seen.get(target);
-  let action: Outcome["action"] = "present";
+  let action: EnsureOutcome["action"] = "present";
   let attempts = 0;
-  let begun: Deed | undefined;
+  let begun: EntrySubject | undefined;
   for (let looks = 0; looks < MAX_LOOKS; looks += 1) {
     try {
       const view: Observation = last ?? (await engine.observe(target));
@@ -76,14 +76,14 @@ export async function ensureOne(step: Step, seen: Seen): Promise<Outcome> {
         if (obstacle !== undefined) return { action: "different", detail: `${decision.detail ?? ""}. ${obstacle}` };
         const refusal = await preflight(step, decision.found);
         if (refusal) return refusal;
-        begun = deed(step, view, "replace", decision.found.definition);
+        begun = subjectOf(step, view, "replace", decision.found.definition);
         await recorder.write(begun, "started");
         await engine.replace(target, name, decision.found);
         action = "replaced";
       } else if (decision.state === "invalid") {
-        const newest = await recorder.newest(target, name);
+        const newest = await recorder.current(target, name);
         const isDrop = newest?.intent === "drop" && newest.state === "started";
-        begun = deed(step, view, isDrop ? "drop" : "create");
+        begun = subjectOf(step, view, isDrop ? "drop" : "create");
         await engine.dropInvalid(target, name);
         if (isDrop) {
           const { startedAt: _startedAt, finishedAt: _finishedAt, state: _state, ...drop } = newest;
@@ -95,7 +95,7 @@ export async function ensureOne(step: Step, seen: Seen): Promise<Outcome> {
         const refusal = await preflight(step);
         if (refusal) return refusal;
         if (view.isMissing) await createTarget(step);
-        begun = deed(step, view, "create");
+        begun = subjectOf(step, view, "create");
         await recorder.write(begun, "started");
         await engine.create(target, name);
         if (action !== "repaired") action = "created";
@@ -103,7 +103,7 @@ export async function ensureOne(step: Step, seen: Seen): Promise<Outcome> {
     } catch (error) {
       recorder.forget();
       if (error instanceof OperatorError) throw error;
-      const verdict = await engine.judge(error);
+      const verdict = await engine.recovery(error);
       attempts += 1;
       if (signal.aborted || verdict === "fail" || attempts >= MAX_ATTEMPTS) return fail(step, begun, error);
       if (verdict === "retry") await pause(RETRY_FIRST_MS * 2 ** (attempts - 1) * (0.5 + Math.random()), signal);
@@ -113,7 +113,7 @@ export async function ensureOne(step: Step, seen: Seen): Promise<Outcome> {
 }
 
 /** Why it is not to be built now. */
-async function preflight({ engine, target, index }: Step, found?: ActualIndex): Promise<Outcome | undefined> {
+async function preflight({ engine, target, index }: Ensuring, found?: ActualIndex): Promise<EnsureOutcome | undefined> {
   const refusal = await engine.refusal(target, index.name, found);
   if (refusal !== undefined) return { action: "refused", detail: refusal };
   const duplicates = await engine.duplicates(target, index.name);
@@ -122,43 +122,49 @@ async function preflight({ engine, target, index }: Step, found?: ActualIndex): 
 
 /** It is there: writes down whose it is, and what an earlier process left unfinished is finished. */
 async function present(
-  step: Step,
+  step: Ensuring,
   view: Observation,
-  action: Outcome["action"],
+  action: EnsureOutcome["action"],
   otherName: string | undefined,
-): Promise<Outcome> {
+): Promise<EnsureOutcome> {
   const { engine, recorder, target, index } = step;
   const detail = otherName === undefined ? {} : { detail: `as ${otherName}` };
   if (index.checked || index.constraint !== undefined) return { action, ...detail };
-  const newest = await recorder.newest(target, index.name);
+  const newest = await recorder.current(target, index.name);
   const isUnfinished = newest?.state === "started" && (newest.intent === "create" || newest.intent === "replace");
   // An equal one under a name of somebody else's is somebody else's, whatever was begun under this name.
   const isForeign = otherName !== undefined && view.rules.isVersion?.(otherName, index.name) !== true;
   if (isUnfinished && !isForeign) {
     if (newest.intent === "replace") await engine.finishReplace(target, index.name);
     const made = view.actual.find(({ name }) => name === (otherName ?? index.name));
-    const print = made ? fingerprint(made.ownShape ?? made.shape) : newest.fingerprint;
+    const print = made ? fingerprint(made.ownForm ?? made.form) : newest.fingerprint;
     const identity = await engine.claim(target, otherName ?? index.name, markOf(newest.project, print));
-    await recorder.write({ ...deed(step, view, newest.intent), fingerprint: print }, "done", identity, newest);
+    await recorder.write({ ...subjectOf(step, view, newest.intent), fingerprint: print }, "done", identity, newest);
     // The connection may have gone after the end of a build, before the word of it.
     const isOwn = newest.runId === recorder.runId && action === "present";
     return { action: isOwn ? (newest.intent === "replace" ? "replaced" : "created") : action, ...detail };
   }
   if (!newest || newest.state === "rolled_back" || newest.state === "failed" || isUnfinished) {
-    await recorder.write(deed(step, view, "adopt"), "done");
+    await recorder.write(subjectOf(step, view, "adopt"), "done");
   }
   return { action, ...detail };
 }
 
-async function createTarget({ engine, recorder, target }: Step): Promise<void> {
-  const collection: Deed = { target, name: COLLECTION, intent: "collection", fingerprint: "", definition: target };
+async function createTarget({ engine, recorder, target }: Ensuring): Promise<void> {
+  const collection: EntrySubject = {
+    target,
+    name: COLLECTION,
+    intent: "collection",
+    fingerprint: "",
+    definition: target,
+  };
   await recorder.write(collection, "started");
   await engine.createTarget(target);
   await recorder.write(collection, "done");
 }
 
 /** After a failed change: an invalid index costs every write, and a unique one goes on refusing rows. */
-async function fail(step: Step, begun: Deed | undefined, error: unknown): Promise<Outcome> {
+async function fail(step: Ensuring, begun: EntrySubject | undefined, error: unknown): Promise<EnsureOutcome> {
   const { engine, recorder, target, index, signal } = step;
   const reason = signal.aborted ? "cancelled" : messageOf(error);
   if (!begun) return { action: "failed", detail: reason };
@@ -172,7 +178,7 @@ async function fail(step: Step, begun: Deed | undefined, error: unknown): Promis
 }
 
 /** Answers what stays. */
-async function clearUp({ engine, target, index }: Step, begun: Deed): Promise<string | undefined> {
+async function clearUp({ engine, target, index }: Ensuring, begun: EntrySubject): Promise<string | undefined> {
   try {
     const view = await engine.observe(target);
     if (!view.isMissing && begun.intent === "replace") await engine.abandonReplace(target, index.name);
@@ -186,22 +192,27 @@ async function clearUp({ engine, target, index }: Step, begun: Deed): Promise<st
   }
 }
 
-function deed({ engine, target, index }: Step, view: Observation, intent: Deed["intent"], previous?: string): Deed {
+function subjectOf(
+  { engine, target, index }: Ensuring,
+  view: Observation,
+  intent: EntrySubject["intent"],
+  previous?: string,
+): EntrySubject {
   const declared = view.declared.get(index.name);
-  const print = declared === undefined || declared instanceof Error ? "" : fingerprint(declared.shape);
+  const print = declared === undefined || declared instanceof Error ? "" : fingerprint(declared.form);
   const definition = engine.definition(target, index.name);
   return { target, name: index.name, intent, fingerprint: print, definition, ...(previous ? { previous } : {}) };
 }
 
 type Open = Exclude<Decision, { state: "different" | "absent" }>;
-type Closed = Outcome & { readonly found?: ActualIndex };
+type Closed = EnsureOutcome & { readonly found?: ActualIndex };
 
-function outcomeOf({ action, detail }: Closed): Outcome {
+function outcomeOf({ action, detail }: Closed): EnsureOutcome {
   return { action, ...(detail === undefined ? {} : { detail }) };
 }
 
 /** Of a table or collection that does not exist. */
-function missing({ index, mayCreateTarget, target }: Step, view: Observation): Open | Closed {
+function missing({ index, mayCreateTarget, target }: Ensuring, view: Observation): Open | Closed {
   if (view.unusable !== undefined) return { action: "failed", detail: view.unusable };
   if (mayCreateTarget) return conclude(view, index);
   return { action: "failed", detail: `there is no collection ${target}; a manifest with createCollections makes it` };

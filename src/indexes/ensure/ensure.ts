@@ -5,7 +5,7 @@
  */
 import { randomUUID } from "node:crypto";
 import type { Engine } from "../engines/engine.ts";
-import { ensureOne, type Outcome, type Seen, type Step } from "./ensure-one.ts";
+import { ensureOne, type EnsureOutcome, type Seen, type Ensuring } from "./ensure-one.ts";
 import { withEngines, type OpenOptions } from "../engines/open.ts";
 import { Recorder } from "../ledger/recorder.ts";
 import { retireWindows } from "./retire.ts";
@@ -13,7 +13,7 @@ import { undoRun } from "../rollback/rollback.ts";
 import type { UndoneEntry } from "../rollback/undo.ts";
 import type { EngineName } from "../manifest/manifest.ts";
 
-export interface EnsureEntry extends Outcome {
+export interface EnsureEntry extends EnsureOutcome {
   readonly engine: EngineName;
   /** A collection, or `schema.table`. */
   readonly target: string;
@@ -59,7 +59,7 @@ export async function ensureIndexes(options: EnsureOptions): Promise<EnsureRepor
           seen.clear();
           recorder.forget();
         }
-        const step: Step = {
+        const step: Ensuring = {
           engine,
           recorder,
           target,
@@ -68,7 +68,7 @@ export async function ensureIndexes(options: EnsureOptions): Promise<EnsureRepor
           mayReplace: options.replace === true || index.replace === true,
           mayCreateTarget: manifest.createCollections === true,
         };
-        const outcome: Outcome = signal.aborted
+        const outcome: EnsureOutcome = signal.aborted
           ? { action: "failed", detail: "not started: cancelled" }
           : await ensureOne(step, seen);
         if (outcome.action !== "present") onProgress(`${engine.name} ${target} ${index.name}: ${outcome.action}`);

@@ -12,7 +12,7 @@ export type Intent = "create" | "adopt" | "drop" | "replace" | "restore" | "coll
 /** `started` without an end: the process died, and the server may have gone on. */
 export type LedgerState = "started" | "done" | "failed" | "rolled_back";
 
-/** The newest deed about one index; `intent: "collection"` is about the collection itself, under the name "". */
+/** What one run did, or is about to do, to one index; `intent: "collection"` is about the collection itself, under the name "". */
 export interface LedgerEntry {
   /** a collection, or `schema.table` */
   readonly target: string;
@@ -47,16 +47,16 @@ export interface Ledger {
 }
 
 /**
- * The deed that stands for each target and name (`keyOf`): the newest, but not a replacement that failed or was taken
- * back, since then the deed before it stands again. @param entries oldest first
+ * The current entry of each target and name (`keyOf`): the newest, but not a replacement that failed or was taken
+ * back, since then the entry before it is current again. @param entries oldest first
  */
-export function standing(entries: readonly LedgerEntry[]): Map<string, LedgerEntry> {
+export function currentEntries(entries: readonly LedgerEntry[]): Map<string, LedgerEntry> {
   const isVoid = ({ intent, state }: LedgerEntry) =>
     (intent === "replace" || intent === "restore") && (state === "failed" || state === "rolled_back");
   return new Map(entries.filter((entry) => !isVoid(entry)).map((entry) => [keyOf(entry), entry]));
 }
 
-/** What a deed is about, as one text. */
+/** What an entry is about, as one text. */
 export function keyOf({ target, name }: { readonly target: string; readonly name: string }): string {
   return `${target}\0${name}`;
 }

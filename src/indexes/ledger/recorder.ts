@@ -1,11 +1,11 @@
 /** One run's hand on the ledgers. */
-import { keyOf, standing, type Intent, type Ledger, type LedgerEntry, type LedgerState } from "./ledger.ts";
+import { keyOf, currentEntries, type Intent, type Ledger, type LedgerEntry, type LedgerState } from "./ledger.ts";
 
 /** The name under which a collection itself stands in the ledger. */
 export const COLLECTION = "";
 
-/** What a deed is about. */
-export interface Deed {
+/** What a ledger entry is about. */
+export interface EntrySubject {
   readonly target: string;
   readonly name: string;
   readonly intent: Intent;
@@ -19,7 +19,7 @@ export class Recorder {
   readonly runId: string;
   readonly project: string;
   readonly #ledger: Ledger;
-  #standing: Map<string, LedgerEntry> | undefined;
+  #current: Map<string, LedgerEntry> | undefined;
 
   constructor(ledger: Ledger, project: string, runId: string) {
     this.#ledger = ledger;
@@ -27,26 +27,26 @@ export class Recorder {
     this.runId = runId;
   }
 
-  /** The deed that stands for an index; undefined where the keeper never touched it. */
-  async newest(target: string, name: string): Promise<LedgerEntry | undefined> {
-    this.#standing ??= standing(await this.#ledger.read());
-    return this.#standing.get(keyOf({ target, name }));
+  /** The current entry of an index; undefined where the keeper never touched it. */
+  async current(target: string, name: string): Promise<LedgerEntry | undefined> {
+    this.#current ??= currentEntries(await this.#ledger.read());
+    return this.#current.get(keyOf({ target, name }));
   }
 
   /** After the lock was away: another run may have written meanwhile. */
   forget(): void {
-    this.#standing = undefined;
+    this.#current = undefined;
   }
 
-  /** @param of the run whose deed it is, unless it is this one's */
+  /** @param of the run whose entry it is, unless it is this one's */
   async write(
-    deed: Deed,
+    subject: EntrySubject,
     state: LedgerState,
     more: Pick<LedgerEntry, "oid" | "baseline" | "error"> = {},
     { runId, project }: Pick<LedgerEntry, "runId" | "project"> = this,
   ): Promise<void> {
     this.forget();
-    await this.#ledger.write({ ...deed, project, runId, state, ...more });
+    await this.#ledger.write({ ...subject, project, runId, state, ...more });
   }
 }
 

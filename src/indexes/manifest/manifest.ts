@@ -85,9 +85,9 @@ export interface Rolling {
  * A value of a contract's query: a literal, or what a field or column holds in one document or row drawn from the live
  * data, moved by `shift` ("-15d", "+2h", of a time or date). All samples of one contract come from the same document.
  */
-export type Param = Sample | string | number | boolean | null | readonly Param[];
+export type Param = SampledParam | string | number | boolean | null | readonly Param[];
 
-export interface Sample {
+export interface SampledParam {
   /** A field, with dots into documents; in PostgreSQL a column, or an expression over the row's columns. */
   readonly sample: string;
   readonly shift?: string;

@@ -1,6 +1,6 @@
 /** What a manifest in a file may hold, checked strictly: an option with a typo would otherwise build another index. */
 import { z } from "zod";
-import type { Contract, Manifest, MongoIndex, Param, PostgresIndex, Sample } from "./manifest.ts";
+import type { Contract, Manifest, MongoIndex, Param, PostgresIndex, SampledParam } from "./manifest.ts";
 
 const flag = z.literal(true).exactOptional();
 const text = z.string().exactOptional();
@@ -153,7 +153,7 @@ type Flat<T> = [T, Param] extends [Param, T] ? Param : FlatPart<T>; // Param con
 type FlatPart<T> = T extends object ? { readonly [K in keyof T]: Flat<T[K]> } : T;
 type Same<A, B> = (<T>() => T extends Flat<A> ? 1 : 2) extends <T>() => T extends Flat<B> ? 1 : 2 ? true : false;
 const proofs: readonly [
-  Same<z.infer<typeof sample>, Sample>,
+  Same<z.infer<typeof sample>, SampledParam>,
   Same<z.infer<typeof contract>, Contract>,
   Same<z.infer<typeof mongoIndex>, MongoIndex>,
   Same<z.infer<typeof postgresIndex>, PostgresIndex>,

@@ -4,13 +4,13 @@
  */
 import { OperatorError, UsageError } from "../../errors.ts";
 import { messageOf, pause, type Engine } from "../engines/engine.ts";
-import { keyOf, standing, type LedgerEntry } from "../ledger/ledger.ts";
+import { keyOf, currentEntries, type LedgerEntry } from "../ledger/ledger.ts";
 import { withEngines, type OpenOptions } from "../engines/open.ts";
 import { COLLECTION, markOf, Recorder } from "../ledger/recorder.ts";
-import { findMade, judgeDeed, type UndoneEntry } from "./undo.ts";
+import { findMade, planUndo, type UndoneEntry } from "./undo.ts";
 
-/** Which deeds are meant. Without any: those of the newest run that changed anything. */
-export interface RollbackWish {
+/** Which ledger entries are meant. Without any: those of the newest run that changed anything. */
+export interface RollbackRequest {
   readonly runId?: string;
   readonly index?: string;
   /** of every run of this manifest */
@@ -24,16 +24,16 @@ export interface RollbackWish {
 const MAX_ATTEMPTS = 3;
 const RETRY_MS = 500;
 
-/** What a rollback would do, newest deed first. Changes nothing. @throws UsageError for a run that has nothing left */
-export async function planRollback(options: OpenOptions, wish: RollbackWish): Promise<readonly UndoneEntry[]> {
+/** What a rollback would do, newest change first. Changes nothing. @throws UsageError for a run that has nothing left */
+export async function planRollback(options: OpenOptions, request: RollbackRequest): Promise<readonly UndoneEntry[]> {
   return withEngines(options, "look", async ({ engines }) => {
     const found: UndoneEntry[] = [];
-    const wanted = await deeds(engines, options.manifest.project, wish);
-    if (wish.runId !== undefined && wanted.length === 0) {
-      throw new UsageError(`run ${wish.runId} has left nothing to take back in these databases`);
+    const wanted = await undoableEntries(engines, options.manifest.project, request);
+    if (request.runId !== undefined && wanted.length === 0) {
+      throw new UsageError(`run ${request.runId} has left nothing to take back in these databases`);
     }
     for (const { engine, entry } of wanted) {
-      const { act: _act, pending: _pending, ...planned } = await judgeDeed(engine, entry, wish.declaredOnly === true);
+      const { act: _act, pending: _pending, ...planned } = await planUndo(engine, entry, request.declaredOnly === true);
       found.push(planned);
     }
     return found;
@@ -41,9 +41,9 @@ export async function planRollback(options: OpenOptions, wish: RollbackWish): Pr
 }
 
 /** @throws UsageError, LockedError, UnreachableError; what could not be taken back is `kept`, with the reason */
-export async function rollbackIndexes(options: OpenOptions, wish: RollbackWish): Promise<readonly UndoneEntry[]> {
+export async function rollbackIndexes(options: OpenOptions, request: RollbackRequest): Promise<readonly UndoneEntry[]> {
   return withEngines(options, "change", async ({ engines, signal }) =>
-    undo(engines, options.manifest.project, wish, signal),
+    undo(engines, options.manifest.project, request, signal),
   );
 }
 
@@ -52,7 +52,7 @@ export async function undoRun(engines: readonly Engine[], project: string, runId
   return undo(engines, project, { runId }, new AbortController().signal);
 }
 
-interface EngineDeed {
+interface EngineEntry {
   readonly engine: Engine;
   readonly entry: LedgerEntry;
 }
@@ -60,64 +60,64 @@ interface EngineDeed {
 async function undo(
   engines: readonly Engine[],
   project: string,
-  wish: RollbackWish,
+  request: RollbackRequest,
   signal: AbortSignal,
 ): Promise<UndoneEntry[]> {
   const undone: UndoneEntry[] = [];
-  const isSeen = ({ engine, entry }: EngineDeed) =>
+  const isSeen = ({ engine, entry }: EngineEntry) =>
     undone.some((one) => one.engine === engine.name && one.runId === entry.runId && keyOf(one) === keyOf(entry));
-  const isAgreed = ({ engine, entry }: EngineDeed) =>
-    wish.agreed?.some((one) => one.engine === engine.name && keyOf(one) === keyOf(entry)) ?? true;
+  const isAgreed = ({ engine, entry }: EngineEntry) =>
+    request.agreed?.some((one) => one.engine === engine.name && keyOf(one) === keyOf(entry)) ?? true;
   for (;;) {
-    const found = await deeds(engines, project, wish);
-    const wanted = found.filter((deed) => !isSeen(deed) && isAgreed(deed));
-    for (const { engine, entry } of wanted) undone.push(await undoOne(engine, entry, wish, signal));
-    // Under what was restored an older deed stands again.
-    if (wish.all !== true || wanted.length === 0) return undone;
+    const found = await undoableEntries(engines, project, request);
+    const wanted = found.filter((one) => !isSeen(one) && isAgreed(one));
+    for (const { engine, entry } of wanted) undone.push(await undoOne(engine, entry, request, signal));
+    // Under what was restored an older entry is current again.
+    if (request.all !== true || wanted.length === 0) return undone;
   }
 }
 
 async function undoOne(
   engine: Engine,
   entry: LedgerEntry,
-  wish: RollbackWish,
+  request: RollbackRequest,
   signal: AbortSignal,
 ): Promise<UndoneEntry> {
   const recorder = new Recorder(engine.ledger, entry.project, entry.runId);
-  const { startedAt: _startedAt, finishedAt: _finishedAt, state, ...deed } = entry;
+  const { startedAt: _startedAt, finishedAt: _finishedAt, state, ...subject } = entry;
   const { target, name, runId } = entry;
   const base = { engine: engine.name, target, name, runId };
   let current = entry;
   for (let attempt = 1; ; attempt += 1) {
     try {
       if (signal.aborted) return { ...base, action: "kept", detail: "not begun: cancelled" };
-      const { act, pending, ...planned } = await judgeDeed(engine, current, wish.declaredOnly === true);
+      const { act, pending, ...planned } = await planUndo(engine, current, request.declaredOnly === true);
       // So that one which somebody makes later is never taken for this one.
-      if (planned.action === "gone") await recorder.write(deed, "rolled_back");
+      if (planned.action === "gone") await recorder.write(subject, "rolled_back");
       if (!act) return planned;
       // A drop that is interrupted leaves what looks like a build that failed; only this line tells them apart.
       if (pending !== undefined) {
         current = { ...entry, intent: pending, state: "started" };
-        await recorder.write({ ...deed, intent: pending }, "started");
+        await recorder.write({ ...subject, intent: pending }, "started");
       }
       const kept = await act();
       if (kept !== undefined) {
-        if (pending !== undefined) await recorder.write(deed, state);
+        if (pending !== undefined) await recorder.write(subject, state);
         return { ...planned, action: "kept", detail: kept };
       }
-      await recorder.write(deed, "rolled_back");
+      await recorder.write(subject, "rolled_back");
       if (planned.action !== "restore") return { ...base, action: "dropped" };
       await reclaim(engine, entry);
       return { ...planned, action: "restored" };
     } catch (error) {
       if (error instanceof OperatorError) throw error;
-      const verdict = signal.aborted ? "fail" : await engine.judge(error);
+      const verdict = signal.aborted ? "fail" : await engine.recovery(error);
       if (verdict !== "fail" && attempt < MAX_ATTEMPTS) {
         await pause(RETRY_MS * attempt, signal);
         continue;
       }
       const reason = signal.aborted ? "cancelled; asking again finishes it" : messageOf(error);
-      await stepBack(engine, entry, () => recorder.write(deed, state)).catch(() => undefined);
+      await stepBack(engine, entry, () => recorder.write(subject, state)).catch(() => undefined);
       return { ...base, action: "kept", detail: reason };
     }
   }
@@ -133,34 +133,38 @@ async function stepBack(engine: Engine, entry: LedgerEntry, write: () => Promise
 
 /** The index that came back may be one the keeper had made: then it is its own again, under its new identity. */
 async function reclaim(engine: Engine, { target, name, project }: LedgerEntry): Promise<void> {
-  const before = standing(await engine.ledger.read()).get(keyOf({ target, name }));
+  const before = currentEntries(await engine.ledger.read()).get(keyOf({ target, name }));
   if (before?.state !== "done" || (before.intent !== "create" && before.intent !== "replace")) return;
   const recorder = new Recorder(engine.ledger, project, before.runId);
   const { oid: _oid, ...known } = before;
   const made = findMade(await engine.observe(target), known);
   if (made === undefined || typeof made === "string") return;
-  const { startedAt: _startedAt, finishedAt: _finishedAt, state: _state, ...deed } = before;
+  const { startedAt: _startedAt, finishedAt: _finishedAt, state: _state, ...subject } = before;
   const identity = await engine.claim(target, made.name, markOf(project, before.fingerprint));
-  await recorder.write(deed, "done", identity, before);
+  await recorder.write(subject, "done", identity, before);
 }
 
-/** The deeds that can be taken back, newest first; a collection after its indexes. */
-async function deeds(engines: readonly Engine[], project: string, wish: RollbackWish): Promise<EngineDeed[]> {
-  const found: EngineDeed[] = [];
+/** The entries whose changes can be taken back, newest first; a collection after its indexes. */
+async function undoableEntries(
+  engines: readonly Engine[],
+  project: string,
+  request: RollbackRequest,
+): Promise<EngineEntry[]> {
+  const found: EngineEntry[] = [];
   const written: LedgerEntry[] = [];
   for (const engine of engines) {
     const entries = await engine.ledger.read();
     written.push(...entries.filter((entry) => entry.project === project && isChange(entry)));
-    for (const entry of standing(entries).values()) {
+    for (const entry of currentEntries(entries).values()) {
       const isOpen = entry.state === "started" || (entry.state === "done" && entry.intent !== "drop");
       if (isOpen && entry.intent !== "adopt" && entry.project === project) found.push({ engine, entry });
     }
   }
   found.sort((a, b) => Number(a.entry.name === COLLECTION) - Number(b.entry.name === COLLECTION) || later(b, a));
-  if (wish.all === true) return found;
-  if (wish.index !== undefined) return found.filter(({ entry }) => entry.name === wish.index);
+  if (request.all === true) return found;
+  if (request.index !== undefined) return found.filter(({ entry }) => entry.name === request.index);
   // Not the newest that has something left: the same command again would walk back through history.
-  const runId = wish.runId ?? written.reduce<LedgerEntry | undefined>(newer, undefined)?.runId;
+  const runId = request.runId ?? written.reduce<LedgerEntry | undefined>(newer, undefined)?.runId;
   return found.filter(({ entry }) => entry.runId === runId);
 }
 
@@ -174,13 +178,13 @@ function newer(a: LedgerEntry | undefined, b: LedgerEntry): LedgerEntry {
 }
 
 /** The newest run of a manifest that has something left to take back. */
-export async function runWithDeeds(options: OpenOptions): Promise<string | undefined> {
+export async function newestUndoableRun(options: OpenOptions): Promise<string | undefined> {
   return withEngines(options, "look", async ({ engines }) => {
-    const left = await deeds(engines, options.manifest.project, { all: true });
+    const left = await undoableEntries(engines, options.manifest.project, { all: true });
     return left.find(({ entry }) => entry.name !== COLLECTION)?.entry.runId;
   });
 }
 
-function later(a: EngineDeed, b: EngineDeed): number {
+function later(a: EngineEntry, b: EngineEntry): number {
   return a.entry.startedAt < b.entry.startedAt ? -1 : a.entry.startedAt > b.entry.startedAt ? 1 : 0;
 }

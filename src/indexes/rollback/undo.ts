@@ -1,11 +1,11 @@
-/** What there is to do about one deed of the ledger, given what the database has now. */
+/** What there is to do about one ledger entry, given what the database has now. */
 import type { Engine, Observation } from "../engines/engine.ts";
 import type { Intent, LedgerEntry } from "../ledger/ledger.ts";
 import { fingerprint, type ActualIndex } from "../decision/decide.ts";
 import { COLLECTION, markOf } from "../ledger/recorder.ts";
 import type { EngineName } from "../manifest/manifest.ts";
 
-/** What becomes, or became, of one deed. */
+/** What becomes, or became, of the change of one ledger entry. */
 export interface UndoneEntry {
   readonly engine: EngineName;
   readonly target: string;
@@ -17,7 +17,7 @@ export interface UndoneEntry {
   readonly detail?: string;
 }
 
-export interface JudgedDeed extends UndoneEntry {
+export interface PlannedUndo extends UndoneEntry {
   /** Does it. @returns why it was not done */
   readonly act?: () => Promise<string | undefined>;
   /** what the ledger is to say while it is done */
@@ -25,7 +25,7 @@ export interface JudgedDeed extends UndoneEntry {
 }
 
 /** @param declaredOnly leaves alone what the manifest does not have */
-export async function judgeDeed(engine: Engine, entry: LedgerEntry, declaredOnly: boolean): Promise<JudgedDeed> {
+export async function planUndo(engine: Engine, entry: LedgerEntry, declaredOnly: boolean): Promise<PlannedUndo> {
   const { target, name, runId, intent, previous } = entry;
   const base = { engine: engine.name, target, name, runId };
   if (name === COLLECTION) {
@@ -61,11 +61,11 @@ export async function judgeDeed(engine: Engine, entry: LedgerEntry, declaredOnly
   return { ...base, action: "drop", act, pending: "drop" };
 }
 
-/** The index that the deed made; a text tells why what is there is not that one. */
+/** The index that the change made; a text tells why what is there is not that one. */
 export function findMade(view: Observation, entry: LedgerEntry): ActualIndex | string | undefined {
   const { name, oid, project } = entry;
   const named = view.actual.filter((index) => index.name === name || view.rules.isVersion?.(index.name, name) === true);
-  const made = named.find((index) => fingerprint(index.ownShape ?? index.shape) === entry.fingerprint);
+  const made = named.find((index) => fingerprint(index.ownForm ?? index.form) === entry.fingerprint);
   if (!made) return named.length === 0 ? undefined : "it has another definition by now";
   if (made.building) return "it is being built at this moment";
   if (made.guards !== undefined && NEEDED.has(made.guards)) return `a ${made.guards} needs it`;

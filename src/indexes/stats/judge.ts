@@ -23,7 +23,7 @@ export type Kind =
   | "slow-queries"
   | "not-analyzed";
 
-export interface Verdict {
+export interface IndexVerdict {
   readonly level: Level;
   readonly kind: Kind;
   /** absent where it is about the whole table or collection */
@@ -60,7 +60,7 @@ export interface Judged {
     readonly contract: string;
     readonly why: readonly string[];
   }[];
-  /** from the ledger, of the newest deed about each index */
+  /** from the ledger, the newest entry about each index */
   readonly failures: readonly { readonly name: string; readonly error: string; readonly at: string }[];
   readonly redundant: readonly { readonly name: string; readonly by: string; readonly kind: string }[];
 }
@@ -80,23 +80,23 @@ const MIN_UNUSED_DAYS = 7;
 const DAY_MS = 86_400_000;
 
 /** The worst first. */
-export function judge(judged: Judged): Verdict[] {
+export function verdictsOn(judged: Judged): IndexVerdict[] {
   const { figures, indexes, wanting, broken, failures, redundant } = judged;
   if (figures.unusable !== undefined) {
     return [{ level: "alert", kind: "missing", sentence: `${figures.unusable}; no index of it can do its work.` }];
   }
-  const verdicts: Verdict[] = [
+  const verdicts: IndexVerdict[] = [
     ...wanting.map((index) => judgeWanting(index)),
-    ...failures.map(({ name, error, at }): Verdict => {
+    ...failures.map(({ name, error, at }): IndexVerdict => {
       const sentence = `its build failed on ${formatDay(at)}: ${error}. Mend that, then run: tallyman indexes ensure.`;
       return { level: "alert", kind: "build-failed", index: name, sentence };
     }),
-    ...broken.map(({ index, contract, why }): Verdict => {
+    ...broken.map(({ index, contract, why }): IndexVerdict => {
       const sentence = `the contract "${contract}" is not kept: ${why.join("; ")}. See: tallyman indexes verify.`;
       return { level: "alert", kind: "contract", ...(index === null ? {} : { index }), sentence };
     }),
     ...indexes.flatMap((index) => judgeIndex(index, judged)),
-    ...redundant.map(({ name, by, kind }): Verdict => {
+    ...redundant.map(({ name, by, kind }): IndexVerdict => {
       const what = kind === "duplicate" ? "has the same keys as" : "has but the first keys of";
       const sentence = `it ${what} ${by}, which does its work too; drop it unless a query needs the smaller one.`;
       return { level: "warn", kind: "redundant", index: name, sentence };
@@ -106,7 +106,7 @@ export function judge(judged: Judged): Verdict[] {
   return verdicts.sort((a, b) => Number(a.level === "warn") - Number(b.level === "warn"));
 }
 
-function judgeWanting({ name, required, detail }: Judged["wanting"][number]): Verdict {
+function judgeWanting({ name, required, detail }: Judged["wanting"][number]): IndexVerdict {
   const level = required ? "alert" : "warn";
   const declared = `it is declared${required ? " and required" : ""}`;
   if (detail === undefined) {
@@ -121,10 +121,10 @@ function judgeWanting({ name, required, detail }: Judged["wanting"][number]): Ve
   return { level, kind: "different", index: name, sentence };
 }
 
-function judgeIndex(index: IndexHistory, { figures: target, at }: Judged): Verdict[] {
+function judgeIndex(index: IndexHistory, { figures: target, at }: Judged): IndexVerdict[] {
   const { figures, hit, limits, baseline, unusedSince, ownSize } = index;
   const { name, bytes } = figures;
-  const verdicts: (Verdict | undefined)[] = [];
+  const verdicts: (IndexVerdict | undefined)[] = [];
   const add = (level: Level, kind: Kind, sentence: string) => verdicts.push({ level, kind, index: name, sentence });
 
   if (figures.state === "invalid") {
@@ -163,8 +163,15 @@ function judgeIndex(index: IndexHistory, { figures: target, at }: Judged): Verdi
   return verdicts.filter((verdict) => verdict !== undefined);
 }
 
-function judgeTarget({ figures, at, limits, indexes, fullScans, notAnalyzedSince: notAnalyzed }: Judged): Verdict[] {
-  const verdicts: Verdict[] = [];
+function judgeTarget({
+  figures,
+  at,
+  limits,
+  indexes,
+  fullScans,
+  notAnalyzedSince: notAnalyzed,
+}: Judged): IndexVerdict[] {
+  const verdicts: IndexVerdict[] = [];
   const judgedTogether = indexes.filter((index) => !index.ownSize && hasDefaultLimit(index.figures));
   const together = judgedTogether.reduce((total, { figures: { bytes } }) => total + bytes, 0);
   if (together >= MIN_BYTES && share(together, figures.dataBytes) * 100 > limits.sizePct) {

@@ -14,7 +14,7 @@ import {
   type Rate,
   unusedSince,
 } from "./history.ts";
-import { bloatOf, judge, share, type IndexHistory, type Verdict } from "./judge.ts";
+import { bloatOf, verdictsOn, share, type IndexHistory, type IndexVerdict } from "./judge.ts";
 
 /** How a declared index stands; `as`: under another name. */
 export interface DeclaredState {
@@ -46,10 +46,10 @@ export interface Catalog {
   /** null where they were not verified */
   readonly contracts: readonly ContractResult[] | null;
   readonly builds: readonly BuildWindow[];
-  /** by name: the ledger's newest deed */
+  /** by name: the ledger's newest entry */
   readonly newest: ReadonlyMap<string, LedgerEntry>;
-  /** by name: the deed that stands */
-  readonly standing: ReadonlyMap<string, LedgerEntry>;
+  /** by name: the current entry */
+  readonly current: ReadonlyMap<string, LedgerEntry>;
 }
 
 export interface IndexReport extends Omit<IndexFigures, "cache"> {
@@ -78,7 +78,7 @@ export interface TargetReport extends Omit<TargetFigures, "indexes" | "epoch"> {
   readonly declared: readonly ({ readonly name: string } & DeclaredState)[];
   /** null where they were not verified */
   readonly contracts: readonly ContractResult[] | null;
-  readonly verdicts: readonly Verdict[];
+  readonly verdicts: readonly IndexVerdict[];
   /** what to keep in mind with these figures */
   readonly notes: readonly string[];
 }
@@ -101,11 +101,11 @@ export function targetReport(samples: readonly Sample[], catalog: Catalog): Targ
       ownSize: own.sizePct !== undefined,
       hit: hitRate(samples, index.name),
       unusedSince: unusedSince(samples, index.name),
-      baseline: baselineOf(samples, index.name, catalog.standing.get(index.name)),
+      baseline: baselineOf(samples, index.name, catalog.current.get(index.name)),
     };
   });
   const fullScans = fullScanShare(samples, catalog.builds);
-  const verdicts = judge({
+  const verdicts = verdictsOn({
     figures: sample,
     at,
     limits: catalog.limits,

@@ -4,7 +4,7 @@
  */
 import pg from "pg";
 import { messageOf } from "../engines/engine.ts";
-import type { Session } from "../engines/postgres/session.ts";
+import type { IndexSession } from "../engines/postgres/session.ts";
 import type { Sample, TargetFigures } from "../engines/figures.ts";
 import { KEEPER_SCHEMA } from "../manifest/reserved.ts";
 
@@ -28,9 +28,9 @@ interface Place {
 }
 
 export class Samples {
-  readonly #sql: Session;
+  readonly #sql: IndexSession;
 
-  private constructor(sql: Session) {
+  private constructor(sql: IndexSession) {
     this.#sql = sql;
   }
 
@@ -39,7 +39,7 @@ export class Samples {
    *
    * @returns why there are no samples, where this role may not make or use the tables
    */
-  static async open(sql: Session, mayCreate: boolean): Promise<Samples | string> {
+  static async open(sql: IndexSession, mayCreate: boolean): Promise<Samples | string> {
     for (let attempt = 1; ; attempt += 1) {
       try {
         const [tables] = await sql.query<{ there: boolean }>(

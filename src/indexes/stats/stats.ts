@@ -6,16 +6,16 @@
 import type { Db } from "mongodb";
 import { UsageError } from "../../errors.ts";
 import { messageOf, type DeclaredIndex, type Engine } from "../engines/engine.ts";
-import { standing, type LedgerEntry } from "../ledger/ledger.ts";
+import { currentEntries, type LedgerEntry } from "../ledger/ledger.ts";
 import { DEFAULTS, type Limits, type Manifest, type EngineName } from "../manifest/manifest.ts";
 import { withEngines, type OpenOptions } from "../engines/open.ts";
 import { decide } from "../decision/decide.ts";
-import type { Session } from "../engines/postgres/session.ts";
+import type { IndexSession } from "../engines/postgres/session.ts";
 import { findRedundant } from "../decision/redundant.ts";
 import { reindexWindows } from "../engines/postgres/reindex.ts";
 import type { Sample, BuildWindow } from "../engines/figures.ts";
 import { beganAnew, buildWindows } from "./history.ts";
-import { SIZE_PCT, type Verdict } from "./judge.ts";
+import { SIZE_PCT, type IndexVerdict } from "./judge.ts";
 import { mongoFigures } from "../engines/mongo/figures.ts";
 import { postgresFigures } from "../engines/postgres/figures.ts";
 import { type Catalog, type ContractResult, targetReport, type TargetReport } from "./report.ts";
@@ -26,7 +26,7 @@ export interface StatsReport {
   readonly at: string;
   readonly targets: readonly TargetReport[];
   /** the worst first */
-  readonly verdicts: readonly (Verdict & { readonly engine: EngineName; readonly target: string })[];
+  readonly verdicts: readonly (IndexVerdict & { readonly engine: EngineName; readonly target: string })[];
   /** No verdict is an alert. */
   readonly ok: boolean;
   /** why no sample could be kept, so that the next look will know no more than this one */
@@ -93,7 +93,7 @@ export async function readStats(options: StatsOptions): Promise<StatsReport> {
 }
 
 interface Servers {
-  readonly session: Session;
+  readonly session: IndexSession;
   readonly mongo: Db;
   readonly at: string;
 }
@@ -134,7 +134,7 @@ async function catalogOf(
     remarks,
     builds: [...buildWindows(own, target), ...rebuilds],
     newest: new Map(own.map((entry) => [entry.name, entry])),
-    standing: new Map([...standing(own).values()].map((entry) => [entry.name, entry])),
+    current: new Map([...currentEntries(own).values()].map((entry) => [entry.name, entry])),
   };
   try {
     const { actual, declared: shapes, rules, unusable } = await engine.observe(target);

@@ -10,7 +10,7 @@ import { checkIndexes, type IndexFinding } from "../../../src/indexes/check/chec
 import { ensureIndexes, type EnsureOptions, type EnsureReport } from "../../../src/indexes/ensure/ensure.ts";
 import { manifestText } from "../../../src/indexes/manifest/load.ts";
 import type { Manifest, MongoIndex, PostgresIndex } from "../../../src/indexes/manifest/manifest.ts";
-import { planRollback, rollbackIndexes, type RollbackWish } from "../../../src/indexes/rollback/rollback.ts";
+import { planRollback, rollbackIndexes, type RollbackRequest } from "../../../src/indexes/rollback/rollback.ts";
 import { start, type Command } from "../../support/process.ts";
 import { type Scratch, until } from "./scratch.ts";
 
@@ -47,9 +47,9 @@ export function keeper(own: Scratch) {
     ensure: (manifest: Manifest, options: Partial<EnsureOptions> = {}): Promise<EnsureReport> =>
       ensureIndexes({ ...targets(manifest), ...options }),
     check: (manifest: Manifest) => checkIndexes(targets(manifest)),
-    plan: (manifest: Manifest, wish: RollbackWish = {}) => planRollback(targets(manifest), wish),
-    rollback: (manifest: Manifest, wish: RollbackWish = {}, options: Partial<EnsureOptions> = {}) =>
-      rollbackIndexes({ ...targets(manifest), ...options }, wish),
+    plan: (manifest: Manifest, request: RollbackRequest = {}) => planRollback(targets(manifest), request),
+    rollback: (manifest: Manifest, request: RollbackRequest = {}, options: Partial<EnsureOptions> = {}) =>
+      rollbackIndexes({ ...targets(manifest), ...options }, request),
     /** Starts `tallyman indexes <args> --json`; ends by itself, by a signal, or with the test's processes. */
     command: (manifest: Manifest, ...args: readonly string[]): Command => run(manifest, [...args, "--json"]),
     /** What `tallyman indexes <args>` prints for a person. */

@@ -2,21 +2,21 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { findingsOf, type TargetFinding } from "../../../src/indexes/check/check.ts";
 import type { DeclaredIndex, Observation } from "../../../src/indexes/engines/engine.ts";
-import { keyOf, standing, type LedgerEntry } from "../../../src/indexes/ledger/ledger.ts";
-import { decide, type ActualIndex, type DeclaredShape, sameShape } from "../../../src/indexes/decision/decide.ts";
+import { keyOf, currentEntries, type LedgerEntry } from "../../../src/indexes/ledger/ledger.ts";
+import { decide, type ActualIndex, type DeclaredForm, sameForm } from "../../../src/indexes/decision/decide.ts";
 import { holds } from "../../support/property.ts";
 
 const MANIFEST = { version: 1, project: "test" } as const;
 
 function find(
   declared: readonly DeclaredIndex[],
-  shapes: readonly (DeclaredShape | [string, Error])[],
+  shapes: readonly (DeclaredForm | [string, Error])[],
   actual: readonly ActualIndex[],
   more: { ledger?: readonly LedgerEntry[]; view?: Partial<Observation>; ignore?: readonly string[] } = {},
 ): TargetFinding {
   const view: Observation = {
     actual,
-    declared: new Map(shapes.map((one): [string, DeclaredShape | Error] => ("name" in one ? [one.name, one] : one))),
+    declared: new Map(shapes.map((one): [string, DeclaredForm | Error] => ("name" in one ? [one.name, one] : one))),
     rules: {},
     busy: false,
     ...more.view,
@@ -40,12 +40,12 @@ const entry = (change: Partial<LedgerEntry>): LedgerEntry => ({
 const shape = (keys: string) => ({ keys });
 const actual = (name: string, change: Partial<ActualIndex> = {}): ActualIndex => ({
   name,
-  shape: shape("a"),
+  form: shape("a"),
   valid: true,
   building: false,
   ...change,
 });
-const one = { name: "one", shape: shape("a") };
+const one = { name: "one", form: shape("a") };
 
 test("an invalid index is a build's leftover or a drop's, as the ledger has it", () => {
   const left = [actual("one", { valid: false })];
@@ -58,7 +58,7 @@ test("an invalid index is a build's leftover or a drop's, as the ledger has it",
 
 test("only TTL and hidden are attributes; a part more and it is different", () => {
   const status = (found: Record<string, string>) =>
-    find([one], [one], [actual("one", { shape: { ...shape("a"), ...found } })]).indexes[0]?.status;
+    find([one], [one], [actual("one", { form: { ...shape("a"), ...found } })]).indexes[0]?.status;
   expect(status({ hidden: "true" })).toBe("attrs");
   expect(status({ hidden: "true", expireAfterSeconds: "5" })).toBe("attrs");
   expect(status({ hidden: "true", sparse: "true" })).toBe("different");
@@ -82,18 +82,18 @@ test("what the server refuses and what is not there", () => {
   });
 });
 
-test("a deed stands until a newer one, but for a replacement that came to nothing", () => {
-  const deeds = (...entries: Partial<LedgerEntry>[]) =>
-    standing(entries.map((change, at) => entry({ runId: `r${at}`, ...change }))).get(keyOf(entry({})))?.runId;
-  expect(deeds({}, { intent: "adopt" })).toBe("r1");
-  expect(deeds({}, { intent: "replace" })).toBe("r1");
-  expect(deeds({}, { intent: "replace", state: "started" })).toBe("r1");
-  expect(deeds({}, { intent: "replace", state: "failed" })).toBe("r0");
-  expect(deeds({}, { intent: "replace", state: "rolled_back" })).toBe("r0");
-  expect(deeds({}, { intent: "restore", state: "rolled_back" })).toBe("r0");
+test("an entry is current until a newer one, but for a replacement that came to nothing", () => {
+  const current = (...entries: Partial<LedgerEntry>[]) =>
+    currentEntries(entries.map((change, at) => entry({ runId: `r${at}`, ...change }))).get(keyOf(entry({})))?.runId;
+  expect(current({}, { intent: "adopt" })).toBe("r1");
+  expect(current({}, { intent: "replace" })).toBe("r1");
+  expect(current({}, { intent: "replace", state: "started" })).toBe("r1");
+  expect(current({}, { intent: "replace", state: "failed" })).toBe("r0");
+  expect(current({}, { intent: "replace", state: "rolled_back" })).toBe("r0");
+  expect(current({}, { intent: "restore", state: "rolled_back" })).toBe("r0");
   // What was dropped is gone, with whatever was before it.
-  expect(deeds({}, { state: "rolled_back" })).toBe("r1");
-  expect(deeds({}, { intent: "drop", state: "rolled_back" })).toBe("r1");
+  expect(current({}, { state: "rolled_back" })).toBe("r1");
+  expect(current({}, { intent: "drop", state: "rolled_back" })).toBe("r1");
 });
 
 const NAMES = ["one", "two", "three", "four"];
@@ -107,7 +107,7 @@ const arbitraryIndex = (name: string) =>
     })
     .map(({ shape: its, state, constraint }): ActualIndex => ({
       name,
-      shape: its,
+      form: its,
       valid: state === "valid",
       building: state === "building",
       ...(constraint ? { constraint } : {}),
@@ -118,9 +118,9 @@ const arbitraryActual = fc
   .map((indexes): ActualIndex[] => indexes);
 const arbitraryDeclared = fc
   .record({ shape: arbitraryShape, constraint: fc.constantFrom(undefined, undefined, "unique" as const) })
-  .map(({ shape: its, constraint }): DeclaredShape => ({
+  .map(({ shape: its, constraint }): DeclaredForm => ({
     name: "one",
-    shape: its,
+    form: its,
     ...(constraint ? { constraint } : {}),
   }));
 
@@ -130,7 +130,7 @@ test("whatever there is: nothing is created beside its name or its equal, nothin
       const decision = decide(declared, indexes);
       const named = indexes.find(({ name }) => name === declared.name);
       const fits = (index: ActualIndex) => !declared.constraint || index.constraint === declared.constraint;
-      const equal = indexes.filter((index) => sameShape(index.shape, declared.shape) && fits(index));
+      const equal = indexes.filter((index) => sameForm(index.form, declared.form) && fits(index));
       switch (decision.state) {
         case "create":
           expect(named).toBeUndefined();
@@ -147,18 +147,16 @@ test("whatever there is: nothing is created beside its name or its equal, nothin
           expect(
             indexes.some(
               (index) =>
-                index.name === (decision.otherName ?? "one") &&
-                index.building &&
-                sameShape(index.shape, declared.shape),
+                index.name === (decision.otherName ?? "one") && index.building && sameForm(index.form, declared.form),
             ),
           ).toBe(true);
           break;
         case "invalid":
-          expect(named).toMatchObject({ valid: false, building: false, shape: declared.shape });
+          expect(named).toMatchObject({ valid: false, building: false, form: declared.form });
           break;
         case "different":
           expect(decision.found).toBe(named);
-          expect(named && sameShape(named.shape, declared.shape) && fits(named)).toBe(false);
+          expect(named && sameForm(named.form, declared.form) && fits(named)).toBe(false);
       }
       // In whatever order the server lists them.
       expect(decide(declared, [...indexes].reverse()).state).toBe(decision.state);

@@ -1,7 +1,7 @@
 import { Double, Int32, Long } from "mongodb";
 import { expect, test } from "vitest";
 import type { MongoIndex } from "../../../src/indexes/manifest/manifest.ts";
-import { canonicalFilter, mongoShape, mongoSpec } from "../../../src/indexes/engines/mongo/normal-form.ts";
+import { canonicalFilter, mongoForm, mongoSpec } from "../../../src/indexes/engines/mongo/normal-form.ts";
 
 const index = (change: Partial<MongoIndex> = {}): MongoIndex => ({
   name: "one",
@@ -12,7 +12,7 @@ const index = (change: Partial<MongoIndex> = {}): MongoIndex => ({
   ],
   ...change,
 });
-const shapeOf = (change: Partial<MongoIndex> = {}) => mongoShape(mongoSpec(index(change)));
+const shapeOf = (change: Partial<MongoIndex> = {}) => mongoForm(mongoSpec(index(change)));
 
 test("the command carries the keys in order and only the options that were declared", () => {
   const spec = mongoSpec(index({ expireAfterSeconds: 0 }));
@@ -33,14 +33,14 @@ test("what a server answers is the same index, whatever its numbers and extras a
     storageEngine: { enableOrderedIndex: true },
     background: true,
   };
-  expect(mongoShape(answer)).toEqual(shapeOf());
-  expect(mongoShape({ ...answer, sparse: 1 })).toEqual(shapeOf({ sparse: true }));
-  expect(mongoShape({ ...answer, expireAfterSeconds: Long.fromNumber(0) })).toEqual(shapeOf({ expireAfterSeconds: 0 }));
+  expect(mongoForm(answer)).toEqual(shapeOf());
+  expect(mongoForm({ ...answer, sparse: 1 })).toEqual(shapeOf({ sparse: true }));
+  expect(mongoForm({ ...answer, expireAfterSeconds: Long.fromNumber(0) })).toEqual(shapeOf({ expireAfterSeconds: 0 }));
 });
 
 test("order and direction of keys count", () => {
-  expect(mongoShape({ key: { created_at: -1, tenant_id: 1 } })).not.toEqual(shapeOf());
-  expect(mongoShape({ key: { tenant_id: 1, created_at: 1 } })).not.toEqual(shapeOf());
+  expect(mongoForm({ key: { created_at: -1, tenant_id: 1 } })).not.toEqual(shapeOf());
+  expect(mongoForm({ key: { tenant_id: 1, created_at: 1 } })).not.toEqual(shapeOf());
 });
 
 test("each option counts", () => {
@@ -72,18 +72,18 @@ test("a text index is its fields and weights", () => {
     language_override: "language",
     textIndexVersion: 3,
   };
-  expect(mongoShape(answer)).toEqual(mongoShape(mongoSpec(text)));
-  expect(mongoShape({ ...answer, weights: { body: 1, title: 1 } })).not.toEqual(mongoShape(mongoSpec(text)));
+  expect(mongoForm(answer)).toEqual(mongoForm(mongoSpec(text)));
+  expect(mongoForm({ ...answer, weights: { body: 1, title: 1 } })).not.toEqual(mongoForm(mongoSpec(text)));
 });
 
 test("collation: defaults written out or left out, the collection's inherited, simple means none", () => {
   const written = { locale: "en", strength: 3, caseLevel: false, version: "57.1", normalization: false };
-  expect(mongoShape({ key: { a: 1 }, collation: written })).toEqual(
-    mongoShape({ key: { a: 1 }, collation: { locale: "en" } }),
+  expect(mongoForm({ key: { a: 1 }, collation: written })).toEqual(
+    mongoForm({ key: { a: 1 }, collation: { locale: "en" } }),
   );
-  expect(mongoShape({ key: { a: 1 } }, { locale: "en" })).toEqual(mongoShape({ key: { a: 1 }, collation: written }));
-  expect(mongoShape({ key: { a: 1 }, collation: { locale: "simple" } }, { locale: "en" })).toEqual(
-    mongoShape({ key: { a: 1 } }),
+  expect(mongoForm({ key: { a: 1 } }, { locale: "en" })).toEqual(mongoForm({ key: { a: 1 }, collation: written }));
+  expect(mongoForm({ key: { a: 1 }, collation: { locale: "simple" } }, { locale: "en" })).toEqual(
+    mongoForm({ key: { a: 1 } }),
   );
 });
 

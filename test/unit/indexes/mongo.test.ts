@@ -99,7 +99,7 @@ test("a cancelled build is ended by dropping its index; a blocking server's is w
 
 test("errors: a conflict asks for a fresh look, a stepdown for another try, bad data for neither", async () => {
   const engine = await engineOf(stub({}).db);
-  const verdict = (code: number) => engine.judge(new MongoServerError({ message: "x", code }));
+  const verdict = (code: number) => engine.recovery(new MongoServerError({ message: "x", code }));
   expect(await Promise.all([85, 86, 10107, 276, 11000, 67].map(verdict))).toEqual(
     ["again", "again", "retry", "retry", "fail", "fail"], // prettier-ignore
   );

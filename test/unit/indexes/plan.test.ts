@@ -1,11 +1,11 @@
 import { expect, test } from "vitest";
 import { type ActualIndex, decide, fingerprint } from "../../../src/indexes/decision/decide.ts";
 
-const shape = { keys: "a, b", unique: "false" };
-const declared = { name: "one", shape };
+const form = { keys: "a, b", unique: "false" };
+const declared = { name: "one", form };
 const actual = (change: Partial<ActualIndex> = {}): ActualIndex => ({
   name: "one",
-  shape,
+  form: form,
   valid: true,
   building: false,
   ...change,
@@ -21,11 +21,11 @@ test("the same name: by definition, then by what state it is in", () => {
   expect(decide(declared, [actual({ valid: false })])).toEqual({ state: "invalid" });
   // Dropping what somebody builds would kill that build, so a build under way is not an invalid leftover.
   expect(decide(declared, [actual({ valid: false, building: true })])).toEqual({ state: "building" });
-  expect(decide(declared, [actual({ shape: { ...shape, keys: "b, a" } })])).toMatchObject({
+  expect(decide(declared, [actual({ form: { ...form, keys: "b, a" } })])).toMatchObject({
     state: "different",
     detail: 'keys: declared "a, b", found "b, a"',
   });
-  expect(decide(declared, [actual({ shape: { ...shape, keys: "b" }, valid: false })])).toMatchObject({
+  expect(decide(declared, [actual({ form: { ...form, keys: "b" }, valid: false })])).toMatchObject({
     state: "different",
     detail: expect.stringMatching(/^invalid, /) as string,
   });
@@ -59,7 +59,7 @@ test("a name that belongs to another relation, and a near twin the server would 
     state: "different",
     detail: "the name belongs to an index of t2",
   });
-  const near = actual({ name: "other", shape: { ...shape, ttl: "60" } });
+  const near = actual({ name: "other", form: { ...form, ttl: "60" } });
   expect(decide(declared, [near], { identity: ["keys", "unique"] })).toMatchObject({
     state: "different",
     detail: 'as other: ttl: declared "", found "60"',

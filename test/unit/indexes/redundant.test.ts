@@ -21,7 +21,7 @@ function index(name: string, model: Model): ActualIndex {
   const turned = (key: string) => (key.startsWith("-") ? column(key) : `-${key}`);
   return {
     name,
-    shape: { hidden: model.hidden ? "true" : "", collation: model.collation ?? "" },
+    form: { hidden: model.hidden ? "true" : "", collation: model.collation ?? "" },
     valid: model.valid ?? true,
     building: false,
     ...(model.guards === undefined ? {} : { guards: model.guards }),

@@ -2,8 +2,8 @@
 import { BSON, MongoServerError, type CollationOptions, type Db } from "mongodb";
 import type { Observation } from "../engine.ts";
 import type { MongoIndex } from "../../manifest/manifest.ts";
-import { canonicalFilter, IDENTITY, mongoShape, mongoSpec } from "./normal-form.ts";
-import { fingerprint, type ActualIndex, type DeclaredShape, type Shape } from "../../decision/decide.ts";
+import { canonicalFilter, IDENTITY, mongoForm, mongoSpec } from "./normal-form.ts";
+import { fingerprint, type ActualIndex, type DeclaredForm, type NormalForm } from "../../decision/decide.ts";
 
 const NAMESPACE_NOT_FOUND = 26;
 const VERSION_DIGITS = 6;
@@ -27,15 +27,15 @@ export async function observe(
   const actual = specs.map((spec): ActualIndex => ({
     name: String(spec["name"]),
     // Explicitly simple under a collection with a collation shows as an absent one: only the declared side inherits.
-    shape: mongoShape(spec),
+    form: mongoForm(spec),
     valid: true,
     building: building.has(String(spec["name"])),
     ...traitsOf(spec),
     definition: definitionOf(spec),
   }));
-  const shapes = declared.map((index): [string, DeclaredShape] => [
+  const forms = declared.map((index): [string, DeclaredForm] => [
     index.name,
-    { name: index.name, shape: mongoShape(mongoSpec(index), options?.collation) },
+    { name: index.name, form: mongoForm(mongoSpec(index), options?.collation) },
   ]);
   const isMissing = info === undefined;
   const names = new Set(declared.map(({ name }) => name));
@@ -43,12 +43,12 @@ export async function observe(
     identity: IDENTITY,
     isVersion: (name: string, of: string) => !names.has(name) && isVersionName(name, of),
   };
-  return { isMissing, actual, declared: new Map(shapes), rules, busy: false };
+  return { isMissing, actual, declared: new Map(forms), rules, busy: false };
 }
 
 /** What a definition that took the place of another one is called, since no index can be renamed. */
-export function versionName(name: string, shape: Shape): string {
-  return `${name}__${fingerprint(shape).slice(0, VERSION_DIGITS)}`;
+export function versionName(name: string, form: NormalForm): string {
+  return `${name}__${fingerprint(form).slice(0, VERSION_DIGITS)}`;
 }
 
 /** Is it what `versionName` makes of the name? */

@@ -1,15 +1,15 @@
 /** Indexes of a MongoDB-compatible server. */
 import { BSON, MongoNetworkError, MongoServerError, MongoServerSelectionError, type Db, type Document } from "mongodb";
 import { UnreachableError } from "../../../errors.ts";
-import { pause, type Engine, type EngineOptions, type Verdict } from "../engine.ts";
+import { pause, type Engine, type EngineOptions, type Recovery } from "../engine.ts";
 import type { MongoIndex } from "../../manifest/manifest.ts";
 import { build, type BuildOptions } from "./build.ts";
 import { isVersionName, listIndexes, observe, versionName } from "./catalog.ts";
 import { findDuplicates } from "./duplicates.ts";
 import { MongoLedger } from "./ledger.ts";
-import { IDENTITY, mongoShape, mongoSpec } from "./normal-form.ts";
+import { IDENTITY, mongoForm, mongoSpec } from "./normal-form.ts";
 import { shellText } from "./shell.ts";
-import { sameShape, type ActualIndex, type Shape } from "../../decision/decide.ts";
+import { sameForm, type ActualIndex, type NormalForm } from "../../decision/decide.ts";
 
 /** 85, 86: the name or the definition is taken. Which one, and by what, only a fresh look tells. */
 const CONFLICTS = new Set([85, 86]);
@@ -43,10 +43,10 @@ export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> 
   const look = (target: string) => reach(() => observe(db, target, indexes[target] ?? [], blocking));
 
   /** With the collation of its collection. */
-  async function declaredShape(target: string, name: string): Promise<Shape> {
+  async function declaredShape(target: string, name: string): Promise<NormalForm> {
     const declared = (await look(target)).declared.get(name);
     if (!declared || declared instanceof Error) throw declared ?? new Error(`${name} is not declared on ${target}`);
-    return declared.shape;
+    return declared.form;
   }
 
   const create = (target: string, spec: Record<string, unknown>) => reach(() => build(builds, target, spec));
@@ -83,7 +83,7 @@ export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> 
     observe: look,
 
     refusal: async (target, name, found) =>
-      found && isAttributeChange(mongoShape(mongoSpec(find(target, name))), found.shape) ? undefined : blocked(target),
+      found && isAttributeChange(mongoForm(mongoSpec(find(target, name))), found.form) ? undefined : blocked(target),
 
     duplicates: (target, name) => findDuplicates(db.collection(target), find(target, name)),
     definition: (target, name) => commandText(target, mongoSpec(find(target, name))),
@@ -103,19 +103,19 @@ export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> 
     drop,
 
     irreplaceable(target, name, found) {
-      const wanted = mongoShape(mongoSpec(find(target, name)));
+      const wanted = mongoForm(mongoSpec(find(target, name)));
       const isOwnName = found.name === name || isVersionName(found.name, name);
       if (!isOwnName) return `${found.name} is not declared, so it is left alone: change or drop it by hand.`;
-      if (isAttributeChange(wanted, found.shape)) return undefined;
-      const isOther = IDENTITY.some((part) => wanted[part] !== found.shape[part]);
-      if (isOther && (wanted["weights"] === "" || found.shape["weights"] === "")) return undefined;
+      if (isAttributeChange(wanted, found.form)) return undefined;
+      const isOther = IDENTITY.some((part) => wanted[part] !== found.form[part]);
+      if (isOther && (wanted["weights"] === "" || found.form["weights"] === "")) return undefined;
       return `The server cannot have both at once. In a window without its readers, drop ${found.name} by hand and run ensure again.`;
     },
 
     async replace(target, name, found) {
       const spec = mongoSpec(find(target, name));
       const wanted = await declaredShape(target, name);
-      if (isAttributeChange(wanted, found.shape)) {
+      if (isAttributeChange(wanted, found.form)) {
         await setAttributes(target, found.name, spec);
         return;
       }
@@ -127,7 +127,7 @@ export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> 
     async finishReplace(target, name) {
       const { actual, rules } = await look(target);
       const wanted = await declaredShape(target, name);
-      const others = actual.filter((index) => rules.isVersion?.(index.name, name) && !sameShape(index.shape, wanted));
+      const others = actual.filter((index) => rules.isVersion?.(index.name, name) && !sameForm(index.form, wanted));
       for (const other of others) await drop(target, other.name);
       return others.length > 0;
     },
@@ -145,12 +145,12 @@ export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> 
 
     async restore({ target, previous = "{}" }, made) {
       const spec = BSON.EJSON.parse(previous) as Document;
-      const wanted = mongoShape(spec);
+      const wanted = mongoForm(spec);
       const present = (await listIndexes(db, target)).find((one) => one["name"] === spec["name"]);
       const refusal = present ? undefined : await blocked(target);
       if (refusal !== undefined) return refusal;
       if (!present) await create(target, spec);
-      else if (!sameShape(wanted, mongoShape(present))) await setAttributes(target, String(present["name"]), spec);
+      else if (!sameForm(wanted, mongoForm(present))) await setAttributes(target, String(present["name"]), spec);
       if (made.name !== spec["name"]) await drop(target, made.name);
       return undefined;
     },
@@ -172,14 +172,14 @@ export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> 
       return undefined;
     },
 
-    judge: (error) => Promise.resolve(judge(error)),
+    recovery: (error) => Promise.resolve(recoveryOf(error)),
   };
 }
 
 /** Can `collMod` make the one of the other, and back? It can give a TTL and not take it away. */
-function isAttributeChange(wanted: Shape, found: Shape): boolean {
+function isAttributeChange(wanted: NormalForm, found: NormalForm): boolean {
   const parts = Object.keys({ ...wanted, ...found }).filter((part) => (wanted[part] ?? "") !== (found[part] ?? ""));
-  const isTtl = (shape: Shape) => shape["expireAfterSeconds"] !== "";
+  const isTtl = (form: NormalForm) => form["expireAfterSeconds"] !== "";
   return parts.every((part) => ATTRIBUTES.has(part)) && isTtl(wanted) === isTtl(found);
 }
 
@@ -188,7 +188,7 @@ function commandText(target: string, spec: Record<string, unknown>): string {
   return `db.runCommand(${shellText({ createIndexes: target, indexes: [spec] })})`;
 }
 
-function judge(error: unknown): Verdict {
+function recoveryOf(error: unknown): Recovery {
   if (error instanceof MongoNetworkError) return "retry";
   const code = codeOf(error);
   if (code === undefined) return "fail";

@@ -4,7 +4,7 @@
  */
 import { BSON, type CollationOptions } from "mongodb";
 import type { MongoIndex } from "../../manifest/manifest.ts";
-import type { Shape } from "../../decision/decide.ts";
+import type { NormalForm } from "../../decision/decide.ts";
 
 /** The parts by which the server tells one index from another; it refuses a second one equal in these (error 85). */
 export const IDENTITY = ["keys", "collation", "partial", "unique", "sparse", "wildcardProjection"] as const;
@@ -31,7 +31,7 @@ export function mongoSpec(index: MongoIndex): Record<string, unknown> {
 }
 
 /** @param spec as declared (`mongoSpec`) or as `listIndexes` gives it. @param inherited the collection's own collation. */
-export function mongoShape(spec: Spec, inherited?: CollationOptions): Shape {
+export function mongoForm(spec: Spec, inherited?: CollationOptions): NormalForm {
   const keys = keyPairs(spec);
   const isText = keys.some(([, kind]) => kind === "text");
   return {

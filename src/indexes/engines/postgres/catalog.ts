@@ -7,9 +7,15 @@
 import pg from "pg";
 import type { Observation } from "../engine.ts";
 import type { PostgresIndex } from "../../manifest/manifest.ts";
-import { sameShape, type ActualIndex, type DeclaredShape, type KeyOrder, type Shape } from "../../decision/decide.ts";
+import {
+  sameForm,
+  type ActualIndex,
+  type DeclaredForm,
+  type KeyOrder,
+  type NormalForm,
+} from "../../decision/decide.ts";
 import { definitionTail, tableOf, type Table } from "./ddl.ts";
-import type { Session } from "./session.ts";
+import type { IndexSession } from "./session.ts";
 
 const CLONE = "tallyman_clone";
 const PROBE = "tallyman_probe";
@@ -28,8 +34,8 @@ interface IndexRow {
   oid: string;
 }
 
-interface Form {
-  readonly shape: Shape;
+interface Probed {
+  readonly form: NormalForm;
   readonly order: KeyOrder | null;
 }
 
@@ -38,7 +44,7 @@ interface Form {
  * not queue behind someone's DDL for longer than the lock timeout: it would hold a snapshot meanwhile, which builds wait for.
  */
 export async function observe(
-  session: Session,
+  session: IndexSession,
   target: string,
   declared: readonly PostgresIndex[],
 ): Promise<Observation> {
@@ -52,7 +58,7 @@ export async function observe(
 }
 
 async function observeInTransaction(
-  session: Session,
+  session: IndexSession,
   target: string,
   declared: readonly PostgresIndex[],
 ): Promise<Observation> {
@@ -78,28 +84,30 @@ async function observeInTransaction(
   const words = [...forms];
   await unifyPredicates(session, forms.slice(rows.length), words, rows.length);
   const actual = rows.map((row, at): ActualIndex => {
-    const [form, own] = [words[at], forms[at]];
-    const isReadable = form !== undefined && !(form instanceof Error);
+    const [probed, own] = [words[at], forms[at]];
+    const isReadable = probed !== undefined && !(probed instanceof Error);
     return {
       name: row.name,
       // One that cannot be made again here equals nothing, which is the safe answer.
-      shape: isReadable ? form.shape : { unreadable: form?.message ?? row.name },
-      ...(isReadable && own !== form && own && !(own instanceof Error) ? { ownShape: own.shape } : {}),
+      form: isReadable ? probed.form : { unreadable: probed?.message ?? row.name },
+      ...(isReadable && own !== probed && own && !(own instanceof Error) ? { ownForm: own.form } : {}),
       valid: row.valid,
       building: row.building,
       ...(row.constraint === null ? {} : { constraint: row.constraint }),
-      ...(isReadable && form.order ? { order: form.order } : {}),
+      ...(isReadable && probed.order ? { order: probed.order } : {}),
       ...(row.guards === null ? {} : { guards: row.guards }),
       ...(row.tail === null ? {} : { definition: (row.unique ? "UNIQUE " : "") + row.tail }),
       ...(row.mark === null ? {} : { mark: row.mark }),
       oid: Number(row.oid),
     };
   });
-  const declaredShapes = declared.map((index, at): [string, DeclaredShape | Error] => {
-    const form = forms[rows.length + at] ?? new Error("no shape");
-    if (form instanceof Error) return [index.name, form];
-    const { shape } = form;
-    return [index.name, { name: index.name, shape, ...(index.constraint ? { constraint: index.constraint } : {}) }];
+  const declaredShapes = declared.map((index, at): [string, DeclaredForm | Error] => {
+    const probed = forms[rows.length + at] ?? new Error("no form");
+    if (probed instanceof Error) return [index.name, probed];
+    return [
+      index.name,
+      { name: index.name, form: probed.form, ...(index.constraint ? { constraint: index.constraint } : {}) },
+    ];
   });
   return {
     actual,
@@ -111,10 +119,14 @@ async function observeInTransaction(
 
 type Definition = { readonly unique: boolean; readonly tail: string };
 
-/** The shapes in the order of the definitions. The clone goes with the transaction. */
-async function onClone(session: Session, table: Table, definitions: readonly Definition[]): Promise<(Form | Error)[]> {
+/** The normal forms in the order of the definitions. The clone goes with the transaction. */
+async function onClone(
+  session: IndexSession,
+  table: Table,
+  definitions: readonly Definition[],
+): Promise<(Probed | Error)[]> {
   await session.query(`CREATE TEMP TABLE ${CLONE} (LIKE ${table.quoted} INCLUDING GENERATED) ON COMMIT DROP`);
-  const forms: (Form | Error)[] = [];
+  const forms: (Probed | Error)[] = [];
   for (const definition of definitions) {
     await session.query("SAVEPOINT probe");
     forms.push(await settle(session, definition).catch((error: unknown) => asDefinitionError(error)));
@@ -124,11 +136,11 @@ async function onClone(session: Session, table: Table, definitions: readonly Def
 }
 
 /** Feeds the server its own text until it stays the same; two rounds do in practice. */
-async function settle(session: Session, { unique, tail }: Definition): Promise<Form> {
+async function settle(session: IndexSession, { unique, tail }: Definition): Promise<Probed> {
   let text = tail;
   for (let round = 0; ; round += 1) {
     await session.query(`CREATE ${unique ? "UNIQUE " : ""}INDEX ${PROBE} ON pg_temp.${CLONE} ${text}`);
-    const [row] = await session.query<Form & { tail: string }>(SHAPE);
+    const [row] = await session.query<Probed & { tail: string }>(FORM);
     if (!row) throw new Error("the probe index is not in the catalog");
     if (row.tail === text || round + 1 >= MAX_ROUNDS) return row;
     text = row.tail;
@@ -141,25 +153,25 @@ async function settle(session: Session, { unique, tail }: Definition): Promise<F
  * one, both ways, takes its words. @param count of the existing ones, at the beginning of `forms`
  */
 async function unifyPredicates(
-  session: Session,
-  declared: readonly (Form | Error)[],
-  forms: (Form | Error)[],
+  session: IndexSession,
+  declared: readonly (Probed | Error)[],
+  forms: (Probed | Error)[],
   count: number,
 ): Promise<void> {
   for (const wanted of declared) {
-    if (wanted instanceof Error || !wanted.shape["predicate"]) continue;
+    if (wanted instanceof Error || !wanted.form["predicate"]) continue;
     for (const [at, found] of forms.slice(0, count).entries()) {
-      if (found instanceof Error || !found.shape["predicate"]) continue;
-      const inWords = { ...found.shape, predicate: wanted.shape["predicate"] };
-      if (sameShape(wanted.shape, found.shape) || !sameShape(wanted.shape, inWords)) continue;
-      const [a, b] = [wanted.shape["predicate"], found.shape["predicate"]];
-      if ((await implies(session, a, b)) && (await implies(session, b, a))) forms[at] = { ...found, shape: inWords };
+      if (found instanceof Error || !found.form["predicate"]) continue;
+      const inWords = { ...found.form, predicate: wanted.form["predicate"] };
+      if (sameForm(wanted.form, found.form) || !sameForm(wanted.form, inWords)) continue;
+      const [a, b] = [wanted.form["predicate"], found.form["predicate"]];
+      if ((await implies(session, a, b)) && (await implies(session, b, a))) forms[at] = { ...found, form: inWords };
     }
   }
 }
 
 /** Would the planner use an index with the predicate `wide` for a query that says `narrow`? */
-async function implies(session: Session, narrow: string, wide: string): Promise<boolean> {
+async function implies(session: IndexSession, narrow: string, wide: string): Promise<boolean> {
   await session.query("SAVEPOINT probe");
   try {
     await session.query(`CREATE INDEX ${PROBE} ON pg_temp.${CLONE} ((1)) WHERE ${wide}`);
@@ -221,7 +233,7 @@ const TAKEN = `
      AND i.indrelid IS DISTINCT FROM (SELECT t.oid FROM pg_class t WHERE t.relnamespace = n.oid AND t.relname = $2)`;
 
 /** By parts of the catalog. Never names, tablespaces or column numbers: those differ without any difference in work. */
-const SHAPE = `
+const FORM = `
   SELECT regexp_replace(pg_get_indexdef(c.oid), '^CREATE (UNIQUE )?INDEX \\S+ ON \\S+ ', '') AS tail,
          json_build_object(
            'method', a.amname,
@@ -238,7 +250,7 @@ const SHAPE = `
            'options', coalesce((SELECT string_agg(o, ', ' ORDER BY o) FROM unnest(c.reloptions) o), ''),
            'opclassOptions', coalesce((SELECT string_agg(t.attnum || ' ' || t.attoptions::text, ', ' ORDER BY t.attnum)
                                          FROM pg_attribute t WHERE t.attrelid = c.oid AND t.attoptions IS NOT NULL), ''),
-           'predicate', coalesce(pg_get_expr(i.indpred, i.indrelid), '')) AS shape,
+           'predicate', coalesce(pg_get_expr(i.indpred, i.indrelid), '')) AS form,
          CASE WHEN a.amname = 'btree' THEN json_build_object(
            'keys', k.forth, 'opposite', k.back, 'columns', k.plain,
            'include', (SELECT coalesce(json_agg(pg_get_indexdef(c.oid, n, false)), '[]') FROM generate_series(i.indnkeyatts + 1, i.indnatts) n),

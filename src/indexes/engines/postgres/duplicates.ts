@@ -2,7 +2,7 @@
 import pg from "pg";
 import type { PostgresIndex } from "../../manifest/manifest.ts";
 import { tableOf } from "./ddl.ts";
-import type { Session } from "./session.ts";
+import type { IndexSession } from "./session.ts";
 
 const SAMPLES = 5;
 const PROBE_TIMEOUT = "60s";
@@ -10,7 +10,7 @@ const QUERY_CANCELED = "57014";
 
 /** @returns some keys that several rows have, for a person; undefined where there are none, or the look takes too long */
 export async function findDuplicates(
-  session: Session,
+  session: IndexSession,
   target: string,
   index: PostgresIndex,
 ): Promise<string | undefined> {

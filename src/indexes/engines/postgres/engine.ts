@@ -8,15 +8,15 @@ import {
   messageOf,
   type Observation,
   pause,
-  type Verdict,
+  type Recovery,
 } from "../engine.ts";
 import type { PostgresIndex } from "../../manifest/manifest.ts";
-import { sameShape } from "../../decision/decide.ts";
+import { sameForm } from "../../decision/decide.ts";
 import { observe } from "./catalog.ts";
 import { besideName, createStatement, definitionTail, dropStatement, tableOf } from "./ddl.ts";
 import { findDuplicates } from "./duplicates.ts";
 import { PostgresLedger } from "./ledger.ts";
-import { CLEAR_UP_PATIENCE_MS, type Session } from "./session.ts";
+import { CLEAR_UP_PATIENCE_MS, type IndexSession } from "./session.ts";
 import { sizeOf } from "./size.ts";
 import { REPLACED as OLD, REPLACEMENT as NEW } from "../../manifest/reserved.ts";
 
@@ -28,7 +28,7 @@ const NO_RIGHT = "42501";
 const WAIT_POLL_MS = 500;
 
 export interface PostgresEngineOptions extends EngineOptions {
-  readonly session: Session;
+  readonly session: IndexSession;
   readonly indexes: Readonly<Record<string, readonly PostgresIndex[]>>;
 }
 
@@ -70,7 +70,7 @@ export function postgresEngine(options: PostgresEngineOptions): Engine {
     const { actual, declared } = await look(target);
     const [next, wanted] = [actual.find((one) => one.name === besideName(name, NEW)), declared.get(name)];
     if (!next?.valid || !wanted || wanted instanceof Error) return false;
-    return sameShape(next.shape, wanted.shape);
+    return sameForm(next.form, wanted.form);
   }
 
   /** Builds beside, changes the names in one transaction, and drops the old one; the table is never without either. */
@@ -207,7 +207,7 @@ export function postgresEngine(options: PostgresEngineOptions): Engine {
     createTarget: (target) => Promise.reject(new Error(`${target} belongs to a migration`)),
     dropTarget: () => Promise.resolve("a table belongs to a migration"),
 
-    async judge(error): Promise<Verdict> {
+    async recovery(error): Promise<Recovery> {
       if (!(await session.alive())) {
         // The build may have ended well, or go on without us: only the lock and a fresh look tell.
         await session.reopen();

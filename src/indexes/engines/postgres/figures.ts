@@ -1,7 +1,7 @@
 /** The figures of PostgreSQL's tables and their indexes: catalog, statistics views, and pg_stat_statements where it is. */
 import { messageOf } from "../engine.ts";
 import { tableOf } from "./ddl.ts";
-import type { Session } from "./session.ts";
+import type { IndexSession } from "./session.ts";
 import {
   type Guard,
   type IndexFigures,
@@ -36,7 +36,7 @@ interface IndexRow extends Omit<IndexFigures, "since" | "lastScan" | "guards" | 
 }
 
 /** Reads one table; takes no lock beyond that of a look at the catalog. */
-export async function postgresFigures(sql: Session, target: string): Promise<TargetFigures> {
+export async function postgresFigures(sql: IndexSession, target: string): Promise<TargetFigures> {
   const { schema, table } = tableOf(target);
   const [head] = await sql.query<TableRow>(TABLE, [schema, table]);
   if (!head) return withoutFigures("postgres", target, "there is no such table; run the migrations first");
@@ -68,7 +68,7 @@ export async function postgresFigures(sql: Session, target: string): Promise<Tar
 }
 
 /** @returns the slowest, or why they are not known */
-async function slowStatements(sql: Session, table: string): Promise<SlowQuery[] | string> {
+async function slowStatements(sql: IndexSession, table: string): Promise<SlowQuery[] | string> {
   const [extension] = await sql.query<{ view: string }>(STATEMENTS_VIEW);
   const view = extension?.view;
   if (view === undefined) return "pg_stat_statements is not installed in this database";

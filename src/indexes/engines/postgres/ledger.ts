@@ -3,7 +3,7 @@ import pg from "pg";
 import { UsageError } from "../../../errors.ts";
 import { messageOf } from "../engine.ts";
 import { type Ledger, type LedgerEntry } from "../../ledger/ledger.ts";
-import type { Session } from "./session.ts";
+import type { IndexSession } from "./session.ts";
 import { KEEPER_SCHEMA } from "../../manifest/reserved.ts";
 
 const TABLE = `${KEEPER_SCHEMA}.index_ledger`;
@@ -12,10 +12,10 @@ const ISO = `YYYY-MM-DD"T"HH24:MI:SS.US"Z"`;
 
 /** Written under the keeper's lock, so that two never make its table at once. */
 export class PostgresLedger implements Ledger {
-  readonly #session: Session;
+  readonly #session: IndexSession;
   #exists = false;
 
-  constructor(session: Session) {
+  constructor(session: IndexSession) {
     this.#session = session;
   }
 

@@ -6,7 +6,7 @@
 import pg from "pg";
 import { messageOf } from "../engine.ts";
 import { dropStatement, tableOf } from "./ddl.ts";
-import { CLEAR_UP_PATIENCE_MS, type Session } from "./session.ts";
+import { CLEAR_UP_PATIENCE_MS, type IndexSession } from "./session.ts";
 import { sizeOf, type IndexSize } from "./size.ts";
 import { KEEPER_SCHEMA, NAME_BYTES } from "../../manifest/reserved.ts";
 import type { BuildWindow } from "../figures.ts";
@@ -21,7 +21,7 @@ interface Invalid {
 }
 
 /** Makes the journal if it is not there. Under the lock, so that two never do. */
-export async function openJournal(session: Session): Promise<void> {
+export async function openJournal(session: IndexSession): Promise<void> {
   const [table] = await session.query<{ there: boolean }>("SELECT to_regclass($1) IS NOT NULL AS there", [JOURNAL]);
   if (table?.there === true) return;
   await session.query(`CREATE SCHEMA IF NOT EXISTS ${KEEPER_SCHEMA}`);
@@ -32,7 +32,7 @@ export async function openJournal(session: Session): Promise<void> {
 }
 
 /** Is there a journal, and may this role read it? By the catalog: to_regclass is an error in a schema that is closed. */
-async function isReadable(session: Session): Promise<boolean> {
+async function isReadable(session: IndexSession): Promise<boolean> {
   const [schema, table] = JOURNAL.split(".");
   const rows = await session.query(
     `SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -44,7 +44,7 @@ async function isReadable(session: Session): Promise<boolean> {
 }
 
 /** By target: when its indexes were built anew, in which time the server counts scans that are no query's. */
-export async function reindexWindows(session: Session): Promise<Map<string, BuildWindow[]>> {
+export async function reindexWindows(session: IndexSession): Promise<Map<string, BuildWindow[]>> {
   if (!(await isReadable(session))) return new Map();
   const rows = await session.query<{ target: string; from: Date; to: Date | null }>(
     `SELECT target, started_at AS "from", finished_at AS "to" FROM ${JOURNAL}`,
@@ -58,7 +58,7 @@ export async function reindexWindows(session: Session): Promise<Map<string, Buil
 }
 
 /** Leftovers of a try that died with its process, which nobody else's may be among. @returns their names */
-export async function ownLeftovers(session: Session, target: string): Promise<string[]> {
+export async function ownLeftovers(session: IndexSession, target: string): Promise<string[]> {
   if (!(await isReadable(session))) return [];
   const tries = await session.query<{ name: string; spared: string[] }>(
     `SELECT name, spared FROM ${JOURNAL} WHERE target = $1 AND finished_at IS NULL`,
@@ -70,7 +70,11 @@ export async function ownLeftovers(session: Session, target: string): Promise<st
 }
 
 /** Drops them and ends their tries. */
-export async function clearLeftovers(session: Session, target: string, leftovers: readonly string[]): Promise<void> {
+export async function clearLeftovers(
+  session: IndexSession,
+  target: string,
+  leftovers: readonly string[],
+): Promise<void> {
   for (const name of leftovers) await drop(session, target, name);
   await session.query(
     `UPDATE ${JOURNAL} SET finished_at = clock_timestamp(), error = 'interrupted' WHERE target = $1 AND finished_at IS NULL`,
@@ -84,7 +88,12 @@ export async function clearLeftovers(session: Session, target: string, leftovers
  * @returns the new index: it has another oid
  * @throws what the server says; what the try left is dropped then, or named in the message where that fails too
  */
-export async function reindex(session: Session, target: string, name: string, bytesBefore: number): Promise<IndexSize> {
+export async function reindex(
+  session: IndexSession,
+  target: string,
+  name: string,
+  bytesBefore: number,
+): Promise<IndexSize> {
   const { schema, quoted } = tableOf(target);
   const before = new Set((await invalidIndexes(session, target)).map(({ oid }) => oid));
   await session.query(
@@ -107,7 +116,7 @@ export async function reindex(session: Session, target: string, name: string, by
 }
 
 async function clearUp(
-  session: Session,
+  session: IndexSession,
   target: string,
   name: string,
   before: ReadonlySet<string>,
@@ -129,7 +138,7 @@ async function clearUp(
 }
 
 async function end(
-  session: Session,
+  session: IndexSession,
   target: string,
   name: string,
   { bytes, error }: { readonly bytes?: number; readonly error?: string },
@@ -140,7 +149,7 @@ async function end(
   );
 }
 
-async function drop(session: Session, target: string, name: string, patienceMs?: number): Promise<void> {
+async function drop(session: IndexSession, target: string, name: string, patienceMs?: number): Promise<void> {
   await session.runWatched(`${target} ${name} (dropping a leftover)`, dropStatement(target, name), patienceMs);
 }
 
@@ -161,7 +170,7 @@ function suffixed(name: string, suffix: string): string {
   return letters.join("") + suffix;
 }
 
-async function invalidIndexes(session: Session, target: string): Promise<Invalid[]> {
+async function invalidIndexes(session: IndexSession, target: string): Promise<Invalid[]> {
   const { schema, table } = tableOf(target);
   return session.query<{ oid: string; name: string }>(INVALID, [schema, table]);
 }

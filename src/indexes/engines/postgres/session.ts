@@ -27,7 +27,7 @@ export interface SessionOptions extends EngineOptions {
   readonly lockWaitMs: number;
 }
 
-export class Session {
+export class IndexSession {
   readonly #options: SessionOptions;
   #main: pg.Client | undefined;
   #watcher: pg.Client | undefined;

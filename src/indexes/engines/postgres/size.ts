@@ -1,5 +1,5 @@
 import { tableOf } from "./ddl.ts";
-import type { Session } from "./session.ts";
+import type { IndexSession } from "./session.ts";
 
 /** How large an index is, and which one it is. */
 export interface IndexSize {
@@ -10,7 +10,7 @@ export interface IndexSize {
 }
 
 /** @throws where there is no such index */
-export async function sizeOf(session: Session, target: string, name: string): Promise<IndexSize> {
+export async function sizeOf(session: IndexSession, target: string, name: string): Promise<IndexSize> {
   const { schema } = tableOf(target);
   const [row] = await session.query<{ oid: string; bytes: string; entries: string }>(SIZE, [schema, name]);
   if (!row) throw new Error(`${name} is gone`);

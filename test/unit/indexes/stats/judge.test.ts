@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { DEFAULTS, type Limits } from "../../../../src/indexes/manifest/manifest.ts";
 import type { IndexFigures } from "../../../../src/indexes/engines/figures.ts";
 import type { Rate } from "../../../../src/indexes/stats/history.ts";
-import { judge, type IndexHistory, type Judged } from "../../../../src/indexes/stats/judge.ts";
+import { verdictsOn, type IndexHistory, type Judged } from "../../../../src/indexes/stats/judge.ts";
 import { daysAgo, hoursAgo, index, sample } from "./samples.ts";
 
 const limits: Limits = { ...DEFAULTS.limits, sizePct: 10 };
@@ -22,11 +22,11 @@ function judged(indexes: readonly IndexHistory[], more: Partial<Judged> = {}): J
 }
 
 const told = (one: Judged) =>
-  judge(one).map(({ level, kind, index: name }) => [level, kind, ...(name ? [name] : [])].join(" "));
+  verdictsOn(one).map(({ level, kind, index: name }) => [level, kind, ...(name ? [name] : [])].join(" "));
 const rate = (part: number, of: number): Rate => ({ value: part / of, from: hoursAgo(24), of, part });
 
 test("a healthy index draws no verdict", () => {
-  expect(judge(judged([history(index("a"), { hit: rate(960, 1_000), unusedSince: daysAgo(29) })]))).toEqual([]);
+  expect(verdictsOn(judged([history(index("a"), { hit: rate(960, 1_000), unusedSince: daysAgo(29) })]))).toEqual([]);
 });
 
 describe("the hit rate", () => {
@@ -49,7 +49,7 @@ describe("the hit rate", () => {
   });
 
   test("is told with the figure, the limit and what to do", () => {
-    const [verdict] = judge(judged([history(index("a"), { hit: rate(850, 1_000) })]));
+    const [verdict] = verdictsOn(judged([history(index("a"), { hit: rate(850, 1_000) })]));
     expect(verdict?.sentence).toBe(
       "only 85.0 % of its 1,000 pages read since 2026-11-20 12:00 UTC came from the cache, the limit is 90.0 %; give the server more memory, or the index fewer columns or a narrower predicate.",
     );
@@ -64,7 +64,7 @@ describe("size", () => {
     expect(told(judged([btree, more]))).toEqual(["warn size"]);
     expect(told(judged([btree, { ...more, ownSize: true }]))).toEqual([]);
     expect(told(judged([btree, history(index("b", { bytes: 300 * MB, method: "gin" }))]))).toEqual([]);
-    expect(judge(judged([btree, more]))[0]?.sentence).toMatch(
+    expect(verdictsOn(judged([btree, more]))[0]?.sentence).toMatch(
       /^its indexes take 104 MB, 10.2 % of the table's 1.0 GB, the limit is 10 %; .* These are: a, b\.$/,
     );
   });
@@ -130,9 +130,9 @@ describe("unused", () => {
 
   test("says whose counts these are, and that others may use it", () => {
     const one = judged([history(index("a"), { unusedSince: daysAgo(31) })]);
-    expect(judge(one)[0]?.sentence).toMatch(/as far as this node \(10\.0\.0\.1:5432\) has seen;/);
+    expect(verdictsOn(one)[0]?.sentence).toMatch(/as far as this node \(10\.0\.0\.1:5432\) has seen;/);
     const others = { ...one, figures: { ...one.figures, otherNodes: 2 } };
-    expect(judge(others)[0]?.sentence).toMatch(/has seen; 2 other node\(s\) may use it/);
+    expect(verdictsOn(others)[0]?.sentence).toMatch(/has seen; 2 other node\(s\) may use it/);
   });
 });
 
@@ -202,7 +202,7 @@ test("slow queries and a table that nobody analyzes are warnings", () => {
 
 test("without a table there is one alert", () => {
   const one = judged([], { wanting: [{ name: "a", required: true }] });
-  expect(judge({ ...one, figures: { ...one.figures, unusable: "there is no such table" } })).toEqual([
+  expect(verdictsOn({ ...one, figures: { ...one.figures, unusable: "there is no such table" } })).toEqual([
     { level: "alert", kind: "missing", sentence: "there is no such table; no index of it can do its work." },
   ]);
 });

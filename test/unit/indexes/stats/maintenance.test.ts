@@ -18,8 +18,8 @@ function target(indexes: readonly IndexReport[], more: Partial<TargetReport> = {
   return { ...figures, ...nothing, samples: 1, firstSample: at, indexes, ...more };
 }
 
-const plan = (indexes: readonly IndexReport[], wish = {}) =>
-  planMaintenance({ targets: [target(indexes)] }, wish).map(({ name, action, state }) =>
+const plan = (indexes: readonly IndexReport[], request = {}) =>
+  planMaintenance({ targets: [target(indexes)] }, request).map(({ name, action, state }) =>
     [name, action, state].join(" "),
   );
 

@@ -14,7 +14,7 @@ const catalog: Catalog = {
   contracts: null,
   builds: [],
   newest: new Map(),
-  standing: new Map(),
+  current: new Map(),
 };
 const kinds = (...given: Parameters<typeof targetReport>) => targetReport(...given).verdicts.map(({ kind }) => kind);
 

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Contract } from "../../../../src/indexes/manifest/manifest.ts";
 import type { Access, PlanFacts } from "../../../../src/indexes/contract/plan-facts.ts";
-import { type Evidence, judge, refused } from "../../../../src/indexes/contract/verdict.ts";
+import { type ContractEvidence, judgeContract, refused } from "../../../../src/indexes/contract/verdict.ts";
 import { holds } from "../../../support/property.ts";
 
 const access = (index: string | undefined, bounded = true): Access => ({
@@ -20,7 +20,7 @@ const plan = (index: string | undefined, more: Partial<PlanFacts> = {}): PlanFac
   ...more,
 });
 const WHOLE = plan(undefined, { work: { returned: 10, examined: 50_000 } });
-const evidence = (more: Partial<Evidence>): Evidence => ({
+const evidence = (more: Partial<ContractEvidence>): ContractEvidence => ({
   plan: plan("a"),
   size: "large",
   isReal: true,
@@ -28,8 +28,8 @@ const evidence = (more: Partial<Evidence>): Evidence => ({
   advice: [],
   ...more,
 });
-const verdict = (contract: Partial<Contract>, more: Partial<Evidence>) =>
-  judge({ name: "c", ...contract }, ["a"], evidence(more));
+const verdict = (contract: Partial<Contract>, more: Partial<ContractEvidence>) =>
+  judgeContract({ name: "c", ...contract }, ["a"], evidence(more));
 
 describe("use", () => {
   test("a plan that names the index uses it; one that it allows beside its own does too", () => {
@@ -41,8 +41,8 @@ describe("use", () => {
       examined: 10,
       why: [],
     });
-    expect(judge({ name: "c" }, ["b", "a"], evidence({}))).toMatchObject({ verdict: "uses", ok: true });
-    expect(judge({ name: "c" }, [], evidence({}))).toMatchObject({ verdict: "uses", ok: true });
+    expect(judgeContract({ name: "c" }, ["b", "a"], evidence({}))).toMatchObject({ verdict: "uses", ok: true });
+    expect(judgeContract({ name: "c" }, [], evidence({}))).toMatchObject({ verdict: "uses", ok: true });
   });
 
   test("a small table could use it; a large one should, unless the contract says could", () => {

@@ -9,7 +9,14 @@ import { filledQuery, type Query } from "./sample.ts";
 import { mongoReasons } from "./why.ts";
 import { leadingFilter } from "../../../contract/placeholders.ts";
 import { goesThrough, indexNames, type PlanFacts } from "../../../contract/plan-facts.ts";
-import { judge, keepsShape, refused, type Check, type Evidence, type Judgement } from "../../../contract/verdict.ts";
+import {
+  judgeContract,
+  keepsShape,
+  refused,
+  type Check,
+  type ContractEvidence,
+  type Judgement,
+} from "../../../contract/verdict.ts";
 
 /** Fewer documents than this, and one plan may be as good as another. */
 const SMALL_DOCUMENTS = 10_000;
@@ -18,7 +25,7 @@ const NO_NAMESPACE = 26;
 /** The collection as the verdict needs it, read once for all its contracts. */
 export interface MongoCollection extends MongoTarget {
   readonly exists: boolean;
-  readonly size: Evidence["size"];
+  readonly size: ContractEvidence["size"];
   readonly specs: readonly Document[];
   readonly collation: CollationOptions | undefined;
 }
@@ -91,7 +98,7 @@ async function verify({ target, contract, accepted, own }: MongoContract): Promi
   const answered =
     maxMs === undefined || first.isCutOff ? undefined : await measureOnMongo(target, contract, query, maxMs);
   const isTooLong = first.isCutOff || (maxMs !== undefined && answered === undefined);
-  return judge(contract, accepted, {
+  return judgeContract(contract, accepted, {
     plan,
     forced,
     size: isBlind && target.size === "large" ? "small" : target.size,

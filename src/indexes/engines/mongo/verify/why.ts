@@ -1,7 +1,7 @@
 /** Why MongoDB does not use an index for a query: what the index says against it, and what the server answers when asked. */
 import type { CollationOptions, Document } from "mongodb";
 import type { Contract } from "../../../manifest/manifest.ts";
-import { mongoShape } from "../normal-form.ts";
+import { mongoForm } from "../normal-form.ts";
 import { termsOf } from "./implied.ts";
 import type { Query } from "./sample.ts";
 import { leadingFilter } from "../../../contract/placeholders.ts";
@@ -26,7 +26,7 @@ export async function mongoReasons(question: MongoQuestion): Promise<string[]> {
   if (spec["hidden"] === true) return ["the index is hidden"];
   const collation = contract.collation ?? collectionCollation;
   const [ofIndex, ofQuery] = [spec["collation"], collation].map(
-    (one) => mongoShape({ collation: one })["collation"] ?? "",
+    (one) => mongoForm({ collation: one })["collation"] ?? "",
   );
   if (ofIndex !== ofQuery) {
     const said = (text: string | undefined) => (text ? text : "none");

@@ -8,7 +8,14 @@ import type { PostgresReader, Query } from "./reader.ts";
 import { valuesFor } from "./sample.ts";
 import { readTarget, type PostgresTarget } from "./target.ts";
 import { FORCES, postgresReasons, servesAlone } from "./why.ts";
-import { brokenShape, judge, keepsShape, refused, type Evidence, type Judgement } from "../../../contract/verdict.ts";
+import {
+  brokenShape,
+  judgeContract,
+  keepsShape,
+  refused,
+  type ContractEvidence,
+  type Judgement,
+} from "../../../contract/verdict.ts";
 
 export interface PostgresContract {
   readonly reader: PostgresReader;
@@ -24,7 +31,7 @@ export interface PostgresContract {
 
 interface Seen {
   readonly target: PostgresTarget;
-  readonly evidence: Evidence;
+  readonly evidence: ContractEvidence;
   readonly values: readonly unknown[];
 }
 
@@ -44,19 +51,20 @@ export async function verifyOnPostgres(options: PostgresContract): Promise<Judge
   const { target, evidence, values } = seen;
   const { plan, forced } = evidence;
   if (keepsShape(contract, accepted, plan) || keepsShape(contract, accepted, forced, true) || own === undefined) {
-    return judge(contract, accepted, evidence);
+    return judgeContract(contract, accepted, evidence);
   }
   const index = target.indexes.find(({ name }) => name === own);
   if (!index?.valid) {
     // No data would help against that.
     const reasons = [index ? "the index is invalid" : `there is no index ${own}`];
-    return judge(contract, accepted, { ...evidence, isReal: true, reasons });
+    return judgeContract(contract, accepted, { ...evidence, isReal: true, reasons });
   }
   const question = { reader, target, index, contract, values };
   const alone = await servesAlone(question);
   // Only by its own name: on the clone there is no other.
-  if (keepsShape(contract, [own], alone, true)) return judge(contract, accepted, { ...evidence, forced: alone });
-  return judge(contract, accepted, { ...evidence, reasons: await postgresReasons(question) });
+  if (keepsShape(contract, [own], alone, true))
+    return judgeContract(contract, accepted, { ...evidence, forced: alone });
+  return judgeContract(contract, accepted, { ...evidence, reasons: await postgresReasons(question) });
 }
 
 async function look(query: Query, options: PostgresContract): Promise<Seen | undefined> {
@@ -90,7 +98,7 @@ async function look(query: Query, options: PostgresContract): Promise<Seen | und
   const { maxMs } = contract;
   const time = isCutOff ? undefined : maxMs === undefined ? ms : await explainer.measure(maxMs);
   const isTooLong = isCutOff || (maxMs !== undefined && time === undefined);
-  const evidence: Evidence = {
+  const evidence: ContractEvidence = {
     plan,
     forced,
     size: target.size,

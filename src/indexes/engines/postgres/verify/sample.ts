@@ -1,6 +1,6 @@
 /** Values for a contract's `$n` from one row of its table, as text that the server reads by each parameter's type. */
 import pg from "pg";
-import type { Param, Sample } from "../../../manifest/manifest.ts";
+import type { Param, SampledParam } from "../../../manifest/manifest.ts";
 import { isSample } from "../../../contract/contracts.ts";
 import type { Query } from "./reader.ts";
 import type { PostgresTarget } from "./target.ts";
@@ -43,7 +43,7 @@ export async function valuesFor(
 async function draw(
   query: Query,
   target: PostgresTarget,
-  samples: readonly Sample[],
+  samples: readonly SampledParam[],
   near: string | null,
 ): Promise<string[] | undefined> {
   if (target.size === "empty") return undefined;
