@@ -2,7 +2,7 @@
  * The indexes of the usage system. Constraints and the indexes of the `usage_*` tables belong to the migrations; the
  * primary key of the cache is here to be checked, because the upsert and every reader of one tenant stand on it.
  */
-import type { Contract, Manifest, MongoIndex, Sample } from "../src/indexes/index.ts";
+import type { Contract, Manifest, MongoIndex, SampledParam } from "../src/indexes/index.ts";
 import { by } from "./keys.ts";
 import { cacheIndexes } from "./usage-cache.ts";
 
@@ -43,7 +43,7 @@ export function usageManifest({ collection, fields, schema = "public" }: UsageNa
 function eventIndexes(fields: UsageNames["fields"]): readonly MongoIndex[] {
   const { tenant_id: tenant, user_id: user, created_at: created } = fields;
   const range = { $gte: "$p:from", $lt: "$p:to" };
-  const around = (half: string): Readonly<Record<"from" | "to", Sample>> => ({
+  const around = (half: string): Readonly<Record<"from" | "to", SampledParam>> => ({
     from: { sample: created, shift: `-${half}` },
     to: { sample: created, shift: half },
   });
