@@ -1,6 +1,6 @@
 import { Gauge, Registry } from "prom-client";
 import type { AuditSummary } from "./db/postgres/cache/audits.ts";
-import type { StatsReport } from "./indexes/index.ts";
+import { REPORTED_STATES, type StatsReport } from "./indexes/index.ts";
 
 /** Where metrics come from at a scrape. */
 export interface MetricSources {
@@ -11,7 +11,6 @@ export interface MetricSources {
 
 /** The labels of an index: declared ones only, by their names in the manifest. */
 const INDEX_LABELS = ["engine", "target", "index"] as const;
-const INDEX_STATES = ["ok", "missing", "different", "building", "invalid"] as const;
 
 /** Every metric there is, declared once. Labels are fixed; none is a tenant. */
 export class Metrics {
@@ -95,7 +94,7 @@ export class Metrics {
       if (fullScans) this.#fullScans.set({ engine, target }, fullScans.value);
       for (const { name, state } of declared) {
         const labels = { engine, target, index: name };
-        for (const one of INDEX_STATES) this.#indexState.set({ ...labels, state: one }, one === state ? 1 : 0);
+        for (const one of REPORTED_STATES) this.#indexState.set({ ...labels, state: one }, one === state ? 1 : 0);
         const own = contracts?.filter(({ index }) => index === name) ?? [];
         if (own.length > 0) this.#indexContract.set(labels, own.every(({ ok }) => ok) ? 1 : 0);
         const index = indexes.find(({ declaredAs }) => declaredAs === name);

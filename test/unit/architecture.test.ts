@@ -279,6 +279,8 @@ describe("the index keeper", () => {
     };
     load(DOOR);
     expect([...loaded].sort()).toEqual([
+      "src/indexes/decision/reported.ts",
+      "src/indexes/ensure/outcome.ts",
       "src/indexes/format.ts",
       DOOR,
       "src/indexes/manifest/reserved.ts",

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { EXIT } from "../../errors.ts";
-import { ensureIndexes, type EnsureReport } from "../../indexes/index.ts";
+import { ensureIndexes, OUTCOMES, type EnsureReport } from "../../indexes/index.ts";
 import { action, createCommand } from "../command.ts";
 import { table } from "../table.ts";
 import { again, tell, withIndexes, withIndexFlags, type IndexFlags } from "./options.ts";
@@ -52,8 +52,7 @@ function exitCodeOf({ ok, entries }: EnsureReport): number {
   return entries.some((entry) => entry.action === "failed") ? EXIT.failed : EXIT.found;
 }
 
-const NEW = new Set(["created", "repaired", "replaced"]);
-const WANTING = new Set(["refused", "different", "failed", "dropped"]);
+type Entry = EnsureReport["entries"][number];
 
 /** A report for a person: each index, then how many each table and collection has, and how many of them are new. */
 export function ensureText({ runId, entries, undone }: EnsureReport, { manifest }: IndexFlags): string {
@@ -64,15 +63,16 @@ export function ensureText({ runId, entries, undone }: EnsureReport, { manifest 
     what,
     detail ?? null,
   ]);
-  const count = (among: readonly EnsureReport["entries"][number][], actions: ReadonlySet<string>) =>
-    among.filter((entry) => actions.has(entry.action)).length;
+  const isNew = ({ action: what }: Entry) => OUTCOMES[what].isNew;
+  const isWanting = ({ action: what }: Entry) => !OUTCOMES[what].isAsDeclared;
   const targets = [...new Set(entries.map(({ target }) => target))].map((target) => {
     const own = entries.filter((entry) => entry.target === target);
-    return `${target}: ${own.length - count(own, WANTING)} of ${own.length} declared indexes (${count(own, NEW)} new)`;
+    const [fresh, wanting] = [own.filter(isNew).length, own.filter(isWanting).length];
+    return `${target}: ${own.length - wanting} of ${own.length} declared indexes (${fresh} new)`;
   });
-  const created = count(entries, NEW);
+  const created = entries.filter(isNew).length;
   const summary =
-    `${entries.length} declared, ${created} created or repaired, ${count(entries, WANTING)} not as declared.` +
+    `${entries.length} declared, ${created} created or repaired, ${entries.filter(isWanting).length} not as declared.` +
     (created > 0 && !undone
       ? ` To take it back: ${again("rollback", manifest === undefined ? {} : { manifest }, "--run", runId)}`
       : "") +

@@ -1,12 +1,13 @@
 /** What the databases have against what is declared. Looks only. */
-import type { DeclaredIndex, Engine, Observation } from "../engines/engine.ts";
-import { keyOf, currentEntries, type LedgerEntry } from "../ledger/ledger.ts";
+import type { DeclaredIndex, Engine } from "../engines/engine.ts";
+import { currentEntries, isOpenDrop, keyOf, type LedgerEntry } from "../ledger/ledger.ts";
 import { DEFAULTS, type Manifest, type EngineName } from "../manifest/manifest.ts";
 import { withEngines, type OpenOptions } from "../engines/open.ts";
-import { decide, type ActualIndex, type Decision } from "../decision/decide.ts";
 import { COLLECTION } from "../ledger/recorder.ts";
 import { findRedundant } from "../decision/redundant.ts";
 import { isOlderWindow, type Window } from "../manifest/rolling.ts";
+import type { Observation, ActualIndex } from "../decision/observation.ts";
+import { isChangeInPlace, stateOf, type IndexState } from "../decision/state.ts";
 
 /**
  * `renamed`: there under another name. `attrs`: only TTL or hidden differ. `invalid-create`, `invalid-drop`: what a build
@@ -62,33 +63,47 @@ export interface CheckReport {
   readonly ok: boolean;
 }
 
+/** The words of this report for how a declared index stands; `statusOf` tells some of them apart further. */
+const STATUSES: Readonly<Record<IndexState["state"], IndexStatus>> = {
+  present: "ok",
+  building: "building",
+  missing: "missing",
+  invalid: "invalid-create",
+  different: "different",
+  "without target": "table-missing",
+  unusable: "unusable",
+};
 const FINE: ReadonlySet<IndexStatus> = new Set(["ok", "renamed", "extra", "invalid-foreign"]);
-const ATTRIBUTES = /^(hidden|expireAfterSeconds): [^;]*(; (hidden|expireAfterSeconds): [^;]*)*$/;
 const WANTING: ReadonlySet<IndexStatus> = new Set(["missing", "table-missing", "invalid-create", "different"]);
 const NOT_CREATED = "ensure makes a collection only where the manifest says createCollections: true";
-/** What REINDEX CONCURRENTLY leaves when it fails, under these endings. */
-const REINDEX_LEFTOVER = /_cc(new|old)\d*$/;
 
 /** @throws UsageError (manifest, server), UnreachableError */
 export async function checkIndexes(options: OpenOptions): Promise<CheckReport> {
+  const targets = await lookAtTargets(options, (_engine, found) => found);
+  return { targets, ok: targets.every(({ indexes }) => indexes.every(({ status }) => FINE.has(status))) };
+}
+
+/** Tells of each target in turn while its engine is open. @throws UsageError (manifest, server), UnreachableError */
+export async function lookAtTargets<T>(
+  options: OpenOptions,
+  tell: (engine: Engine, found: TargetFinding) => T,
+): Promise<T[]> {
   return withEngines(options, "look", async ({ engines, windows }) => {
-    const targets: TargetFinding[] = [];
+    const told: T[] = [];
     for (const engine of engines) {
       const ledger = await engine.ledger.read();
       for (const target of engine.targets.keys()) {
-        targets.push(findingsOf(engine, target, await engine.observe(target), ledger, options.manifest, windows));
+        const view = await engine.observe(target);
+        told.push(tell(engine, findingsOf(engine, target, view, ledger, options.manifest, windows)));
       }
     }
-    return {
-      targets,
-      ok: targets.every(({ indexes }) => indexes.every(({ status }) => FINE.has(status))),
-    };
+    return told;
   });
 }
 
-/** Judges one table or collection. Pure but for the statements, which the engine writes. */
+/** What there is to say of one table or collection. Pure but for the statements, which the engine writes. */
 export function findingsOf(
-  engine: Pick<Engine, "name" | "targets" | "definition">,
+  engine: Pick<Engine, "name" | "targets" | "definition" | "ignored">,
   target: string,
   view: Observation,
   ledger: readonly LedgerEntry[],
@@ -101,31 +116,32 @@ export function findingsOf(
   const lastRun = ledger
     .filter(({ intent, name, project }) => intent !== "adopt" && name !== COLLECTION && project === manifest.project)
     .at(-1)?.runId;
-  const own = declared.map((index): IndexFinding => {
-    const entry = current.get(keyOf({ target, name: index.name }));
-    const judged = judge(view, index, entry, mayCreate);
+  const states = declared.map((index) => ({ index, state: stateOf(view, index.name) }));
+  const own = states.map(({ index, state }): IndexFinding => {
+    const { name } = index;
+    const entry = current.get(keyOf({ target, name }));
+    const status = statusOf(state, view, entry);
+    const detail = detailOf(state, index, mayCreate);
     const isMade = entry?.intent === "create" || entry?.intent === "replace";
+    const isGiven = WANTING.has(status) && isMakeable(state, index, mayCreate);
     return {
-      name: index.name,
+      name,
       isDeclared: true,
       isRequired: index.required === true,
-      isNew: judged.status === "ok" && isMade && entry.state === "done" && entry.runId === lastRun,
-      ...judged,
-      ...(WANTING.has(judged.status) &&
-      judged.detail !== NOT_CREATED &&
-      !index.checked &&
-      index.constraint === undefined
-        ? { statement: engine.definition(target, index.name) }
-        : {}),
+      isNew: status === "ok" && isMade && entry.state === "done" && entry.runId === lastRun,
+      status,
+      ...(detail === undefined ? {} : { detail }),
+      ...(isGiven ? { statement: engine.definition(target, name) } : {}),
     };
   });
-  const ignored = new Set(manifest.ignore?.[engine.name === "mongodb" ? "mongo" : "postgres"] ?? []);
-  const known = new Set([
-    ...own.map(({ name }) => name),
-    ...own.flatMap(({ detail, status }) => (status === "renamed" && detail ? [detail.slice("as ".length)] : [])),
-  ]);
+  const known = new Set(
+    states.flatMap(({ index, state }) =>
+      state.state === "present" && state.as !== undefined ? [index.name, state.as] : [index.name],
+    ),
+  );
   const others = view.actual.filter(
-    ({ name, guards }) => !known.has(name) && !ignored.has(name) && guards !== "primary key" && guards !== "constraint",
+    ({ name, guards }) =>
+      !known.has(name) && !engine.ignored.has(name) && guards !== "primary key" && guards !== "constraint",
   );
   const isOld = (name: string) =>
     declared.some((index) => {
@@ -137,7 +153,7 @@ export function findingsOf(
     isDeclared: false,
     isRequired: false,
     isNew: false,
-    ...judgeForeign(index),
+    ...foreignStatus(index),
     ...(isOld(index.name) ? { detail: "an older window: ensure drops it once the one in force is proven" } : {}),
   }));
   const max = manifest.defaults?.limits?.maxIndexes ?? DEFAULTS.limits.maxIndexes;
@@ -151,46 +167,41 @@ export function findingsOf(
   };
 }
 
-function judge(
-  view: Observation,
-  index: DeclaredIndex,
-  entry: LedgerEntry | undefined,
-  mayCreate: boolean,
-): Pick<IndexFinding, "status" | "detail"> {
-  if (view.isMissing === true) {
-    const detail = view.unusable ?? (mayCreate ? undefined : NOT_CREATED);
-    return { status: "table-missing", ...(detail === undefined ? {} : { detail }) };
-  }
-  if (view.unusable !== undefined) return { status: "unusable", detail: view.unusable };
-  const wanted = view.declared.get(index.name);
-  if (!wanted || wanted instanceof Error) return { status: "unusable", detail: wanted?.message ?? "not declared" };
-  const decision: Decision = decide(wanted, view.actual, view.rules);
-  switch (decision.state) {
-    case "create":
-    case "absent":
-      return { status: "missing", ...(index.checked ? { detail: "it belongs to somebody else" } : {}) };
+function statusOf(state: IndexState, { rules }: Observation, entry: LedgerEntry | undefined): IndexStatus {
+  if (state.state === "present" && state.as !== undefined) return "renamed";
+  if (state.state === "invalid" && isOpenDrop(entry)) return "invalid-drop";
+  return isChangeInPlace(state, rules) ? "attrs" : STATUSES[state.state];
+}
+
+/** For a person. */
+function detailOf(state: IndexState, { checked }: DeclaredIndex, mayCreate: boolean): string | undefined {
+  switch (state.state) {
     case "present":
-      return decision.otherName === undefined
-        ? { status: "ok" }
-        : { status: "renamed", detail: `as ${decision.otherName}` };
+      return state.as === undefined ? undefined : `as ${state.as}`;
     case "building":
-      return { status: "building" };
-    case "invalid": {
-      const isDrop = entry?.intent === "drop" && entry.state === "started";
-      return { status: isDrop ? "invalid-drop" : "invalid-create", detail: "it costs every write and serves no read" };
-    }
+      return undefined;
+    case "missing":
+      return checked ? "it belongs to somebody else" : undefined;
+    case "invalid":
+      return "it costs every write and serves no read";
+    case "without target":
+      return state.detail ?? (mayCreate ? undefined : NOT_CREATED);
     case "different":
-      return {
-        status: ATTRIBUTES.test(decision.detail.replace(/^as [^:]*: /, "")) ? "attrs" : "different",
-        detail: decision.detail,
-      };
+    case "unusable":
+      return state.detail;
   }
 }
 
-function judgeForeign({ name, valid, building }: ActualIndex): Pick<IndexFinding, "status" | "detail"> {
+/** Would its statement help? Not where it is somebody else's, nor without a collection that the keeper does not make. */
+function isMakeable(state: IndexState, { checked, constraint }: DeclaredIndex, mayCreate: boolean): boolean {
+  if (checked || constraint !== undefined) return false;
+  return state.state !== "without target" || state.detail !== undefined || mayCreate;
+}
+
+function foreignStatus({ valid, building, isRebuild }: ActualIndex): Pick<IndexFinding, "status" | "detail"> {
   if (building) return { status: "building" };
   if (valid) return { status: "extra" };
-  const detail = REINDEX_LEFTOVER.test(name)
+  const detail = isRebuild
     ? "a REINDEX that failed left it, and it costs every write: if it was the keeper's, tallyman indexes maintain drops it; else drop it by hand"
     : "a build or a drop left it, and it costs every write: drop it by hand";
   return { status: "invalid-foreign", detail };

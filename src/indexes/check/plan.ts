@@ -1,7 +1,8 @@
 /** The exact statements that `ensure` would run. Looks only. */
+
+import type { Engine } from "../engines/engine.ts";
 import type { OpenOptions } from "../engines/open.ts";
-import { dropStatement } from "../engines/postgres/ddl.ts";
-import { checkIndexes, type IndexFinding, type TargetFinding } from "./check.ts";
+import { lookAtTargets, type IndexFinding } from "./check.ts";
 
 export interface PlannedStep {
   readonly engine: string;
@@ -23,25 +24,26 @@ export interface PlanReport {
 
 /** @throws UsageError (manifest, server), UnreachableError */
 export async function planIndexes(options: OpenOptions): Promise<PlanReport> {
-  const { targets } = await checkIndexes(options);
-  const declared = targets.flatMap((found) =>
-    found.indexes.filter(({ isDeclared }) => isDeclared).map((index) => ({ found, index })),
+  const declared = await lookAtTargets(options, (engine, { target, indexes }) =>
+    indexes.filter(({ isDeclared }) => isDeclared).map((index) => ({ engine, target, index })),
   );
-  const steps = declared
-    .filter(({ index: { status } }) => status !== "ok" && status !== "renamed")
-    .map(({ found, index }) => plannedStep(found, index));
-  return { steps, declared: declared.length };
+  const steps = declared.flat().filter(({ index: { status } }) => status !== "ok" && status !== "renamed");
+  return {
+    steps: steps.map(({ engine, target, index }) => plannedStep(engine, target, index)),
+    declared: declared.flat().length,
+  };
 }
 
-function plannedStep({ engine, target }: TargetFinding, index: IndexFinding): PlannedStep {
+function plannedStep(engine: Engine, target: string, index: IndexFinding): PlannedStep {
   const { name, status, detail, statement } = index;
-  const isLeftover = engine === "postgres" && (status === "invalid-create" || status === "invalid-drop");
+  const isLeftover = status === "invalid-create" || status === "invalid-drop";
+  const removal = isLeftover ? engine.removal(target, name) : undefined;
   const isKept = status === "different" || status === "invalid-drop";
   return {
-    ...{ engine, target, name, status },
+    ...{ engine: engine.name, target, name, status },
     ...(detail === undefined ? {} : { detail }),
     statements: [
-      ...(isLeftover ? [dropStatement(target, name)] : []),
+      ...(removal === undefined ? [] : [removal]),
       ...(statement === undefined || isKept ? [] : [statement]),
     ],
     ...(status === "different" && statement !== undefined ? { replacement: statement } : {}),

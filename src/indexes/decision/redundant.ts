@@ -1,8 +1,8 @@
+import type { ActualIndex } from "./observation.ts";
 /**
  * Which indexes do no work that another does not do as well. Advice only: some want the narrower one for its size, and a
  * planner may be wrong about the wider. Pure; the rule is the same for both engines.
  */
-import type { ActualIndex } from "./decide.ts";
 
 /** An index that could go, and the one that does its work. */
 export interface Redundancy {

@@ -1,21 +1,8 @@
 /** What a verb needs of a database: to see its indexes in their normal form, and to change one at a time. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Ledger, LedgerEntry } from "../ledger/ledger.ts";
-import type { ActualIndex, DeclaredForm, Rules } from "../decision/decide.ts";
+import type { ActualIndex, Observation } from "../decision/observation.ts";
 import type { EngineName } from "../manifest/manifest.ts";
-
-export interface Observation {
-  /** Why nothing can be done here, such as a table that does not exist; the other fields are empty then. */
-  readonly unusable?: string;
-  /** There is no such table or collection. */
-  readonly isMissing?: boolean;
-  readonly actual: readonly ActualIndex[];
-  /** By declared name; an error is the server's own refusal of the definition. */
-  readonly declared: ReadonlyMap<string, DeclaredForm | Error>;
-  readonly rules: Rules;
-  /** Somebody builds an index here at this moment, perhaps one not in the catalog yet. */
-  readonly busy: boolean;
-}
 
 /**
  * `fail`: the same again would fail the same way. `again`: the world has changed, look at it. `retry`: look again after
@@ -37,6 +24,8 @@ export interface Engine {
   readonly name: EngineName;
   /** Collections or `schema.table`s with their declared indexes. */
   readonly targets: ReadonlyMap<string, readonly DeclaredIndex[]>;
+  /** Undeclared indexes that are not to be reported. */
+  readonly ignored: ReadonlySet<string>;
   readonly ledger: Ledger;
   observe(target: string): Promise<Observation>;
   /** Why this build is not to be started although it could be; undefined if it may. @param found what is to be replaced */
@@ -45,6 +34,8 @@ export interface Engine {
   duplicates(target: string, name: string): Promise<string | undefined>;
   /** The statement or command that builds the index, word for word. */
   definition(target: string, name: string): string;
+  /** The statement that drops what a failed build leaves; undefined where it leaves nothing. */
+  removal(target: string, name: string): string | undefined;
   create(target: string, name: string): Promise<void>;
   /** Returns when no build is running on the target, by whomever. */
   waitForBuild(target: string, name: string): Promise<void>;
@@ -79,6 +70,7 @@ export type Proof = (target: string, name: string) => Promise<string | undefined
 
 /** What both engines get from the caller. */
 export interface EngineOptions {
+  readonly ignored?: readonly string[] | undefined;
   /** asked before an index goes whose work another one took over; without it being valid is enough */
   readonly prove?: Proof;
   readonly signal: AbortSignal;

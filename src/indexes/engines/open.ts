@@ -60,10 +60,14 @@ export async function withEngines<T>(
     const now = await session.now();
     const { prove: proveAt } = options;
     const proof = proveAt ? { prove: ((target, name) => proveAt(target, name, now)) satisfies Proof } : {};
-    const { mongo, postgres } = expandRolling(manifest, now);
+    const { mongo, postgres, ignore: ignored } = expandRolling(manifest, now);
     const engines: Engine[] = [];
-    if (mongo) engines.push(await mongoEngine({ ...common, ...proof, db, indexes: mongo, allowBlocking }));
-    if (postgres) engines.push(postgresEngine({ ...common, ...proof, session, indexes: postgres }));
+    if (mongo)
+      engines.push(
+        await mongoEngine({ ...common, ...proof, ignored: ignored?.mongo, db, indexes: mongo, allowBlocking }),
+      );
+    if (postgres)
+      engines.push(postgresEngine({ ...common, ...proof, ignored: ignored?.postgres, session, indexes: postgres }));
     return await work({ engines, session, signal, windows: windowsOf(manifest, now), ...proof });
   } finally {
     await session.close();

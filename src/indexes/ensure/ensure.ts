@@ -5,7 +5,9 @@
  */
 import { randomUUID } from "node:crypto";
 import type { Engine } from "../engines/engine.ts";
-import { ensureOne, type EnsureOutcome, type Seen, type Ensuring } from "./ensure-one.ts";
+import { ensureOne, type Seen } from "./ensure-one.ts";
+import { OUTCOMES, type EnsureOutcome } from "./outcome.ts";
+import type { Ensuring } from "./perform.ts";
 import { withEngines, type OpenOptions } from "../engines/open.ts";
 import { Recorder } from "../ledger/recorder.ts";
 import { retireWindows } from "./retire.ts";
@@ -40,8 +42,6 @@ export interface EnsureOptions extends OpenOptions {
   readonly now?: () => number;
 }
 
-const FINE = new Set<EnsureEntry["action"]>(["present", "created", "adopted", "repaired", "replaced", "retired"]);
-
 /** @throws UsageError (manifest, server), LockedError after `waitMs`, UnreachableError. Everything else is in the report. */
 export async function ensureIndexes(options: EnsureOptions): Promise<EnsureReport> {
   const { manifest, now = Date.now, onProgress = () => undefined } = options;
@@ -74,13 +74,13 @@ export async function ensureIndexes(options: EnsureOptions): Promise<EnsureRepor
         if (outcome.action !== "present") onProgress(`${engine.name} ${target} ${index.name}: ${outcome.action}`);
         entries.push({ engine: engine.name, target, name: index.name, ...outcome, ms: now() - started });
         const window = windows.get(index.name);
-        if (!window || !FINE.has(outcome.action) || signal.aborted) continue;
+        if (!window || !OUTCOMES[outcome.action].isAsDeclared || signal.aborted) continue;
         for (const retired of await retireWindows(step, window, prove)) {
           entries.push({ engine: engine.name, target, ...retired, ms: now() - started });
         }
       }
     }
-    const ok = entries.every(({ action }) => FINE.has(action));
+    const ok = entries.every(({ action }) => OUTCOMES[action].isAsDeclared);
     const isFailed = entries.some(({ action }) => action === "failed");
     if (options.allOrNothing !== true || !isFailed) return { runId, entries, ok };
     if (session.lost) await session.reopen();

@@ -1,9 +1,12 @@
 /** Drops the windows before the one in force, once that one is there and proven. */
 import type { Proof } from "../engines/engine.ts";
-import type { EnsureOutcome, Ensuring } from "./ensure-one.ts";
-import { fingerprint, sameForm, type ActualIndex } from "../decision/decide.ts";
+import type { EnsureOutcome } from "./outcome.ts";
+import type { Ensuring } from "./perform.ts";
 import { isOlderWindow, type Window } from "../manifest/rolling.ts";
-import { findMade } from "../rollback/undo.ts";
+import { isOwnWork } from "../ledger/ledger.ts";
+import { findMade, type Made } from "../rollback/undo.ts";
+import { fingerprint, sameForm } from "../decision/normal-form.ts";
+import type { ActualIndex } from "../decision/observation.ts";
 
 /** What became of an older window. */
 export type Retired = EnsureOutcome & { readonly name: string };
@@ -21,10 +24,11 @@ export async function retireWindows(step: Ensuring, window: Window, prove: Proof
   const retired: Retired[] = [];
   for (const { name, form, definition = "" } of older) {
     const newest = await recorder.current(target, name);
-    const isOpen = newest?.state === "started" || (newest?.state === "done" && newest.intent !== "drop");
-    const made = isOpen && newest.intent !== "adopt" ? findMade(view, newest) : "the keeper did not make it";
-    if (typeof made !== "object") {
-      retired.push({ name, action: "present", detail: `an older window that is left alone: ${made ?? "it is gone"}` });
+    const isOwn = newest !== undefined && isOwnWork(newest);
+    const made: Made = isOwn ? findMade(view, newest) : { is: "kept", why: "the keeper did not make it" };
+    if (made.is !== "there") {
+      const why = made.is === "kept" ? made.why : "it is gone";
+      retired.push({ name, action: "present", detail: `an older window that is left alone: ${why}` });
     } else if (fault !== undefined) {
       retired.push({ name, action: "failed", detail: `kept, since ${window.name} is not proven: ${fault}` });
     } else {

@@ -56,6 +56,16 @@ export function currentEntries(entries: readonly LedgerEntry[]): Map<string, Led
   return new Map(entries.filter((entry) => !isVoid(entry)).map((entry) => [keyOf(entry), entry]));
 }
 
+/** Did the keeper make what this entry is about, and has that not gone since? Only such a change is taken back. */
+export function isOwnWork({ intent, state }: LedgerEntry): boolean {
+  return intent !== "adopt" && (state === "started" || (state === "done" && intent !== "drop"));
+}
+
+/** A drop began and did not end, so that an invalid index is what it left. */
+export function isOpenDrop(entry: LedgerEntry | null | undefined): entry is LedgerEntry {
+  return entry?.intent === "drop" && entry.state === "started";
+}
+
 /** What an entry is about, as one text. */
 export function keyOf({ target, name }: { readonly target: string; readonly name: string }): string {
   return `${target}\0${name}`;

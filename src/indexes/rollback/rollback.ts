@@ -4,7 +4,7 @@
  */
 import { OperatorError, UsageError } from "../../errors.ts";
 import { messageOf, pause, type Engine } from "../engines/engine.ts";
-import { keyOf, currentEntries, type LedgerEntry } from "../ledger/ledger.ts";
+import { currentEntries, isOwnWork, keyOf, type LedgerEntry } from "../ledger/ledger.ts";
 import { withEngines, type OpenOptions } from "../engines/open.ts";
 import { COLLECTION, markOf, Recorder } from "../ledger/recorder.ts";
 import { findMade, planUndo, type UndoneEntry } from "./undo.ts";
@@ -128,7 +128,7 @@ async function stepBack(engine: Engine, entry: LedgerEntry, write: () => Promise
   if (entry.name === COLLECTION) return;
   if (entry.intent === "replace" || entry.intent === "restore") await engine.abandonReplace(entry.target, entry.name);
   const made = findMade(await engine.observe(entry.target), entry);
-  if (made !== undefined && typeof made !== "string" && made.valid) await write();
+  if (made.is === "there" && made.index.valid) await write();
 }
 
 /** The index that came back may be one the keeper had made: then it is its own again, under its new identity. */
@@ -138,9 +138,9 @@ async function reclaim(engine: Engine, { target, name, project }: LedgerEntry): 
   const recorder = new Recorder(engine.ledger, project, before.runId);
   const { oid: _oid, ...known } = before;
   const made = findMade(await engine.observe(target), known);
-  if (made === undefined || typeof made === "string") return;
+  if (made.is !== "there") return;
   const { startedAt: _startedAt, finishedAt: _finishedAt, state: _state, ...subject } = before;
-  const identity = await engine.claim(target, made.name, markOf(project, before.fingerprint));
+  const identity = await engine.claim(target, made.index.name, markOf(project, before.fingerprint));
   await recorder.write(subject, "done", identity, before);
 }
 
@@ -156,8 +156,7 @@ async function undoableEntries(
     const entries = await engine.ledger.read();
     written.push(...entries.filter((entry) => entry.project === project && isChange(entry)));
     for (const entry of currentEntries(entries).values()) {
-      const isOpen = entry.state === "started" || (entry.state === "done" && entry.intent !== "drop");
-      if (isOpen && entry.intent !== "adopt" && entry.project === project) found.push({ engine, entry });
+      if (isOwnWork(entry) && entry.project === project) found.push({ engine, entry });
     }
   }
   found.sort((a, b) => Number(a.entry.name === COLLECTION) - Number(b.entry.name === COLLECTION) || later(b, a));

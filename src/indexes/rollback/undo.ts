@@ -1,9 +1,10 @@
 /** What there is to do about one ledger entry, given what the database has now. */
-import type { Engine, Observation } from "../engines/engine.ts";
+import type { Engine } from "../engines/engine.ts";
 import type { Intent, LedgerEntry } from "../ledger/ledger.ts";
-import { fingerprint, type ActualIndex } from "../decision/decide.ts";
 import { COLLECTION, markOf } from "../ledger/recorder.ts";
 import type { EngineName } from "../manifest/manifest.ts";
+import type { ActualIndex, Duty, Observation } from "../decision/observation.ts";
+import { fingerprint } from "../decision/normal-form.ts";
 
 /** What becomes, or became, of the change of one ledger entry. */
 export interface UndoneEntry {
@@ -39,7 +40,7 @@ export async function planUndo(engine: Engine, entry: LedgerEntry, declaredOnly:
   const made = findMade(view, entry);
   const isReplacement = (intent === "replace" || intent === "restore") && previous !== undefined;
 
-  if (isReplacement && entry.state === "started" && (made === undefined || typeof made === "string")) {
+  if (isReplacement && entry.state === "started" && made.is !== "there") {
     // It died before the new index took the place, or its rollback died after the old one was back.
     const act = async () => {
       if (intent === "restore") await engine.finishReplace(target, name);
@@ -48,32 +49,43 @@ export async function planUndo(engine: Engine, entry: LedgerEntry, declaredOnly:
     };
     return { ...base, action: "restore", detail: "what an interrupted replacement left is dropped", act };
   }
-  if (made === undefined) return { ...base, action: "gone" };
-  if (typeof made === "string") return { ...base, action: "kept", detail: made };
+  if (made.is === "gone") return { ...base, action: "gone" };
+  if (made.is === "kept") return { ...base, action: "kept", detail: made.why };
   if (isReplacement) {
-    const act = () => engine.restore(entry, made);
+    const act = () => engine.restore(entry, made.index);
     return { ...base, action: "restore", detail: previous, act, pending: "restore" };
   }
   const act = async () => {
-    await engine.drop(target, made.name);
+    await engine.drop(target, made.index.name);
     return undefined;
   };
   return { ...base, action: "drop", act, pending: "drop" };
 }
 
-/** The index that the change made; a text tells why what is there is not that one. */
-export function findMade(view: Observation, entry: LedgerEntry): ActualIndex | string | undefined {
+/** What there is of the index that a change made. */
+export type Made =
+  | { readonly is: "there"; readonly index: ActualIndex }
+  | { readonly is: "gone" }
+  /** What is there is not to be touched. */
+  | { readonly is: "kept"; readonly why: string };
+
+/** Pure. */
+export function findMade(view: Observation, entry: LedgerEntry): Made {
   const { name, oid, project } = entry;
   const named = view.actual.filter((index) => index.name === name || view.rules.isVersion?.(index.name, name) === true);
-  const made = named.find((index) => fingerprint(index.ownForm ?? index.form) === entry.fingerprint);
-  if (!made) return named.length === 0 ? undefined : "it has another definition by now";
-  if (made.building) return "it is being built at this moment";
-  if (made.guards !== undefined && NEEDED.has(made.guards)) return `a ${made.guards} needs it`;
+  const index = named.find((one) => fingerprint(one.ownForm ?? one.form) === entry.fingerprint);
+  if (!index) return named.length === 0 ? { is: "gone" } : kept("it has another definition by now");
+  if (index.building) return kept("it is being built at this moment");
+  if (index.guards !== undefined && NEEDED.has(index.guards)) return kept(`a ${index.guards} needs it`);
   // Rebuilt by REINDEX it has another identity and the same mark.
-  if (oid !== undefined && made.oid !== oid && made.mark !== markOf(project, entry.fingerprint)) {
-    return "it was made anew by somebody else";
+  if (oid !== undefined && index.oid !== oid && index.mark !== markOf(project, entry.fingerprint)) {
+    return kept("it was made anew by somebody else");
   }
-  return made;
+  return { is: "there", index };
 }
 
-const NEEDED = new Set(["constraint", "foreign key", "replica identity"]);
+function kept(why: string): Made {
+  return { is: "kept", why };
+}
+
+const NEEDED: ReadonlySet<Duty> = new Set(["constraint", "foreign key", "replica identity"]);

@@ -3,6 +3,8 @@ import type { DeclaredIndex } from "../engines/engine.ts";
 import type { LedgerEntry } from "../ledger/ledger.ts";
 import type { Limits } from "../manifest/manifest.ts";
 import type { Redundancy } from "../decision/redundant.ts";
+import { REPORTED, type ReportedState } from "../decision/reported.ts";
+import type { IndexState } from "../decision/state.ts";
 import type { IndexFigures, Sample, TargetFigures, BuildWindow } from "../engines/figures.ts";
 import {
   type Baseline,
@@ -18,7 +20,7 @@ import { bloatOf, verdictsOn, share, type IndexHistory, type IndexVerdict } from
 
 /** How a declared index stands; `as`: under another name. */
 export interface DeclaredState {
-  readonly state: "ok" | "missing" | "different" | "building" | "invalid";
+  readonly state: ReportedState;
   readonly as?: string;
   readonly detail?: string;
 }
@@ -39,7 +41,7 @@ export interface Catalog {
   /** by declared name: limits of its own */
   readonly limitsByIndex: ReadonlyMap<string, Partial<Limits>>;
   /** by declared name; undefined where definitions could not be compared */
-  readonly states: ReadonlyMap<string, DeclaredState> | undefined;
+  readonly states: ReadonlyMap<string, IndexState> | undefined;
   /** what could not be looked at */
   readonly remarks: readonly string[];
   readonly redundant: readonly Redundancy[];
@@ -89,7 +91,7 @@ export function targetReport(samples: readonly Sample[], catalog: Catalog): Targ
   const first = samples[0];
   if (!sample || !first) throw new Error("there is no sample");
   const { at, epoch: _epoch, indexes, ...figures } = sample;
-  const declared = catalog.declared.map(({ name }) => ({ name, ...stateOf(name, sample, catalog) }));
+  const declared = catalog.declared.map(({ name }) => ({ name, ...declaredState(name, sample, catalog) }));
   const declaredNames = new Map(
     declared.filter(({ state }) => state !== "missing").map(({ name, as }) => [as ?? name, name]),
   );
@@ -152,12 +154,28 @@ export function targetReport(samples: readonly Sample[], catalog: Catalog): Targ
   };
 }
 
-function stateOf(name: string, sample: Sample, { states }: Catalog): DeclaredState {
+function declaredState(name: string, sample: Sample, { states }: Catalog): DeclaredState {
   const known = states?.get(name);
-  if (known) return known;
+  if (known) return reported(known);
   const index = sample.indexes.find((one) => one.name === name);
-  if (!index) return { state: "missing" };
-  return { state: index.state === "ready" ? "ok" : index.state };
+  return { state: index ? REPORTED_FIGURES[index.state] : "missing" };
+}
+
+/** Where definitions could not be compared, an index of the declared name passes for the declared one. */
+const REPORTED_FIGURES: Readonly<Record<IndexFigures["state"], ReportedState>> = {
+  ready: "ok",
+  building: "building",
+  invalid: "invalid",
+};
+
+function reported(state: IndexState): DeclaredState {
+  const as = state.state === "present" || state.state === "building" ? state.as : undefined;
+  const detail = state.state === "different" || state.state === "unusable" ? state.detail : undefined;
+  return {
+    state: REPORTED[state.state],
+    ...(as === undefined ? {} : { as }),
+    ...(detail === undefined ? {} : { detail }),
+  };
 }
 
 function notesOf(

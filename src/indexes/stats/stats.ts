@@ -9,7 +9,6 @@ import { messageOf, type DeclaredIndex, type Engine } from "../engines/engine.ts
 import { currentEntries, type LedgerEntry } from "../ledger/ledger.ts";
 import { DEFAULTS, type Limits, type Manifest, type EngineName } from "../manifest/manifest.ts";
 import { withEngines, type OpenOptions } from "../engines/open.ts";
-import { decide } from "../decision/decide.ts";
 import type { IndexSession } from "../engines/postgres/session.ts";
 import { findRedundant } from "../decision/redundant.ts";
 import { reindexWindows } from "../engines/postgres/reindex.ts";
@@ -20,6 +19,7 @@ import { mongoFigures } from "../engines/mongo/figures.ts";
 import { postgresFigures } from "../engines/postgres/figures.ts";
 import { type Catalog, type ContractResult, targetReport, type TargetReport } from "./report.ts";
 import { Samples } from "./samples.ts";
+import { nameInDatabase, stateOf } from "../decision/state.ts";
 
 export interface StatsReport {
   /** ISO 8601, by the clock of PostgreSQL */
@@ -137,24 +137,11 @@ async function catalogOf(
     current: new Map([...currentEntries(own).values()].map((entry) => [entry.name, entry])),
   };
   try {
-    const { actual, declared: shapes, rules, unusable } = await engine.observe(target);
-    if (unusable !== undefined) return { ...common, states: new Map(), redundant: [] };
-    const names = new Map<string, string>();
-    const states = declared.map(({ name }): [string, DeclaredState] => {
-      const shape = shapes.get(name);
-      if (!shape || shape instanceof Error)
-        return [name, { state: "different", detail: shape?.message ?? "not declared" }];
-      const decision = decide(shape, actual, rules);
-      if (decision.state === "different") return [name, { state: "different", detail: decision.detail }];
-      if (decision.state === "create" || decision.state === "absent") return [name, { state: "missing" }];
-      const as = "otherName" in decision ? decision.otherName : undefined;
-      names.set(as ?? name, name);
-      return [
-        name,
-        { state: decision.state === "present" ? "ok" : decision.state, ...(as === undefined ? {} : { as }) },
-      ];
-    });
-    return { ...common, states: new Map(states), redundant: findRedundant(actual, new Set(names.keys())) };
+    const view = await engine.observe(target);
+    if (view.unusable !== undefined) return { ...common, states: new Map(), redundant: [] };
+    const states = new Map(declared.map(({ name }) => [name, stateOf(view, name)]));
+    const names = [...states].flatMap(([name, state]) => nameInDatabase(state, name) ?? []);
+    return { ...common, states, redundant: findRedundant(view.actual, new Set(names)) };
   } catch (error) {
     // Comparing definitions needs a right that looking at figures does not.
     const remark = `definitions are not compared: ${messageOf(error)}`;
@@ -166,8 +153,6 @@ function contractsOf(all: StatsOptions["contracts"], engine: EngineName, target:
   const own = all?.filter((result) => result.engine === engine && result.target === target);
   return own?.map(({ index, contract, ok, why }) => ({ index, contract, ok, why })) ?? null;
 }
-
-type DeclaredState = Catalog["states"] extends ReadonlyMap<string, infer State> | undefined ? State : never;
 
 function limitsOf({ defaults }: Manifest, engine: EngineName): Limits {
   return defaults?.limits ?? { ...DEFAULTS.limits, sizePct: SIZE_PCT[engine] };

@@ -6,7 +6,6 @@ import { UnreachableError } from "../../errors.ts";
 import { lintManifest } from "../manifest/lint.ts";
 import type { Contract, Manifest, EngineName } from "../manifest/manifest.ts";
 import { withEngines, type IndexTargets } from "../engines/open.ts";
-import { decide } from "../decision/decide.ts";
 import { tableOf } from "../engines/postgres/ddl.ts";
 import { expandRolling, isOlderWindow, windowsOf, type Window } from "../manifest/rolling.ts";
 import { lintContracts, placedContracts, type Placed } from "../contract/contracts.ts";
@@ -14,6 +13,7 @@ import { isFerret, type MongoCollection, readCollection, verifyOnMongo } from ".
 import { PostgresReader } from "../engines/postgres/verify/reader.ts";
 import { verifyOnPostgres } from "../engines/postgres/verify/contract.ts";
 import type { Judgement } from "../contract/verdict.ts";
+import { stateOf } from "../decision/state.ts";
 
 export interface VerifyEntry extends Judgement {
   engine: EngineName;
@@ -177,11 +177,12 @@ class Servers {
         ? { version, project, mongo: { [target]: manifest.mongo?.[target] ?? [] } }
         : { version, project, postgres: { [target]: manifest.postgres?.[target] ?? [] } };
     return withEngines({ manifest: part, mongo, databaseUrl }, "look", async ({ engines }) => {
-      const view = await engines[0]?.observe(target);
       const names = new Map<string, string>();
-      for (const [name, shape] of view?.declared ?? []) {
-        const decision = shape instanceof Error ? undefined : decide(shape, view?.actual ?? [], view?.rules);
-        if (decision?.state === "present" && decision.otherName !== undefined) names.set(name, decision.otherName);
+      const view = await engines[0]?.observe(target);
+      if (!view) return names;
+      for (const name of view.declared.keys()) {
+        const state = stateOf(view, name);
+        if (state.state === "present" && state.as !== undefined) names.set(name, state.as);
       }
       return names;
     });

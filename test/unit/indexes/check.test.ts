@@ -1,10 +1,13 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { findingsOf, type TargetFinding } from "../../../src/indexes/check/check.ts";
-import type { DeclaredIndex, Observation } from "../../../src/indexes/engines/engine.ts";
+import type { DeclaredIndex } from "../../../src/indexes/engines/engine.ts";
 import { keyOf, currentEntries, type LedgerEntry } from "../../../src/indexes/ledger/ledger.ts";
-import { decide, type ActualIndex, type DeclaredForm, sameForm } from "../../../src/indexes/decision/decide.ts";
+import { ATTRIBUTES } from "../../../src/indexes/engines/mongo/normal-form.ts";
 import { holds } from "../../support/property.ts";
+import type { Observation, ActualIndex, DeclaredForm } from "../../../src/indexes/decision/observation.ts";
+import { compare } from "../../../src/indexes/decision/state.ts";
+import { sameForm } from "../../../src/indexes/decision/normal-form.ts";
 
 const MANIFEST = { version: 1, project: "test" } as const;
 
@@ -21,8 +24,9 @@ function find(
     busy: false,
     ...more.view,
   };
-  const engine = { name: "postgres", targets: new Map([["t", declared]]), definition: () => "CREATE" } as const;
-  return findingsOf(engine, "t", view, more.ledger ?? [], { ...MANIFEST, ignore: { postgres: more.ignore ?? [] } });
+  const targets = new Map([["t", declared]]);
+  const engine = { name: "postgres", targets, ignored: new Set(more.ignore), definition: () => "CREATE" } as const;
+  return findingsOf(engine, "t", view, more.ledger ?? [], MANIFEST);
 }
 
 const entry = (change: Partial<LedgerEntry>): LedgerEntry => ({
@@ -57,8 +61,9 @@ test("an invalid index is a build's leftover or a drop's, as the ledger has it",
 });
 
 test("only TTL and hidden are attributes; a part more and it is different", () => {
+  const view = { rules: { attributes: ATTRIBUTES } };
   const status = (found: Record<string, string>) =>
-    find([one], [one], [actual("one", { form: { ...shape("a"), ...found } })]).indexes[0]?.status;
+    find([one], [one], [actual("one", { form: { ...shape("a"), ...found } })], { view }).indexes[0]?.status;
   expect(status({ hidden: "true" })).toBe("attrs");
   expect(status({ hidden: "true", expireAfterSeconds: "5" })).toBe("attrs");
   expect(status({ hidden: "true", sparse: "true" })).toBe("different");
@@ -127,27 +132,22 @@ const arbitraryDeclared = fc
 test("whatever there is: nothing is created beside its name or its equal, nothing is called a leftover that somebody builds, wants or needs", () => {
   holds(
     fc.property(arbitraryDeclared, arbitraryActual, (declared, indexes) => {
-      const decision = decide(declared, indexes);
+      const decision = compare(declared, indexes);
       const named = indexes.find(({ name }) => name === declared.name);
       const fits = (index: ActualIndex) => !declared.constraint || index.constraint === declared.constraint;
       const equal = indexes.filter((index) => sameForm(index.form, declared.form) && fits(index));
       switch (decision.state) {
-        case "create":
+        case "missing":
           expect(named).toBeUndefined();
-          expect(declared.constraint).toBeUndefined();
           expect(equal.filter(({ valid, building }) => valid || building)).toEqual([]);
           break;
-        case "absent":
-          expect([named, declared.constraint]).toEqual([undefined, "unique"]);
-          break;
         case "present":
-          expect(equal.some(({ name, valid }) => name === (decision.otherName ?? "one") && valid)).toBe(true);
+          expect(equal.some(({ name, valid }) => name === (decision.as ?? "one") && valid)).toBe(true);
           break;
         case "building":
           expect(
             indexes.some(
-              (index) =>
-                index.name === (decision.otherName ?? "one") && index.building && sameForm(index.form, declared.form),
+              (index) => index.name === (decision.as ?? "one") && index.building && sameForm(index.form, declared.form),
             ),
           ).toBe(true);
           break;
@@ -159,7 +159,7 @@ test("whatever there is: nothing is created beside its name or its equal, nothin
           expect(named && sameForm(named.form, declared.form) && fits(named)).toBe(false);
       }
       // In whatever order the server lists them.
-      expect(decide(declared, [...indexes].reverse()).state).toBe(decision.state);
+      expect(compare(declared, [...indexes].reverse()).state).toBe(decision.state);
     }),
     2_000,
   );

@@ -1,14 +1,14 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import type { ActualIndex } from "../../../src/indexes/decision/decide.ts";
 import { findRedundant } from "../../../src/indexes/decision/redundant.ts";
 import { holds } from "../../support/property.ts";
+import type { ActualIndex, Duty } from "../../../src/indexes/decision/observation.ts";
 
 interface Model {
   readonly keys: readonly string[];
   readonly include?: readonly string[];
   readonly holds?: string;
-  readonly guards?: string;
+  readonly guards?: Duty;
   readonly valid?: boolean;
   readonly hidden?: boolean;
   readonly collation?: string;

@@ -1,9 +1,9 @@
 /** What MongoDB has, in the normal form that is compared. */
 import { BSON, MongoServerError, type CollationOptions, type Db } from "mongodb";
-import type { Observation } from "../engine.ts";
 import type { MongoIndex } from "../../manifest/manifest.ts";
-import { canonicalFilter, IDENTITY, mongoForm, mongoSpec } from "./normal-form.ts";
-import { fingerprint, type ActualIndex, type DeclaredForm, type NormalForm } from "../../decision/decide.ts";
+import { ATTRIBUTES, canonicalFilter, IDENTITY, mongoForm, mongoSpec } from "./normal-form.ts";
+import type { Observation, ActualIndex, DeclaredForm } from "../../decision/observation.ts";
+import { fingerprint, type NormalForm } from "../../decision/normal-form.ts";
 
 const NAMESPACE_NOT_FOUND = 26;
 const VERSION_DIGITS = 6;
@@ -41,6 +41,7 @@ export async function observe(
   const names = new Set(declared.map(({ name }) => name));
   const rules = {
     identity: IDENTITY,
+    attributes: ATTRIBUTES,
     isVersion: (name: string, of: string) => !names.has(name) && isVersionName(name, of),
   };
   return { isMissing, actual, declared: new Map(forms), rules, busy: false };
@@ -67,10 +68,10 @@ function traitsOf(spec: Record<string, unknown>): Pick<ActualIndex, "order" | "g
   const guards =
     spec["name"] === "_id_" ? "primary key" : spec["unique"] ? "unique" : spec["hidden"] ? "hidden" : undefined;
   const holds = canonicalFilter(spec["partialFilterExpression"]) || (spec["sparse"] ? `sparse ${keys[0]?.field}` : "");
-  const ttl = spec["expireAfterSeconds"] === undefined ? undefined : "TTL";
+  const duty = guards ?? (spec["expireAfterSeconds"] === undefined ? undefined : "TTL");
   const isOrdered = keys.every(({ field, direction }) => !Number.isNaN(direction) && !field.includes("$**"));
   return {
-    ...(guards !== undefined || ttl !== undefined ? { guards: guards ?? ttl ?? "" } : {}),
+    ...(duty === undefined ? {} : { guards: duty }),
     ...(isOrdered
       ? {
           order: {

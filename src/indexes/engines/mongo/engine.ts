@@ -7,9 +7,10 @@ import { build, type BuildOptions } from "./build.ts";
 import { isVersionName, listIndexes, observe, versionName } from "./catalog.ts";
 import { findDuplicates } from "./duplicates.ts";
 import { MongoLedger } from "./ledger.ts";
-import { IDENTITY, mongoForm, mongoSpec } from "./normal-form.ts";
+import { ATTRIBUTES, IDENTITY, mongoForm, mongoSpec } from "./normal-form.ts";
 import { shellText } from "./shell.ts";
-import { sameForm, type ActualIndex, type NormalForm } from "../../decision/decide.ts";
+import { differencesOf, sameForm, type NormalForm } from "../../decision/normal-form.ts";
+import type { ActualIndex } from "../../decision/observation.ts";
 
 /** 85, 86: the name or the definition is taken. Which one, and by what, only a fresh look tells. */
 const CONFLICTS = new Set([85, 86]);
@@ -18,8 +19,6 @@ const PASSING = new Set([91, 189, 276, 285, 10107, 11600, 11602, 12587, 13435, 1
 const INDEX_NOT_FOUND = 27;
 const NAMESPACE_EXISTS = 48;
 const WAIT_POLL_MS = 500;
-/** What `collMod` changes in place. */
-const ATTRIBUTES = new Set(["expireAfterSeconds", "hidden"]);
 
 export interface MongoEngineOptions extends EngineOptions {
   readonly db: Db;
@@ -79,6 +78,7 @@ export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> 
   return {
     name: "mongodb",
     targets: new Map(Object.entries(indexes)),
+    ignored: new Set(options.ignored),
     ledger: new MongoLedger(db),
     observe: look,
 
@@ -87,6 +87,8 @@ export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> 
 
     duplicates: (target, name) => findDuplicates(db.collection(target), find(target, name)),
     definition: (target, name) => commandText(target, mongoSpec(find(target, name))),
+    // A build that fails leaves nothing: the server removes it.
+    removal: () => undefined,
     create: (target, name) => create(target, mongoSpec(find(target, name))),
     // Not by asking for the same: what is being built may have another name, and that would be refused at once.
     async waitForBuild(target, name) {
@@ -98,7 +100,6 @@ export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> 
         await pause(WAIT_POLL_MS, signal);
       }
     },
-    // A build that fails leaves nothing here: the server removes it.
     dropInvalid: () => Promise.resolve(),
     drop,
 
@@ -178,9 +179,8 @@ export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> 
 
 /** Can `collMod` make the one of the other, and back? It can give a TTL and not take it away. */
 function isAttributeChange(wanted: NormalForm, found: NormalForm): boolean {
-  const parts = Object.keys({ ...wanted, ...found }).filter((part) => (wanted[part] ?? "") !== (found[part] ?? ""));
   const isTtl = (form: NormalForm) => form["expireAfterSeconds"] !== "";
-  return parts.every((part) => ATTRIBUTES.has(part)) && isTtl(wanted) === isTtl(found);
+  return differencesOf(wanted, found).every(({ part }) => ATTRIBUTES.has(part)) && isTtl(wanted) === isTtl(found);
 }
 
 /** The command as a person would type it into a shell. */

@@ -4,10 +4,13 @@
  */
 import { BSON, type CollationOptions } from "mongodb";
 import type { MongoIndex } from "../../manifest/manifest.ts";
-import type { NormalForm } from "../../decision/decide.ts";
+import type { NormalForm } from "../../decision/normal-form.ts";
 
 /** The parts by which the server tells one index from another; it refuses a second one equal in these (error 85). */
 export const IDENTITY = ["keys", "collation", "partial", "unique", "sparse", "wildcardProjection"] as const;
+
+/** Parts that `collMod` changes in place. */
+export const ATTRIBUTES: ReadonlySet<string> = new Set(["expireAfterSeconds", "hidden"]);
 
 type Spec = Readonly<Record<string, unknown>>;
 type Filter = Record<string, unknown>;

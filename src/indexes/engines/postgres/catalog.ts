@@ -5,17 +5,11 @@
  * temporary clone of the table, again and again until the text stays, and then compared by their catalog parts.
  */
 import pg from "pg";
-import type { Observation } from "../engine.ts";
 import type { PostgresIndex } from "../../manifest/manifest.ts";
-import {
-  sameForm,
-  type ActualIndex,
-  type DeclaredForm,
-  type KeyOrder,
-  type NormalForm,
-} from "../../decision/decide.ts";
-import { definitionTail, tableOf, type Table } from "./ddl.ts";
+import { definitionTail, REBUILD_ENDING, tableOf, type Table } from "./ddl.ts";
 import type { IndexSession } from "./session.ts";
+import type { ActualIndex, DeclaredForm, Duty, KeyOrder, Observation } from "../../decision/observation.ts";
+import { sameForm, type NormalForm } from "../../decision/normal-form.ts";
 
 const CLONE = "tallyman_clone";
 const PROBE = "tallyman_probe";
@@ -29,7 +23,7 @@ interface IndexRow {
   valid: boolean;
   building: boolean;
   constraint: "primary" | "unique" | null;
-  guards: string | null;
+  guards: Duty | null;
   mark: string | null;
   oid: string;
 }
@@ -93,6 +87,7 @@ async function observeInTransaction(
       ...(isReadable && own !== probed && own && !(own instanceof Error) ? { ownForm: own.form } : {}),
       valid: row.valid,
       building: row.building,
+      ...(REBUILD_ENDING.test(row.name) ? { isRebuild: true as const } : {}),
       ...(row.constraint === null ? {} : { constraint: row.constraint }),
       ...(isReadable && probed.order ? { order: probed.order } : {}),
       ...(row.guards === null ? {} : { guards: row.guards }),

@@ -66,3 +66,6 @@ export function besideName(name: string, suffix: string): string {
   while (!fits(letters.join("") + end)) letters.pop();
   return letters.join("") + end;
 }
+
+/** What PostgreSQL puts behind a name while it builds that index anew; with a number where one is taken already. */
+export const REBUILD_ENDING = /_cc(?:new|old)\d*$/;

@@ -1,17 +1,8 @@
 /** Indexes of PostgreSQL: built concurrently, one statement each, outside any transaction, never with IF NOT EXISTS. */
 import pg from "pg";
 import { UsageError } from "../../../errors.ts";
-import {
-  type Engine,
-  type EngineOptions,
-  type Proof,
-  messageOf,
-  type Observation,
-  pause,
-  type Recovery,
-} from "../engine.ts";
+import { type Engine, type EngineOptions, type Proof, messageOf, pause, type Recovery } from "../engine.ts";
 import type { PostgresIndex } from "../../manifest/manifest.ts";
-import { sameForm } from "../../decision/decide.ts";
 import { observe } from "./catalog.ts";
 import { besideName, createStatement, definitionTail, dropStatement, tableOf } from "./ddl.ts";
 import { findDuplicates } from "./duplicates.ts";
@@ -19,6 +10,8 @@ import { PostgresLedger } from "./ledger.ts";
 import { CLEAR_UP_PATIENCE_MS, type IndexSession } from "./session.ts";
 import { sizeOf } from "./size.ts";
 import { REPLACED as OLD, REPLACEMENT as NEW } from "../../manifest/reserved.ts";
+import type { Observation } from "../../decision/observation.ts";
+import { sameForm } from "../../decision/normal-form.ts";
 
 /** Lock timeout, deadlock victim, serialisation: somebody was in the way. */
 const IN_THE_WAY = new Set(["55P03", "40P01", "40001"]);
@@ -135,6 +128,7 @@ export function postgresEngine(options: PostgresEngineOptions): Engine {
   return {
     name: "postgres",
     targets: new Map(Object.entries(indexes)),
+    ignored: new Set(options.ignored),
     ledger: new PostgresLedger(session),
 
     observe: look,
@@ -146,6 +140,8 @@ export function postgresEngine(options: PostgresEngineOptions): Engine {
       const index = find(target, name);
       return createStatement(target, name, index.unique === true, definitionTail(index));
     },
+
+    removal: dropStatement,
 
     async create(target, name) {
       const index = find(target, name);
@@ -175,9 +171,8 @@ export function postgresEngine(options: PostgresEngineOptions): Engine {
     dropInvalid: (target, name) => drop(target, name, `${name} (dropping an invalid leftover)`),
     drop: (target, name) => drop(target, name, `${name} (dropping)`),
 
-    irreplaceable(target, name, { guards = "", definition }) {
+    irreplaceable(_target, name, { guards = "", definition }) {
       if (definition === undefined) return "Its definition cannot be read, so nothing could bring it back.";
-      if (find(target, name).constraint !== undefined) return "A constraint belongs to a migration.";
       return RECIPES[guards] === undefined ? undefined : `${name} ${RECIPES[guards]}`;
     },
 

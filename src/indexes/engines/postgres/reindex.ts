@@ -5,15 +5,13 @@
  */
 import pg from "pg";
 import { messageOf } from "../engine.ts";
-import { dropStatement, tableOf } from "./ddl.ts";
+import { dropStatement, REBUILD_ENDING, tableOf } from "./ddl.ts";
 import { CLEAR_UP_PATIENCE_MS, type IndexSession } from "./session.ts";
 import { sizeOf, type IndexSize } from "./size.ts";
 import { KEEPER_SCHEMA, NAME_BYTES } from "../../manifest/reserved.ts";
 import type { BuildWindow } from "../figures.ts";
 
 const JOURNAL = `${KEEPER_SCHEMA}.index_reindex`;
-/** Names that PostgreSQL gives: with a number where one is taken already. */
-const SUFFIX = /(_cc(?:new|old)\d*)$/;
 
 interface Invalid {
   readonly oid: string;
@@ -157,7 +155,7 @@ async function drop(session: IndexSession, target: string, name: string, patienc
 export function leftoversOf(name: string, spared: ReadonlySet<string>, invalid: readonly Invalid[]): string[] {
   return invalid
     .filter((index) => {
-      const suffix = SUFFIX.exec(index.name)?.[1];
+      const suffix = REBUILD_ENDING.exec(index.name)?.[0];
       return suffix !== undefined && suffixed(name, suffix) === index.name && !spared.has(index.oid);
     })
     .map((index) => index.name);

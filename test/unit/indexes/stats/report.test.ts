@@ -28,7 +28,7 @@ test("one look judges nothing as unused, though the server has counted for long"
 });
 
 test("a declared index is found under the name that it has, with its own limits", () => {
-  const states = new Map([["a", { state: "ok" as const, as: "theirs" }]]);
+  const states = new Map([["a", { state: "present" as const, as: "theirs" }]]);
   const limitsByIndex = new Map([["a", { sizePct: 1 }]]);
   const report = targetReport([sample(hoursAgo(0), [index("theirs"), index("extra")])], {
     ...catalog,

@@ -1,0 +1,15 @@
+/** How a declared index stands, in the words of reports and metrics. Others read them, so they are a fixed set. */
+import type { IndexState } from "./state.ts";
+
+export const REPORTED_STATES = ["ok", "missing", "different", "building", "invalid"] as const;
+export type ReportedState = (typeof REPORTED_STATES)[number];
+
+export const REPORTED: Readonly<Record<IndexState["state"], ReportedState>> = {
+  present: "ok",
+  building: "building",
+  missing: "missing",
+  invalid: "invalid",
+  different: "different",
+  "without target": "missing",
+  unusable: "different",
+};

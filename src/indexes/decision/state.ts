@@ -1,0 +1,91 @@
+/**
+ * How a declared index stands in a database: the one vocabulary of all verbs. What they print in other words is derived
+ * from it, by one table each. Pure.
+ */
+import { describeDifferences, differencesOf, sameForm } from "./normal-form.ts";
+import type { ActualIndex, DeclaredForm, Observation, Rules } from "./observation.ts";
+
+export type IndexState =
+  /** `as`: under another name, where an equal index does the work. */
+  | { readonly state: "present"; readonly as?: string }
+  | { readonly state: "building"; readonly as?: string }
+  | { readonly state: "missing" }
+  /** A leftover of the declared definition: it is dropped and built again. */
+  | { readonly state: "invalid" }
+  /** The name is taken by something else, or the server would refuse the build beside what exists. Never dropped. */
+  | {
+      readonly state: "different";
+      /** for a person */
+      readonly detail: string;
+      /** parts of the definition that differ; none where something else is in the way */
+      readonly parts: readonly string[];
+      readonly found?: ActualIndex;
+    }
+  /** There is no such table or collection. `detail`: why the keeper cannot make it. */
+  | { readonly state: "without target"; readonly detail?: string }
+  /** The target is no table or collection, or the server refuses the definition. */
+  | { readonly state: "unusable"; readonly detail: string };
+
+/** How one declared index of a target stands. */
+export function stateOf({ isMissing, unusable, actual, declared, rules }: Observation, name: string): IndexState {
+  if (unusable !== undefined) return { state: isMissing ? "without target" : "unusable", detail: unusable };
+  const wanted = declared.get(name);
+  if (!wanted || wanted instanceof Error) return { state: "unusable", detail: wanted?.message ?? "it is not declared" };
+  if (isMissing) return { state: "without target" };
+  return compare(wanted, actual, rules);
+}
+
+/** How a declared index stands among all indexes of its target. */
+export function compare(declared: DeclaredForm, actual: readonly ActualIndex[], rules: Rules = {}): IndexState {
+  const named = actual.find(({ name }) => name === declared.name);
+  if (named) return compareNamed(declared, named);
+
+  const twins = actual.filter((index) => sameForm(index.form, declared.form) && constraintFits(declared, index));
+  const twin = twins.find(({ valid, building }) => valid && !building) ?? twins.find(({ building }) => building);
+  if (twin) return { state: twin.building ? "building" : "present", as: twin.name };
+
+  const taken = rules.taken?.get(declared.name);
+  if (taken !== undefined) return { state: "different", detail: `the name belongs to ${taken}`, parts: [] };
+  if (declared.constraint !== undefined) return { state: "missing" };
+
+  const version = actual.find(({ name }) => rules.isVersion?.(name, declared.name));
+  if (version) return different(declared, version);
+
+  const { identity } = rules;
+  const near = identity && actual.find(({ form }) => identity.every((part) => form[part] === declared.form[part]));
+  return near ? different(declared, near) : { state: "missing" };
+}
+
+function compareNamed(declared: DeclaredForm, named: ActualIndex): IndexState {
+  if (!sameForm(declared.form, named.form)) return different(declared, named);
+  if (named.building) return { state: "building" };
+  if (!constraintFits(declared, named)) {
+    const detail = `it is not the index of a ${declared.constraint ?? ""} constraint`;
+    return { state: "different", detail, parts: [], found: named };
+  }
+  return { state: named.valid ? "present" : "invalid" };
+}
+
+function different(declared: DeclaredForm, found: ActualIndex): IndexState {
+  const differences = differencesOf(declared.form, found.form);
+  const isOwnName = found.name === declared.name;
+  const how = !isOwnName ? `as ${found.name}: ` : found.building ? "being built, " : found.valid ? "" : "invalid, ";
+  const detail = how + describeDifferences(differences);
+  return { state: "different", detail, parts: differences.map(({ part }) => part), found };
+}
+
+function constraintFits(declared: DeclaredForm, index: ActualIndex): boolean {
+  return declared.constraint === undefined || declared.constraint === index.constraint;
+}
+
+/** What the index is called that is the declared one, whatever state it is in; undefined where there is none. */
+export function nameInDatabase(state: IndexState, declared: string): string | undefined {
+  if (state.state === "present" || state.state === "building") return state.as ?? declared;
+  return state.state === "invalid" ? declared : undefined;
+}
+
+/** Do they differ in nothing but what can be changed in place? */
+export function isChangeInPlace(state: IndexState, { attributes }: Rules): boolean {
+  if (state.state !== "different" || state.found?.valid !== true || state.found.building) return false;
+  return state.parts.length > 0 && state.parts.every((part) => attributes?.has(part) === true);
+}
