@@ -31,8 +31,8 @@ export function stateOf({ isMissing, unusable, actual, declared, rules }: Observ
   if (unusable !== undefined) return { state: isMissing ? "without target" : "unusable", detail: unusable };
   const wanted = declared.get(name);
   if (!wanted || wanted instanceof Error) return { state: "unusable", detail: wanted?.message ?? "it is not declared" };
-  if (isMissing) return { state: "without target" };
-  return compare(wanted, actual, rules);
+  const state = compare(wanted, actual, rules);
+  return isMissing && state.state === "missing" ? { state: "without target" } : state;
 }
 
 /** How a declared index stands among all indexes of its target. */
