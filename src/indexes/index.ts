@@ -27,6 +27,7 @@ export type { StatsReport };
 export type { IndexReport, TargetReport } from "./stats/report.ts";
 export type { VerifyEntry, VerifyReport } from "./verify/verify.ts";
 
+export { FACTS } from "./engines/facts.ts";
 export { REPORTED_STATES } from "./decision/reported.ts";
 export { OUTCOMES } from "./ensure/outcome.ts";
 export { formatBytes, formatDay, formatMs, formatShare } from "./format.ts";

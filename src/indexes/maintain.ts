@@ -2,19 +2,15 @@
  * Builds bloated indexes of PostgreSQL anew, online, one at a time under the keeper's lock; never by the calendar. Where
  * told to, asks MongoDB to give space back. What there is to do comes from the figures of `stats`.
  */
-import type { Db } from "mongodb";
 import { UsageError } from "../errors.ts";
-import { type Engine, messageOf } from "./engines/engine.ts";
-import { keyOf, currentEntries } from "./ledger/ledger.ts";
+import { messageOf, type Engine } from "./engines/engine.ts";
+import { FACTS } from "./engines/facts.ts";
 import { withEngines, type OpenOptions } from "./engines/open.ts";
-import type { IndexSession } from "./engines/postgres/session.ts";
-import { sizeOf } from "./engines/postgres/size.ts";
-import { clearLeftovers, openJournal, ownLeftovers, reindex } from "./engines/postgres/reindex.ts";
-import { readStats, type StatsReport } from "./stats/stats.ts";
 import { formatBytes } from "./format.ts";
+import type { EngineName } from "./manifest/manifest.ts";
 import { BLOAT_LIMIT, MIN_BYTES } from "./stats/judge.ts";
 import type { IndexReport, TargetReport } from "./stats/report.ts";
-import type { EngineName } from "./manifest/manifest.ts";
+import { readStats, type StatsReport } from "./stats/stats.ts";
 
 export interface MaintainOptions extends OpenOptions {
   /** Only says what would be done. */
@@ -55,16 +51,21 @@ export async function maintainIndexes(options: MaintainOptions): Promise<Maintai
   const { dryRun = false } = options;
   const report = await readStats({ ...options, keep: !dryRun });
   const plan = planMaintenance(report, options);
-  const entries = await withEngines(options, dryRun ? "look" : "change", async ({ engines, session, signal }) => {
+  const entries = await withEngines(options, dryRun ? "look" : "change", async ({ engines, signal }) => {
     const done: MaintainEntry[] = [];
-    const postgres = engines.find(({ name }) => name === "postgres");
-    for (const target of postgres?.targets.keys() ?? []) done.push(...(await clear(session, target, dryRun)));
-    for (const step of plan) {
-      const { id: _id, ...entry } = step;
-      if (step.state !== "planned" || dryRun) done.push(entry);
+    for (const engine of engines) {
+      for (const target of engine.targets.keys()) done.push(...(await clear(engine, target, dryRun)));
+    }
+    const byName = new Map(engines.map((engine) => [engine.name, engine]));
+    for (const { id, ...entry } of plan) {
+      const engine = byName.get(entry.engine);
+      if (entry.state !== "planned" || dryRun) done.push(entry);
       else if (signal.aborted) done.push({ ...entry, state: "failed", why: "not started: cancelled" });
-      else if (step.action === "compact") done.push(await compact(options.mongo, step));
-      else if (postgres) done.push(await rebuild(session, postgres, step));
+      else if (engine)
+        done.push({
+          ...entry,
+          ...(await engine.maintenance.perform({ ...entry, ...(id === undefined ? {} : { id }) })),
+        });
     }
     return done;
   });
@@ -79,7 +80,7 @@ export function planMaintenance(
   { index: wanted, compact }: MaintainRequest,
 ) {
   const steps = targets.flatMap((target): PlannedEntry[] => {
-    if (target.engine === "mongodb") return compact === true ? [planCompact(target)] : [];
+    if (FACTS[target.engine].maintenance === "compact") return compact === true ? [planCompact(target)] : [];
     return target.indexes.flatMap((index) => planIndex(target, index, wanted));
   });
   if (wanted !== undefined && !steps.some(({ name }) => name === wanted)) {
@@ -115,71 +116,16 @@ function planCompact({ engine, target, unusable, dataBytes, indexBytes }: Target
   return { engine, target, action: "compact", state: "planned", why, bytesBefore: dataBytes + indexBytes };
 }
 
-async function clear(session: IndexSession, target: string, dryRun: boolean): Promise<MaintainEntry[]> {
-  const leftovers = await ownLeftovers(session, target);
+async function clear({ name: engine, maintenance }: Engine, target: string, dryRun: boolean): Promise<MaintainEntry[]> {
+  const leftovers = await maintenance.leftovers(target);
   if (leftovers.length === 0) return [];
   const why = "an interrupted maintain left it";
-  const entries = leftovers.map((name) => ({
-    engine: "postgres" as const,
-    target,
-    name,
-    action: "drop" as const,
-    why,
-  }));
+  const entries = leftovers.map((name) => ({ engine, target, name, action: "drop" as const, why }));
   if (dryRun) return entries.map((entry) => ({ ...entry, state: "planned" }));
   try {
-    await clearLeftovers(session, target, leftovers);
+    await maintenance.clear(target, leftovers);
     return entries.map((entry) => ({ ...entry, state: "done" }));
   } catch (error) {
     return entries.map((entry) => ({ ...entry, state: "failed", why: messageOf(error) }));
-  }
-}
-
-async function rebuild(session: IndexSession, engine: Engine, { id, ...step }: PlannedEntry): Promise<MaintainEntry> {
-  const started = performance.now();
-  const { target, name = "" } = step;
-  try {
-    if (session.lost) await session.reopen();
-    // While we waited for the lock somebody may have done the same.
-    const before = await sizeOf(session, target, name);
-    if (String(before.oid) !== id)
-      return { ...step, action: "none", state: "left", why: "it was built anew meanwhile" };
-    await engine.waitForBuild(target, name);
-    await openJournal(session);
-    const after = await reindex(session, target, name, before.bytes);
-    const entry = currentEntries(await engine.ledger.read()).get(keyOf({ target, name }));
-    if (entry) {
-      const { startedAt: _started, finishedAt: _finished, ...rest } = entry;
-      await engine.ledger.write({ ...rest, oid: after.oid, baseline: { bytes: after.bytes, rows: after.entries } });
-    }
-    const ms = Math.round(performance.now() - started);
-    return { ...step, state: "done", bytesBefore: before.bytes, bytesAfter: after.bytes, ms };
-  } catch (error) {
-    return { ...step, state: "failed", why: messageOf(error), ms: Math.round(performance.now() - started) };
-  }
-}
-
-const NO_SUCH_COMMAND = new Set([59, 115, 238]);
-
-async function compact(db: Db, { id: _id, ...step }: PlannedEntry): Promise<MaintainEntry> {
-  const started = performance.now();
-  try {
-    const answer = await db.command({ compact: step.target });
-    const sizes = await db.command({ collStats: step.target });
-    const freed = answer["bytesFreed"] as unknown;
-    const why = freed === undefined ? step.why : `${step.why}; the server says that it freed ${Number(freed)} bytes`;
-    const ms = Math.round(performance.now() - started);
-    return {
-      ...step,
-      state: "done",
-      why,
-      bytesAfter: Number(sizes["storageSize"]) + Number(sizes["totalIndexSize"]),
-      ms,
-    };
-  } catch (error) {
-    if (NO_SUCH_COMMAND.has(Number((error as { code?: unknown }).code))) {
-      return { ...step, action: "refused", state: "left", why: `this server has no compact: ${messageOf(error)}` };
-    }
-    return { ...step, state: "failed", why: messageOf(error) };
   }
 }

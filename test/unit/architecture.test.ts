@@ -280,6 +280,9 @@ describe("the index keeper", () => {
     load(DOOR);
     expect([...loaded].sort()).toEqual([
       "src/indexes/decision/reported.ts",
+      "src/indexes/engines/facts.ts",
+      "src/indexes/engines/mongo/facts.ts",
+      "src/indexes/engines/postgres/facts.ts",
       "src/indexes/ensure/outcome.ts",
       "src/indexes/format.ts",
       DOOR,

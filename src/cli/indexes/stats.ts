@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
 import { EXIT } from "../../errors.ts";
 import {
+  FACTS,
   formatBytes,
   formatDay,
   formatShare,
@@ -73,7 +74,9 @@ function heading(target: TargetReport): string {
     fullScans === null
       ? ""
       : `; ${formatShare(fullScans.value)} of ${fullScans.of} scans since ${formatDay(fullScans.from)} were full`;
-  const analyzed = engine === "mongodb" ? "" : `; analyzed ${lastAnalyze === null ? "never" : formatDay(lastAnalyze)}`;
+  const analyzed = !FACTS[engine].isAnalyzed
+    ? ""
+    : `; analyzed ${lastAnalyze === null ? "never" : formatDay(lastAnalyze)}`;
   const of = sizePct === null ? "" : ` (${sizePct} % of the data)`;
   return `${engine} ${target.target}: ${rows.toLocaleString("en")} rows, data ${formatBytes(dataBytes)}, indexes ${formatBytes(indexBytes)}${of}${scans}${analyzed}`;
 }
@@ -114,7 +117,7 @@ function stateOf({ state, declaredAs, guards }: IndexReport): string {
 function sinceOf({ since }: IndexReport, { since: ofTarget, engine }: TargetReport): string | null {
   const began = since ?? ofTarget;
   if (began !== null) return formatDay(began);
-  return engine === "postgres" ? "its creation" : null;
+  return FACTS[engine].countsFromCreation ? "its creation" : null;
 }
 
 /** Of few pages, with their number: one page that was read is no hit rate of 0 %. */

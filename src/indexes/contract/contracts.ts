@@ -73,7 +73,7 @@ function contractFaults({ engine, contract }: Placed): string[] {
   const { find, count, aggregate, sql, params } = contract;
   const kinds = [find, count, aggregate, sql].filter((query) => query !== undefined).length;
   if (kinds !== 1) return ["it needs one query: find, count, aggregate or sql"];
-  if ((sql !== undefined) !== (engine === "postgres")) return [`its query is none for ${engine}`];
+  if (engineOf(contract) !== engine) return [`its query is none for ${engine}`];
   const faults = Object.values(params ?? {})
     .filter(isSample)
     .filter(({ shift }) => shift !== undefined && shiftMs(shift) === undefined)

@@ -1,8 +1,12 @@
-/** What a verb needs of a database: to see its indexes in their normal form, and to change one at a time. */
+/**
+ * What a verb needs of a database: to see its indexes in their normal form, and to change one at a time. A new engine is
+ * an implementation of this interface; its tests are a harness for test/integration/indexes/engine-conformance.ts.
+ */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Ledger, LedgerEntry } from "../ledger/ledger.ts";
 import type { ActualIndex, Observation } from "../decision/observation.ts";
+import type { Ledger, LedgerEntry } from "../ledger/ledger.ts";
 import type { EngineName } from "../manifest/manifest.ts";
+import type { BuildWindow, TargetFigures } from "./figures.ts";
 
 /**
  * `fail`: the same again would fail the same way. `again`: the world has changed, look at it. `retry`: look again after
@@ -27,6 +31,9 @@ export interface Engine {
   /** Undeclared indexes that are not to be reported. */
   readonly ignored: ReadonlySet<string>;
   readonly ledger: Ledger;
+  readonly replacement: Replacement;
+  readonly statistics: Statistics;
+  readonly maintenance: Maintenance;
   observe(target: string): Promise<Observation>;
   /** Why this build is not to be started although it could be; undefined if it may. @param found what is to be replaced */
   refusal(target: string, name: string, found?: ActualIndex): Promise<string | undefined>;
@@ -41,21 +48,8 @@ export interface Engine {
   waitForBuild(target: string, name: string): Promise<void>;
   /** Drops an invalid leftover; after a cancellation it gives up soon and leaves that to the next run. */
   dropInvalid(target: string, name: string): Promise<void>;
-  /** Drops an index, online. */
+  /** Drops an index, online; one that is not there is dropped already. */
   drop(target: string, name: string): Promise<void>;
-  /** Why the declared index cannot take the place of this one, with what to do instead; undefined if it can. */
-  irreplaceable(target: string, name: string, found: ActualIndex): string | undefined;
-  /**
-   * Puts the declared index in the place of the one that has its name, which goes on serving until the new one is there;
-   * each step may be done already.
-   */
-  replace(target: string, name: string, found: ActualIndex): Promise<void>;
-  /** Finishes a replacement that was interrupted after the new index took its place. @returns whether there was one */
-  finishReplace(target: string, name: string): Promise<boolean>;
-  /** Drops what a replacement was building that will not go on. @returns whether there was something */
-  abandonReplace(target: string, name: string): Promise<boolean>;
-  /** Brings back what a replacement took away. @param made the index that took the place @returns why it was not done */
-  restore(entry: LedgerEntry, made: ActualIndex): Promise<string | undefined>;
   /** Marks an index as made by the keeper, where the server has a place for that; tells its identity and its size. */
   claim(target: string, name: string, mark: string): Promise<Pick<LedgerEntry, "oid" | "baseline">>;
   /** Collections only: tables belong to migrations. */
@@ -63,6 +57,72 @@ export interface Engine {
   /** Drops a collection that holds nothing. @returns why it was not dropped */
   dropTarget(target: string): Promise<string | undefined>;
   recovery(error: unknown): Promise<Recovery>;
+}
+
+/** How a declared index takes the place of another one, which goes on serving until the new one is there. */
+export interface Replacement {
+  /** Why the declared index cannot take the place of this one, with what to do instead; undefined if it can. */
+  obstacle(target: string, name: string, found: ActualIndex): string | undefined;
+  /** Puts the declared index in the place of the one that has its name; each step may be done already. */
+  perform(target: string, name: string, found: ActualIndex): Promise<void>;
+  /** Finishes one that was interrupted after the new index took its place. @returns whether there was one */
+  finish(target: string, name: string): Promise<boolean>;
+  /** Drops what one was building that will not go on. @returns whether there was something */
+  abandon(target: string, name: string): Promise<boolean>;
+  /** Brings back what one took away. @param made the index that took the place @returns why it was not done */
+  restore(entry: LedgerEntry, made: ActualIndex): Promise<string | undefined>;
+}
+
+/** What the server says of its indexes in numbers. */
+export interface Statistics {
+  /** The database whose figures these are: two may have a target of the same name. */
+  database(): Promise<string>;
+  /** @param at ISO 8601, the time of the look */
+  figures(target: string, at: string): Promise<TargetFigures>;
+  /** By target: when maintenance read it whole, which is no query's scan. */
+  rebuilds(): Promise<ReadonlyMap<string, readonly BuildWindow[]>>;
+}
+
+/** Getting unused space back, under the keeper's lock. */
+export interface Maintenance {
+  /** Names of what an interrupted maintenance left. */
+  leftovers(target: string): Promise<readonly string[]>;
+  /** Drops them. */
+  clear(target: string, leftovers: readonly string[]): Promise<void>;
+  perform(task: MaintenanceTask): Promise<MaintenanceResult>;
+}
+
+export interface MaintenanceTask {
+  readonly target: string;
+  /** absent for a whole collection */
+  readonly name?: string;
+  /** of the index, as the figures have it: another one is another index by now */
+  readonly id?: string;
+  readonly why: string;
+}
+
+export interface MaintenanceResult {
+  readonly state: "done" | "failed" | "left";
+  /** where it is another one than was planned */
+  readonly action?: "none" | "refused";
+  readonly why?: string;
+  readonly bytesBefore?: number;
+  readonly bytesAfter?: number;
+  readonly ms?: number;
+}
+
+/** What is always so of an engine. */
+export interface EngineFacts {
+  /** what holds its indexes */
+  readonly target: "collection" | "table";
+  /** size of the indexes in percent of the data, from which it is too much unless a manifest says otherwise */
+  readonly sizePct: number;
+  /** The planner goes by statistics that ANALYZE collects. */
+  readonly isAnalyzed: boolean;
+  /** Counters that were never reset are as old as the index. */
+  readonly countsFromCreation: boolean;
+  /** how unused space comes back: index by index, or of a whole target */
+  readonly maintenance: "reindex" | "compact";
 }
 
 /** Does an index serve what it is there for? Answers why not; undefined where it does, or nothing can be told yet. */

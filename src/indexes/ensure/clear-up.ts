@@ -27,7 +27,7 @@ export async function fail(
 async function clearUp({ engine, target, index }: Ensuring, begun: EntrySubject): Promise<string | undefined> {
   try {
     const view = await engine.observe(target);
-    if (!view.isMissing && begun.intent === "replace") await engine.abandonReplace(target, index.name);
+    if (!view.isMissing && begun.intent === "replace") await engine.replacement.abandon(target, index.name);
     const { state } = stateOf(view, index.name);
     if (state === "invalid" && !index.checked) await engine.dropInvalid(target, index.name);
     if (state === "building") return "it is still being built; the next run looks after it";

@@ -72,12 +72,12 @@ export async function perform(
       return { action: "dropped", detail: "a drop that was interrupted is finished; the next run builds it again" };
     }
     case "replace": {
-      const reason = engine.irreplaceable(target, name, step.found);
+      const reason = engine.replacement.obstacle(target, name, step.found);
       if (reason !== undefined) return { action: "different", detail: `${step.detail}. ${reason}` };
       const obstacle = await obstacleTo(ensuring, step.found);
       if (obstacle) return obstacle;
       await begin(ensuring, progress, subjectOf(ensuring, view, "replace", step.found.definition));
-      await engine.replace(target, name, step.found);
+      await engine.replacement.perform(target, name, step.found);
       progress.action = "replaced";
       return undefined;
     }
@@ -115,7 +115,7 @@ async function finish(
 ): Promise<EnsureAction> {
   const { engine, recorder, target, index } = ensuring;
   const name = as ?? index.name;
-  if (entry.intent === "replace") await engine.finishReplace(target, index.name);
+  if (entry.intent === "replace") await engine.replacement.finish(target, index.name);
   const made = view.actual.find((one) => one.name === name);
   const print = made ? fingerprint(made.ownForm ?? made.form) : entry.fingerprint;
   const identity = await engine.claim(target, name, markOf(entry.project, print));

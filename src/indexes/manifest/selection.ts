@@ -38,3 +38,14 @@ function ofPhase<Index extends { readonly phase?: number }>(
     Object.entries(targets).map(([target, indexes]) => [target, indexes.filter(({ phase = 1 }) => phase === wanted)]),
   );
 }
+
+/** The indexes of one target alone, without what else the manifest says. */
+export function onlyTarget(
+  { version, project, mongo, postgres }: Manifest,
+  engine: EngineName,
+  target: string,
+): Manifest {
+  return engine === "mongodb"
+    ? { version, project, mongo: { [target]: mongo?.[target] ?? [] } }
+    : { version, project, postgres: { [target]: postgres?.[target] ?? [] } };
+}

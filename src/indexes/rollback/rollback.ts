@@ -126,7 +126,8 @@ async function undoOne(
 /** What could not be taken back stands as before, if it is whole: the line of what was begun must not outlive that. */
 async function stepBack(engine: Engine, entry: LedgerEntry, write: () => Promise<void>): Promise<void> {
   if (entry.name === COLLECTION) return;
-  if (entry.intent === "replace" || entry.intent === "restore") await engine.abandonReplace(entry.target, entry.name);
+  if (entry.intent === "replace" || entry.intent === "restore")
+    await engine.replacement.abandon(entry.target, entry.name);
   const made = findMade(await engine.observe(entry.target), entry);
   if (made.is === "there" && made.index.valid) await write();
 }

@@ -43,8 +43,8 @@ export async function planUndo(engine: Engine, entry: LedgerEntry, declaredOnly:
   if (isReplacement && entry.state === "started" && made.is !== "there") {
     // It died before the new index took the place, or its rollback died after the old one was back.
     const act = async () => {
-      if (intent === "restore") await engine.finishReplace(target, name);
-      else await engine.abandonReplace(target, name);
+      if (intent === "restore") await engine.replacement.finish(target, name);
+      else await engine.replacement.abandon(target, name);
       return undefined;
     };
     return { ...base, action: "restore", detail: "what an interrupted replacement left is dropped", act };
@@ -52,7 +52,7 @@ export async function planUndo(engine: Engine, entry: LedgerEntry, declaredOnly:
   if (made.is === "gone") return { ...base, action: "gone" };
   if (made.is === "kept") return { ...base, action: "kept", detail: made.why };
   if (isReplacement) {
-    const act = () => engine.restore(entry, made.index);
+    const act = () => engine.replacement.restore(entry, made.index);
     return { ...base, action: "restore", detail: previous, act, pending: "restore" };
   }
   const act = async () => {

@@ -3,6 +3,7 @@
  * pair between which the server began to count anew, or built an index, says nothing.
  */
 import type { LedgerEntry } from "../ledger/ledger.ts";
+import { FACTS } from "../engines/facts.ts";
 import type { BuildWindow, IndexFigures, Sample } from "../engines/figures.ts";
 
 /** A day and the delay of a job: rates are of the last day where there are samples of it. */
@@ -98,7 +99,7 @@ export function unusedSince(samples: readonly Sample[], name: string): string | 
 /** Since when no ANALYZE of the table is known; a reset of the counters forgets those before it. Null where one is. */
 export function notAnalyzedSince(samples: readonly Sample[]): string | null {
   const now = samples.at(-1);
-  if (!now || now.engine !== "postgres" || now.lastAnalyze !== null) return null;
+  if (!now || !FACTS[now.engine].isAnalyzed || now.lastAnalyze !== null) return null;
   const without = samples.filter(({ lastAnalyze, epoch }) => lastAnalyze === null && epoch === now.epoch);
   return without[0]?.at ?? null;
 }

@@ -1,5 +1,6 @@
 /** What is wrong with the indexes of a table or collection, by its figures and the limits of the manifest. Pure. */
-import type { Limits, EngineName } from "../manifest/manifest.ts";
+import type { Limits } from "../manifest/manifest.ts";
+import { FACTS } from "../engines/facts.ts";
 import { formatBytes, formatCount, formatDay, formatShare } from "../format.ts";
 import type { IndexFigures, TargetFigures } from "../engines/figures.ts";
 import type { Baseline, Rate } from "./history.ts";
@@ -209,17 +210,14 @@ export function bloatOf({ bytes, entries }: IndexFigures, baseline: Baseline | n
   return bytes / entries / baseline.bytesPerEntry;
 }
 
-/** The default of the engine, where the manifest has no limit of its own. */
-export const SIZE_PCT: Readonly<Record<EngineName, number>> = { mongodb: 20, postgres: 10 };
-
 /** GIN over documents has a third of its table by nature: such an index is judged only by a limit of its own. */
 function hasDefaultLimit({ method }: IndexFigures): boolean {
   return method === "" || method === "btree";
 }
 
 function sizeSentence(what: string, bytes: number, { dataBytes, engine }: TargetFigures, limit: number): string {
-  const of = engine === "postgres" ? "table" : "collection";
-  return `${what} ${formatBytes(bytes)}, ${formatShare(share(bytes, dataBytes))} of the ${of}'s ${formatBytes(dataBytes)}, the limit is ${limit} %; drop what is unused, or set limits.sizePct where it is meant.`;
+  const { target } = FACTS[engine];
+  return `${what} ${formatBytes(bytes)}, ${formatShare(share(bytes, dataBytes))} of the ${target}'s ${formatBytes(dataBytes)}, the limit is ${limit} %; drop what is unused, or set limits.sizePct where it is meant.`;
 }
 
 /** Of nothing, everything is all. */

@@ -3,20 +3,16 @@
  * full scans, bloat, what is unused or redundant, with a verdict on each by the limits of the manifest. It changes no
  * index; it remembers its samples, because a count alone says nothing.
  */
-import type { Db } from "mongodb";
 import { UsageError } from "../../errors.ts";
 import { messageOf, type DeclaredIndex, type Engine } from "../engines/engine.ts";
 import { currentEntries, type LedgerEntry } from "../ledger/ledger.ts";
 import { DEFAULTS, type Limits, type Manifest, type EngineName } from "../manifest/manifest.ts";
 import { withEngines, type OpenOptions } from "../engines/open.ts";
-import type { IndexSession } from "../engines/postgres/session.ts";
 import { findRedundant } from "../decision/redundant.ts";
-import { reindexWindows } from "../engines/postgres/reindex.ts";
-import type { Sample, BuildWindow } from "../engines/figures.ts";
+import { FACTS } from "../engines/facts.ts";
+import type { BuildWindow } from "../engines/figures.ts";
 import { beganAnew, buildWindows } from "./history.ts";
-import { SIZE_PCT, type IndexVerdict } from "./judge.ts";
-import { mongoFigures } from "../engines/mongo/figures.ts";
-import { postgresFigures } from "../engines/postgres/figures.ts";
+import type { IndexVerdict } from "./judge.ts";
 import { type Catalog, type ContractResult, targetReport, type TargetReport } from "./report.ts";
 import { Samples } from "./samples.ts";
 import { nameInDatabase, stateOf } from "../decision/state.ts";
@@ -44,25 +40,23 @@ export interface StatsOptions extends OpenOptions {
 
 /** Takes a sample, and judges it with those before. @throws UsageError (manifest, server), UnreachableError */
 export async function readStats(options: StatsOptions): Promise<StatsReport> {
-  const { manifest, mongo } = options;
+  const { manifest } = options;
   return withEngines(options, "look", async ({ engines, session, signal }) => {
     const keep = options.keep !== false;
     const samples = await Samples.open(session, keep);
-    const [clock] = await session.query<{ at: Date; database: string }>(
-      "SELECT clock_timestamp() AS at, current_database() AS database",
-    );
+    const [clock] = await session.query<{ at: Date }>("SELECT clock_timestamp() AS at");
     if (!clock) throw new Error("PostgreSQL tells no time");
     const at = clock.at.toISOString();
     const targets: TargetReport[] = [];
     for (const engine of engines) {
-      const database = engine.name === "mongodb" ? mongo.databaseName : clock.database;
+      const database = await engine.statistics.database();
       const ledger = await readLedger(engine);
-      const rebuilds = engine.name === "postgres" ? await reindexWindows(session) : new Map<string, BuildWindow[]>();
+      const rebuilds = await engine.statistics.rebuilds();
       for (const target of engine.targets.keys()) {
         signal.throwIfAborted();
         const earlier =
           typeof samples === "string" ? [] : await samples.load({ engine: engine.name, target }, { database });
-        const sample = { ...(await figuresOf(engine.name, target, { session, mongo, at })), at };
+        const sample = { ...(await engine.statistics.figures(target, at)), at };
         const catalog = {
           ...(await catalogOf(engine, target, ledger, rebuilds.get(target) ?? [], manifest)),
           contracts: contractsOf(options.contracts, engine.name, target),
@@ -90,16 +84,6 @@ export async function readStats(options: StatsOptions): Promise<StatsReport> {
     }
     return report;
   });
-}
-
-interface Servers {
-  readonly session: IndexSession;
-  readonly mongo: Db;
-  readonly at: string;
-}
-
-function figuresOf(engine: EngineName, target: string, { session, mongo, at }: Servers): Promise<Omit<Sample, "at">> {
-  return engine === "postgres" ? postgresFigures(session, target) : mongoFigures(mongo, target, Date.parse(at));
 }
 
 interface ReadLedger {
@@ -155,5 +139,5 @@ function contractsOf(all: StatsOptions["contracts"], engine: EngineName, target:
 }
 
 function limitsOf({ defaults }: Manifest, engine: EngineName): Limits {
-  return defaults?.limits ?? { ...DEFAULTS.limits, sizePct: SIZE_PCT[engine] };
+  return defaults?.limits ?? { ...DEFAULTS.limits, sizePct: FACTS[engine].sizePct };
 }

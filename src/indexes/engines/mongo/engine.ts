@@ -1,16 +1,17 @@
 /** Indexes of a MongoDB-compatible server. */
-import { BSON, MongoNetworkError, MongoServerError, MongoServerSelectionError, type Db, type Document } from "mongodb";
+import { MongoNetworkError, MongoServerError, MongoServerSelectionError, type Db } from "mongodb";
 import { UnreachableError } from "../../../errors.ts";
-import { pause, type Engine, type EngineOptions, type Recovery } from "../engine.ts";
 import type { MongoIndex } from "../../manifest/manifest.ts";
+import { pause, type Engine, type EngineOptions, type Recovery } from "../engine.ts";
 import { build, type BuildOptions } from "./build.ts";
-import { isVersionName, listIndexes, observe, versionName } from "./catalog.ts";
+import { listIndexes, observe } from "./catalog.ts";
 import { findDuplicates } from "./duplicates.ts";
+import { mongoFigures } from "./figures.ts";
 import { MongoLedger } from "./ledger.ts";
-import { ATTRIBUTES, IDENTITY, mongoForm, mongoSpec } from "./normal-form.ts";
+import { mongoMaintenance } from "./maintenance.ts";
+import { mongoForm, mongoSpec } from "./normal-form.ts";
+import { isAttributeChange, mongoReplacement } from "./replacement.ts";
 import { shellText } from "./shell.ts";
-import { differencesOf, sameForm, type NormalForm } from "../../decision/normal-form.ts";
-import type { ActualIndex } from "../../decision/observation.ts";
 
 /** 85, 86: the name or the definition is taken. Which one, and by what, only a fresh look tells. */
 const CONFLICTS = new Set([85, 86]);
@@ -41,13 +42,6 @@ export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> 
 
   const look = (target: string) => reach(() => observe(db, target, indexes[target] ?? [], blocking));
 
-  /** With the collation of its collection. */
-  async function declaredShape(target: string, name: string): Promise<NormalForm> {
-    const declared = (await look(target)).declared.get(name);
-    if (!declared || declared instanceof Error) throw declared ?? new Error(`${name} is not declared on ${target}`);
-    return declared.form;
-  }
-
   const create = (target: string, spec: Record<string, unknown>) => reach(() => build(builds, target, spec));
 
   async function drop(target: string, name: string): Promise<void> {
@@ -56,16 +50,6 @@ export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> 
     } catch (error) {
       if (codeOf(error) !== INDEX_NOT_FOUND) throw error;
     }
-  }
-
-  async function setAttributes(target: string, name: string, spec: Document): Promise<void> {
-    const ttl: unknown = spec["expireAfterSeconds"];
-    const index = {
-      name,
-      hidden: spec["hidden"] === true,
-      ...(ttl === undefined ? {} : { expireAfterSeconds: ttl }),
-    };
-    await db.command({ collMod: target, index });
   }
 
   async function blocked(target: string): Promise<string | undefined> {
@@ -80,6 +64,13 @@ export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> 
     targets: new Map(Object.entries(indexes)),
     ignored: new Set(options.ignored),
     ledger: new MongoLedger(db),
+    replacement: mongoReplacement({ db, find, look, create, drop, blocked }),
+    statistics: {
+      database: () => Promise.resolve(db.databaseName),
+      figures: (target, at) => mongoFigures(db, target, Date.parse(at)),
+      rebuilds: () => Promise.resolve(new Map()),
+    },
+    maintenance: mongoMaintenance(db),
     observe: look,
 
     refusal: async (target, name, found) =>
@@ -103,59 +94,6 @@ export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> 
     dropInvalid: () => Promise.resolve(),
     drop,
 
-    irreplaceable(target, name, found) {
-      const wanted = mongoForm(mongoSpec(find(target, name)));
-      const isOwnName = found.name === name || isVersionName(found.name, name);
-      if (!isOwnName) return `${found.name} is not declared, so it is left alone: change or drop it by hand.`;
-      if (isAttributeChange(wanted, found.form)) return undefined;
-      const isOther = IDENTITY.some((part) => wanted[part] !== found.form[part]);
-      if (isOther && (wanted["weights"] === "" || found.form["weights"] === "")) return undefined;
-      return `The server cannot have both at once. In a window without its readers, drop ${found.name} by hand and run ensure again.`;
-    },
-
-    async replace(target, name, found) {
-      const spec = mongoSpec(find(target, name));
-      const wanted = await declaredShape(target, name);
-      if (isAttributeChange(wanted, found.form)) {
-        await setAttributes(target, found.name, spec);
-        return;
-      }
-      // No index can be renamed here: the new one keeps a name of its own, and is found by its definition.
-      await create(target, { ...spec, name: versionName(name, wanted) });
-      await drop(target, found.name);
-    },
-
-    async finishReplace(target, name) {
-      const { actual, rules } = await look(target);
-      const wanted = await declaredShape(target, name);
-      const others = actual.filter((index) => rules.isVersion?.(index.name, name) && !sameForm(index.form, wanted));
-      for (const other of others) await drop(target, other.name);
-      return others.length > 0;
-    },
-
-    async abandonReplace(target, name) {
-      const version = versionName(name, await declaredShape(target, name));
-      const { actual, rules } = await look(target);
-      const isOld = (index: ActualIndex) => index.name === name || rules.isVersion?.(index.name, name) === true;
-      // The last one of them is the one that serves.
-      if (!actual.some((index) => isOld(index) && index.name !== version)) return false;
-      if (!actual.some((index) => index.name === version)) return false;
-      await drop(target, version);
-      return true;
-    },
-
-    async restore({ target, previous = "{}" }, made) {
-      const spec = BSON.EJSON.parse(previous) as Document;
-      const wanted = mongoForm(spec);
-      const present = (await listIndexes(db, target)).find((one) => one["name"] === spec["name"]);
-      const refusal = present ? undefined : await blocked(target);
-      if (refusal !== undefined) return refusal;
-      if (!present) await create(target, spec);
-      else if (!sameForm(wanted, mongoForm(present))) await setAttributes(target, String(present["name"]), spec);
-      if (made.name !== spec["name"]) await drop(target, made.name);
-      return undefined;
-    },
-
     claim: () => Promise.resolve({}),
 
     async createTarget(target) {
@@ -175,12 +113,6 @@ export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> 
 
     recovery: (error) => Promise.resolve(recoveryOf(error)),
   };
-}
-
-/** Can `collMod` make the one of the other, and back? It can give a TTL and not take it away. */
-function isAttributeChange(wanted: NormalForm, found: NormalForm): boolean {
-  const isTtl = (form: NormalForm) => form["expireAfterSeconds"] !== "";
-  return differencesOf(wanted, found).every(({ part }) => ATTRIBUTES.has(part)) && isTtl(wanted) === isTtl(found);
 }
 
 /** The command as a person would type it into a shell. */

@@ -1,17 +1,19 @@
 /** Indexes of PostgreSQL: built concurrently, one statement each, outside any transaction, never with IF NOT EXISTS. */
 import pg from "pg";
 import { UsageError } from "../../../errors.ts";
-import { type Engine, type EngineOptions, type Proof, messageOf, pause, type Recovery } from "../engine.ts";
+import type { Observation } from "../../decision/observation.ts";
 import type { PostgresIndex } from "../../manifest/manifest.ts";
+import { messageOf, pause, type Engine, type EngineOptions, type Recovery } from "../engine.ts";
 import { observe } from "./catalog.ts";
-import { besideName, createStatement, definitionTail, dropStatement, tableOf } from "./ddl.ts";
+import { createStatement, definitionTail, dropStatement, tableOf } from "./ddl.ts";
 import { findDuplicates } from "./duplicates.ts";
+import { postgresFigures } from "./figures.ts";
 import { PostgresLedger } from "./ledger.ts";
+import { postgresMaintenance } from "./maintenance.ts";
+import { reindexWindows } from "./reindex.ts";
+import { postgresReplacement } from "./replacement.ts";
 import { CLEAR_UP_PATIENCE_MS, type IndexSession } from "./session.ts";
 import { sizeOf } from "./size.ts";
-import { REPLACED as OLD, REPLACEMENT as NEW } from "../../manifest/reserved.ts";
-import type { Observation } from "../../decision/observation.ts";
-import { sameForm } from "../../decision/normal-form.ts";
 
 /** Lock timeout, deadlock victim, serialisation: somebody was in the way. */
 const IN_THE_WAY = new Set(["55P03", "40P01", "40001"]);
@@ -27,6 +29,7 @@ export interface PostgresEngineOptions extends EngineOptions {
 
 export function postgresEngine(options: PostgresEngineOptions): Engine {
   const { session, indexes, signal } = options;
+  const ledger = new PostgresLedger(session);
 
   function find(target: string, name: string): PostgresIndex {
     const index = indexes[target]?.find((one) => one.name === name);
@@ -44,75 +47,6 @@ export function postgresEngine(options: PostgresEngineOptions): Engine {
     await session.runWatched(`${target} ${label}`, dropStatement(target, name), patienceMs);
   }
 
-  async function exists(target: string, name: string): Promise<boolean> {
-    const { schema, table } = tableOf(target);
-    const [row] = await session.query<{ there: boolean }>(EXISTS, [schema, table, name]);
-    return row?.there === true;
-  }
-
-  async function dropBeside(target: string, name: string, suffix: string): Promise<boolean> {
-    const beside = besideName(name, suffix);
-    if (!(await exists(target, beside))) return false;
-    const what = suffix === OLD ? "what was replaced" : "what an interrupted replacement left";
-    await drop(target, beside, `${name} (dropping ${what})`);
-    return true;
-  }
-
-  /** An earlier process may have died after the build, which the server then finished. */
-  async function isBuilt(target: string, name: string): Promise<boolean> {
-    const { actual, declared } = await look(target);
-    const [next, wanted] = [actual.find((one) => one.name === besideName(name, NEW)), declared.get(name)];
-    if (!next?.valid || !wanted || wanted instanceof Error) return false;
-    return sameForm(next.form, wanted.form);
-  }
-
-  /** Builds beside, changes the names in one transaction, and drops the old one; the table is never without either. */
-  async function swap(
-    target: string,
-    name: string,
-    definition: { unique: boolean; tail: string } | "built",
-    prove?: Proof,
-  ): Promise<void> {
-    const [next, old] = [besideName(name, NEW), besideName(name, OLD)];
-    await dropBeside(target, name, OLD);
-    if (definition !== "built") {
-      await dropBeside(target, name, NEW);
-      await build(target, next, definition.unique, definition.tail, `${name} (its replacement)`);
-    }
-    await rename(target, [name, old], [next, name]);
-    await dropReplaced(target, name, prove);
-  }
-
-  async function dropReplaced(target: string, name: string, prove?: Proof): Promise<boolean> {
-    const [next, old] = [besideName(name, NEW), besideName(name, OLD)];
-    const former = (await look(target)).actual.find((index) => index.name === old);
-    // One that a drop has begun to take away serves nobody any more.
-    const fault = former?.valid ? await prove?.(target, name) : undefined;
-    if (fault !== undefined) {
-      await rename(target, [name, next], [old, name]);
-      await dropBeside(target, name, NEW);
-      throw new Error(`the former definition stays, since the new one does not serve: ${fault}`);
-    }
-    return dropBeside(target, name, OLD);
-  }
-
-  /** All at once; it locks the indexes only, and not against readers or writers. */
-  async function rename(target: string, ...pairs: readonly (readonly [from: string, to: string])[]): Promise<void> {
-    const { schema } = tableOf(target);
-    await session.query("BEGIN");
-    try {
-      await session.query(`SET LOCAL lock_timeout = '3s'`);
-      for (const [from, to] of pairs) {
-        const quoted = `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(from)}`;
-        await session.query(`ALTER INDEX ${quoted} RENAME TO ${pg.escapeIdentifier(to)}`);
-      }
-      await session.query("COMMIT");
-    } catch (error) {
-      await session.query("ROLLBACK").catch(() => undefined);
-      throw error;
-    }
-  }
-
   async function look(target: string): Promise<Observation> {
     try {
       return await observe(session, target, indexes[target] ?? []);
@@ -125,11 +59,34 @@ export function postgresEngine(options: PostgresEngineOptions): Engine {
     }
   }
 
+  async function waitForBuild(target: string, name: string): Promise<void> {
+    const { schema, table } = tableOf(target);
+    const started = performance.now();
+    while (!signal.aborted) {
+      const [row] = await session.query<{ busy: boolean }>(BUSY, [schema, table]);
+      if (row?.busy !== true) return;
+      const waited = performance.now() - started;
+      if (waited > options.maxBuildMs) throw new Error(`another session still builds an index of ${target}`);
+      if (waited < WAIT_POLL_MS) options.onProgress(`postgres ${target} ${name}: waiting for another session's build`);
+      await pause(WAIT_POLL_MS, signal);
+    }
+  }
+
   return {
     name: "postgres",
     targets: new Map(Object.entries(indexes)),
     ignored: new Set(options.ignored),
-    ledger: new PostgresLedger(session),
+    ledger,
+    replacement: postgresReplacement({ session, prove: options.prove, find, look, build, drop }),
+    statistics: {
+      async database() {
+        const [row] = await session.query<{ name: string }>("SELECT current_database() AS name");
+        return row?.name ?? "";
+      },
+      figures: (target) => postgresFigures(session, target),
+      rebuilds: () => reindexWindows(session),
+    },
+    maintenance: postgresMaintenance(session, ledger, waitForBuild),
 
     observe: look,
 
@@ -154,42 +111,9 @@ export function postgresEngine(options: PostgresEngineOptions): Engine {
       }
     },
 
-    async waitForBuild(target, name) {
-      const { schema, table } = tableOf(target);
-      const started = performance.now();
-      while (!signal.aborted) {
-        const [row] = await session.query<{ busy: boolean }>(BUSY, [schema, table]);
-        if (row?.busy !== true) return;
-        const waited = performance.now() - started;
-        if (waited > options.maxBuildMs) throw new Error(`another session still builds an index of ${target}`);
-        if (waited < WAIT_POLL_MS)
-          options.onProgress(`postgres ${target} ${name}: waiting for another session's build`);
-        await pause(WAIT_POLL_MS, signal);
-      }
-    },
-
+    waitForBuild,
     dropInvalid: (target, name) => drop(target, name, `${name} (dropping an invalid leftover)`),
     drop: (target, name) => drop(target, name, `${name} (dropping)`),
-
-    irreplaceable(_target, name, { guards = "", definition }) {
-      if (definition === undefined) return "Its definition cannot be read, so nothing could bring it back.";
-      return RECIPES[guards] === undefined ? undefined : `${name} ${RECIPES[guards]}`;
-    },
-
-    async replace(target, name) {
-      const index = find(target, name);
-      const definition = { unique: index.unique === true, tail: definitionTail(index) };
-      await swap(target, name, (await isBuilt(target, name)) ? "built" : definition, options.prove);
-    },
-
-    finishReplace: (target, name) => dropReplaced(target, name, options.prove),
-    abandonReplace: (target, name) => dropBeside(target, name, NEW),
-
-    async restore({ target, name, previous = "" }) {
-      const [, unique, tail = ""] = /^(UNIQUE )?(.*)$/s.exec(previous) ?? [];
-      await swap(target, name, { unique: unique !== undefined, tail });
-      return undefined;
-    },
 
     async claim(target, name, mark) {
       const { schema } = tableOf(target);
@@ -215,19 +139,6 @@ export function postgresEngine(options: PostgresEngineOptions): Engine {
   };
 }
 
-/** What has to go over to the new index, and only a migration can take there. */
-const RECIPES: Readonly<Record<string, string>> = {
-  constraint:
-    "belongs to a constraint, which only a migration can move: CREATE UNIQUE INDEX CONCURRENTLY ..., " +
-    "then ALTER TABLE ... DROP CONSTRAINT ..., ADD CONSTRAINT ... USING INDEX ...",
-  "foreign key":
-    "is what a foreign key refers to, which only a migration can move: CREATE UNIQUE INDEX CONCURRENTLY ..., " +
-    "then ALTER TABLE ... DROP CONSTRAINT ..., ADD FOREIGN KEY ... NOT VALID, VALIDATE CONSTRAINT ...",
-  "replica identity":
-    "is the table's replica identity, which only a migration can move: CREATE UNIQUE INDEX CONCURRENTLY ..., " +
-    "then ALTER TABLE ... REPLICA IDENTITY USING INDEX ...",
-};
-
 function codeOf(error: unknown): string | undefined {
   return error instanceof pg.DatabaseError ? error.code : undefined;
 }
@@ -238,8 +149,3 @@ const BUSY = `
                     AND (p.relid IS NULL OR p.relid = t.oid)) AS busy
     FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace
    WHERE n.nspname = $1 AND t.relname = $2`;
-
-const EXISTS = `
-  SELECT EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid
-                   JOIN pg_namespace n ON n.oid = t.relnamespace
-                  WHERE n.nspname = $1 AND t.relname = $2 AND c.relname = $3) AS there`;
