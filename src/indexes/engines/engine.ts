@@ -1,6 +1,6 @@
 /**
  * What a verb needs of a database: to see its indexes in their normal form, and to change one at a time. A new engine is
- * an implementation of this interface; its tests are a harness for test/integration/indexes/engine-conformance.ts.
+ * an implementation of this interface.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ActualIndex, Observation } from "../decision/observation.ts";
