@@ -176,8 +176,10 @@ export class Services {
     const { collection } = await this.#openMongo();
     const { eventsFields, eventsRetentionDays } = this.config;
     if (anew || !this.#retention || this.#retention.until < Date.now()) {
-      const { readRetention } = await import("./db/mongo/retention.ts");
-      const value = readRetention(collection, eventsFields, eventsRetentionDays);
+      // Kept before anything is waited for, so that reads which ask at once share one look.
+      const value = import("./db/mongo/retention.ts").then(({ readRetention }) =>
+        readRetention(collection, eventsFields, eventsRetentionDays),
+      );
       this.#retention = { value, until: Date.now() + LOOKED_AT_MS };
       value.catch(() => (this.#retention = undefined));
     }
