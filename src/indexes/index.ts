@@ -104,7 +104,7 @@ export async function newestReport(sql: Pick<Pool, "query">): Promise<StatsRepor
   return (await import("./stats/samples.ts")).newestReport<StatsReport>(sql);
 }
 
-/** Builds bloated indexes anew, online. @throws UsageError (manifest, server), LockedError, UnreachableError */
+/** Rebuilds bloated indexes, online. @throws UsageError (manifest, server), LockedError, UnreachableError */
 export async function maintainIndexes(options: MaintainOptions): Promise<MaintainReport> {
   return (await import("./maintain.ts")).maintainIndexes(options);
 }

@@ -4,7 +4,7 @@ import { defineJob, occurrencePayload } from "./job.ts";
 /** Tenant-days of drift that are logged; the row of the audit has more. */
 const LOGGED = 100;
 
-/** Compares a random sample of final tenant-days with their events, once an occurrence. It reports, and changes no row. */
+/** Compares a random sample of final tenant-days with their events, once an occurrence. It changes no row. */
 export const auditSample = defineJob({
   name: "audit-sample",
   payload: occurrencePayload,

@@ -30,7 +30,7 @@ export type Schedule = {
   | {
       /** five fields, in UTC, where no time is skipped or repeated */
       readonly cron: string;
-      /** a on start, a worker fires the latest missed occurrence */
+      /** on start, a worker fires the latest missed occurrence */
       readonly catchUp?: boolean;
       readonly every?: never;
     }
@@ -94,7 +94,7 @@ const MAX_DAYS = 3_660;
 
 /**
  * The days to rebuild in a night: from so many days before the watermark that each is read once more when it is final,
- * or NIGHTLY_DAYS if these are more, to the day before the occurrence's own, which belongs to the refresh. So a night that
+ * or NIGHTLY_DAYS if these are more, to the day before that of the occurrence, which belongs to the refresh. So a night that
  * was missed is made up by the next one.
  *
  * @param through the watermark; without one yesterday stands for it

@@ -53,7 +53,10 @@ export class History {
     return rows[0]?.count ?? 0;
   }
 
-  /** Removes runs that ended, with their chunks. The newest nightly run stays: it holds the occurrence that a start makes up. */
+  /**
+   * Removes runs that ended, with their chunks. The newest nightly run stays: it keeps a starting worker from running
+   * that night once more.
+   */
   async trimRuns(): Promise<number> {
     const { rowCount } = await this.#pool.query(
       `DELETE FROM usage_run WHERE id IN (

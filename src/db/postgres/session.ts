@@ -3,7 +3,7 @@ import pg from "pg";
 import { isConnectionLoss, LockedError } from "../../errors.ts";
 import { connectionOptions, postgresError, type Connection } from "./pool.ts";
 
-/** Which permits a read may take: bulk work leaves permit 1 to the nightly rebuild and the refresh. */
+/** The queues. A read for `bulk` leaves permit 1 to the nightly rebuild and the refresh, which are in `fresh`. */
 export type QueueName = "fresh" | "bulk";
 
 const PERMIT_CLASS = 0x74616c6d;

@@ -29,7 +29,7 @@ export interface ActualIndex {
   readonly valid: boolean;
   /** Some session builds it at this moment; dropping it would kill that build. */
   readonly building: boolean;
-  /** Its name is one that the server gives while it builds an index anew, and leaves behind where that fails. */
+  /** Its name is that of a REINDEX: the server uses such names while it rebuilds an index, and leaves them if that fails. */
   readonly isRebuild?: true;
   readonly constraint?: "primary" | "unique";
   /** How it is ordered; absent for kinds without an order (GIN, text, hashed, geographic). */
@@ -67,7 +67,7 @@ export interface KeyOrder {
 export interface Rules {
   /** Parts that make two indexes the same one to the server, whatever their other parts (MongoDB's error 85). */
   readonly identity?: readonly string[];
-  /** Parts that can be changed without building the index anew. */
+  /** Parts that can be changed without a rebuild. */
   readonly attributes?: ReadonlySet<string>;
   /** Names in the same name space that belong to something that is no index of this table, with what it is. */
   readonly taken?: ReadonlyMap<string, string>;

@@ -1,6 +1,6 @@
 /**
  * What a verb needs of a database: to see its indexes in their normal form, and to change one at a time. A new engine is
- * an implementation of this interface.
+ * an implementation of this interface; its tests are a harness for test/integration/indexes/engine-conformance.ts.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ActualIndex, Observation } from "../decision/observation.ts";
@@ -63,7 +63,7 @@ export interface Engine {
 export interface Replacement {
   /** Why the declared index cannot take the place of this one, with what to do instead; undefined if it can. */
   obstacle(target: string, name: string, found: ActualIndex): string | undefined;
-  /** Puts the declared index in the place of the one that has its name; each step may be done already. */
+  /** Replaces the index that has the declared name; an earlier process may have done some of the steps. */
   perform(target: string, name: string, found: ActualIndex): Promise<void>;
   /** Finishes one that was interrupted after the new index took its place. @returns whether there was one */
   finish(target: string, name: string): Promise<boolean>;

@@ -1,8 +1,8 @@
-import type { EngineName } from "../manifest/manifest.ts";
 /**
  * What a server says of the indexes of one table or collection at one time. Counters are as the server keeps them, that
  * is since it last began to count; what a server does not tell is null and named in `unknown`, never zero.
  */
+import type { EngineName } from "../manifest/manifest.ts";
 
 /** What an index does beside being read, so that it is never called unused or in the way. */
 export type Guard =

@@ -16,7 +16,7 @@ export async function retireWindows(step: Ensuring, window: Window, prove: Proof
   const { engine, recorder, target } = step;
   const view = await engine.observe(target);
   const wanted = view.declared.get(window.name);
-  // With another `keep`, the last window may have the bound of this one, and then it is the one that serves.
+  // After a change of `keep`, an older window may have the bound of the current one: it serves, so it stays.
   const serves = ({ form }: ActualIndex) => wanted && !(wanted instanceof Error) && sameForm(form, wanted.form);
   const older = view.actual.filter((index) => isOlderWindow(index.name, window) && !serves(index));
   if (older.length === 0) return [];

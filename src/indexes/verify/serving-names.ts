@@ -9,7 +9,7 @@ import { isOlderWindow, type Window } from "../manifest/rolling.ts";
 import { onlyTarget } from "../manifest/selection.ts";
 
 export interface NamingOptions extends IndexTargets {
-  /** Declared name -> the one that the index has at the moment, such as while it is being replaced. */
+  /** Declared name -> its current name, which differs while the index is being replaced. */
   readonly physicalNames?: Readonly<Record<string, string>>;
 }
 

@@ -5,12 +5,11 @@
 
 import { lintContracts, placedContracts, type Placed } from "../contract/contracts.ts";
 import type { Judgement } from "../contract/verdict.ts";
-import type { IndexTargets } from "../engines/open.ts";
 import { verifiersOf } from "../engines/verifiers.ts";
 import { lintManifest } from "../manifest/lint.ts";
 import type { Contract, EngineName } from "../manifest/manifest.ts";
 import { expandRolling, windowsOf, type Window } from "../manifest/rolling.ts";
-import { NamesInDatabase } from "./serving-names.ts";
+import { NamesInDatabase, type NamingOptions } from "./serving-names.ts";
 
 export interface VerifyEntry extends Judgement {
   engine: EngineName;
@@ -30,11 +29,9 @@ export interface VerifyReport {
   ok: boolean;
 }
 
-export interface VerifyOptions extends IndexTargets {
+export interface VerifyOptions extends NamingOptions {
   /** Only contracts of this target, only those of these indexes. */
   only?: { readonly target?: string; readonly indexes?: readonly string[] };
-  /** Declared name -> the one that the index has at the moment, such as while it is being replaced. */
-  physicalNames?: Readonly<Record<string, string>>;
   /** What one statement may take; 10 s unless told. */
   limitMs?: number;
   /** Tells which windows of rolling indexes are in force; now unless told. */

@@ -19,7 +19,7 @@ interface Case {
   readonly code?: number;
 }
 
-/** Nobody listens there, and no server of another test can come to. */
+/** Nobody listens there, and no server of another test can begin to. */
 const CLOSED = "127.0.0.1:1";
 const RUN = "0190a5d2-7c1e-7def-8123-456789abcdef";
 const RANGE = ["--from", "2026-03-01", "--to", "2026-03-02"];

@@ -3,7 +3,7 @@ import type { Recipe } from "../../../dev/servers/install.ts";
 /** Ends a test that hangs. */
 const HANG_MS = 300_000;
 
-/** Installs, once `before` has come to its end, and leaves a trace of each time it was run. */
+/** Installs when `before` has ended, and leaves a trace of each run. */
 export function quickRecipe(builds: string[], before: () => Promise<unknown> = () => Promise.resolve()): Recipe {
   return {
     name: "quick-1",

@@ -12,7 +12,7 @@ export interface RunRequest {
   readonly inline: boolean;
   readonly reason: string | null;
   readonly requestedBy: string;
-  /** two requests with one key are one run: for ever for an occurrence of the nightly schedule, while it is unfinished for the others */
+  /** two requests with one key are one run: always for a nightly run, while it is unfinished for the others */
   readonly dedupeKey: string;
   readonly settingsHash: string;
   /** undefined = every tenant */

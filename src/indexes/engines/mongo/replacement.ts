@@ -74,7 +74,7 @@ export function mongoReplacement({ db, find, look, create, drop, blocked }: Repl
       const version = versionName(name, await declaredForm(target, name));
       const { actual, rules } = await look(target);
       const isOld = (index: ActualIndex) => index.name === name || rules.isVersion?.(index.name, name) === true;
-      // The last one of them is the one that serves.
+      // If the new index is the only one, it serves, so it stays.
       if (!actual.some((index) => isOld(index) && index.name !== version)) return false;
       if (!actual.some((index) => index.name === version)) return false;
       await drop(target, version);

@@ -67,5 +67,5 @@ export function besideName(name: string, suffix: string): string {
   return letters.join("") + end;
 }
 
-/** What PostgreSQL puts behind a name while it builds that index anew; with a number where one is taken already. */
+/** The ending of a name that PostgreSQL uses while it rebuilds an index; with a number if the name is taken. */
 export const REBUILD_ENDING = /_cc(?:new|old)\d*$/;

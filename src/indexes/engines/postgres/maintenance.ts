@@ -1,4 +1,4 @@
-/** Maintenance of PostgreSQL: an index is built anew, online, and its table analyzed. */
+/** Maintenance of PostgreSQL: an index is rebuilt, online, and its table analyzed. */
 import { currentEntries, keyOf, type Ledger } from "../../ledger/ledger.ts";
 import { messageOf, type Maintenance, type MaintenanceResult, type MaintenanceTask } from "../engine.ts";
 import { clearLeftovers, openJournal, ownLeftovers, reindex } from "./reindex.ts";
@@ -15,7 +15,7 @@ export function postgresMaintenance(
     const started = performance.now();
     // While we waited for the lock somebody may have done the same.
     const before = await sizeOf(session, target, name);
-    if (String(before.oid) !== id) return { action: "none", state: "left", why: "it was built anew meanwhile" };
+    if (String(before.oid) !== id) return { action: "none", state: "left", why: "it was rebuilt meanwhile" };
     await waitForBuild(target, name);
     await openJournal(session);
     const after = await reindex(session, target, name, before.bytes);
