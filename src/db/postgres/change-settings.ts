@@ -7,6 +7,9 @@ import { runRequest } from "./runs/request.ts";
 import { cancelLocked } from "./runs/control.ts";
 import { insertRun } from "./runs/runs.ts";
 
+/** An event may lie so many days earlier in another time zone: from UTC+14 to UTC-12 are 26 hours. */
+const MOST_DAYS_APART = 2;
+
 /** What a change of settings came to. */
 export interface SettingsChange {
   /** one line for each setting that changed; none = they were in force already */
@@ -58,8 +61,7 @@ export async function changeSettings(
     } as const;
     const cancelled = unfinished.rows.map(({ id }) => id);
     if (first === undefined) return { changes, cancelled, rebuild: undefined };
-    // An event may lie a day earlier now.
-    const request = runRequest({ ...wish, from: laterDay(FIRST_DAY, addDays(first, -1)) }, settings.hash);
+    const request = runRequest({ ...wish, from: laterDay(FIRST_DAY, addDays(first, -MOST_DAYS_APART)) }, settings.hash);
     const { id } = await insertRun(connection, request, "planned");
     return { changes, cancelled, rebuild: id };
   });

@@ -61,6 +61,22 @@ test("rows of the settings before are in no computed range until they are rebuil
   expect(await storedRows(world.pool)).toEqual(rows);
 });
 
+test("an event that lies two days earlier under the new ones is in a row of its new day", async () => {
+  world = await createWorld("settings_rows", { USAGE_TIMEZONE: "Pacific/Kiritimati" }); // UTC+14
+  await world.insert(sampleEvents(2, (n) => ({ created_at: new Date(`2026-03-0${n + 1}T10:30:00Z`) })));
+  await rebuild(world, { from: "2026-03-01", to: "2026-03-04" });
+  const { env, rebuildId } = await moveTo("Pacific/Pago_Pago"); // UTC-11
+  await startWorker(env);
+  await ended(rebuildId);
+  const { rows } = await world.pool.query<{ date: string; events: number }>(
+    `SELECT date::text, total_requests::int AS events FROM daily_usage_cache WHERE total_requests > 0 ORDER BY date`,
+  );
+  expect(rows).toEqual([
+    { date: "2026-02-28", events: 1 }, // half past midnight of 2 March there was half past eleven at night here
+    { date: "2026-03-01", events: 1 },
+  ]);
+});
+
 test("a row of a day that is still to come under the new ones is rebuilt too", async () => {
   world = await createWorld("settings_rows", { USAGE_TIMEZONE: "Pacific/Kiritimati" });
   const now = Date.now();
