@@ -5,16 +5,8 @@ import { EXIT, LockedError } from "../../../src/errors.ts";
 import { ensureIndexes, type EnsureOptions } from "../../../src/indexes/ensure/ensure.ts";
 import { select } from "../../../src/indexes/manifest/selection.ts";
 import type { Manifest } from "../../../src/indexes/manifest/manifest.ts";
-import {
-  cacheIndexes,
-  makeCache,
-  openSnapshot,
-  openWriter,
-  type Scratch,
-  scratch,
-  until,
-  waitingBuild,
-} from "./scratch.ts";
+import { until } from "../../support/until.ts";
+import { cacheIndexes, makeCache, openSnapshot, openWriter, type Scratch, scratch, waitingBuild } from "./scratch.ts";
 
 const NAME = "by_day";
 const BUILD = `CREATE INDEX CONCURRENTLY ${NAME} ON daily_usage_cache (date, tenant_id)`;
@@ -81,7 +73,7 @@ test("the loss of its own backend in a build is made good in the same run", asyn
   const running = ensure();
   const pid = await waitingBuild(own.sql);
   await own.sql.query("SELECT pg_terminate_backend($1)", [pid]);
-  await until(async () => ((await index())?.valid === false ? true : undefined), "leftover");
+  await until("leftover", async () => ((await index())?.valid === false ? true : undefined));
   await other.query("ROLLBACK");
   expect((await running).entries).toMatchObject([{ action: "repaired" }]);
   expect(await index()).toMatchObject({ valid: true });
@@ -94,9 +86,8 @@ test("a build that another session has begun is waited for, not dropped", async 
   const oid = (await index())?.oid;
   const lines: string[] = [];
   const running = ensure({ onProgress: (line) => lines.push(line) });
-  await until(
-    () => Promise.resolve(lines.find((line) => line.includes("another session's build"))),
-    "word of the wait",
+  await until("word of the wait", () =>
+    Promise.resolve(lines.find((line) => line.includes("another session's build"))),
   );
   await other.query("ROLLBACK");
   await theirs;
@@ -110,9 +101,8 @@ test("no build is begun beside another session's build on the same table, which 
   await waitingBuild(own.sql);
   const lines: string[] = [];
   const running = ensure({ onProgress: (line) => lines.push(line) });
-  await until(
-    () => Promise.resolve(lines.find((line) => line.includes("another session's build"))),
-    "word of the wait",
+  await until("word of the wait", () =>
+    Promise.resolve(lines.find((line) => line.includes("another session's build"))),
   );
   await other.query("ROLLBACK");
   await theirs;
@@ -127,7 +117,7 @@ test("writers go on while a build runs, and its waits are told with who is in th
   await third.query("INSERT INTO daily_usage_cache (tenant_id, date) VALUES ('new', '2026-06-01')");
   await third.query("UPDATE daily_usage_cache SET cached_at = now() WHERE date = '2026-01-01'");
   expect(await waitingBuild(own.sql)).toBe(pid); // both are committed, and it waits as before
-  await until(() => Promise.resolve(lines.find((line) => line.includes("behind pid"))), "word of the wait");
+  await until("word of the wait", () => Promise.resolve(lines.find((line) => line.includes("behind pid"))));
   await other.query("ROLLBACK");
   expect((await running).entries).toMatchObject([{ action: "created" }]);
   expect(lines.join("\n")).toMatch(/waiting for old snapshots.*, behind pid \d+/);
@@ -190,14 +180,14 @@ test("a lock timeout of the first look is tried again", async () => {
   const running = ensure();
   // Each wait is a statement of its own, known by its begin.
   const waits = new Set<string>();
-  await until(async () => {
+  await until("second wait for the table", async () => {
     const { rows } = await own.sql.query<{ begun: string }>(
       `SELECT query_start::text AS begun FROM pg_stat_activity
         WHERE datname = current_database() AND backend_type = 'client backend' AND wait_event_type = 'Lock'`,
     );
     for (const { begun } of rows) waits.add(begun);
     return waits.size >= 2 || undefined;
-  }, "second wait for the table");
+  });
   await other.query("ROLLBACK");
   expect((await running).entries).toMatchObject([{ action: "created" }]);
 });

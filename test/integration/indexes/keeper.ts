@@ -12,7 +12,8 @@ import { manifestText } from "../../../src/indexes/manifest/load.ts";
 import type { Manifest, MongoIndex, PostgresIndex } from "../../../src/indexes/manifest/manifest.ts";
 import { planRollback, rollbackIndexes, type RollbackRequest } from "../../../src/indexes/rollback/rollback.ts";
 import { start, type Command } from "../../support/process.ts";
-import { type Scratch, until } from "./scratch.ts";
+import { until } from "../../support/until.ts";
+import { type Scratch } from "./scratch.ts";
 
 export const TABLE = "public.daily_usage_cache";
 export const EVENTS = "events";
@@ -94,24 +95,24 @@ export async function openReader(client: pg.Client): Promise<void> {
 
 /** Answers the backend that runs such a statement, once it waits for somebody. */
 export function waiting(sql: pg.Client, statement: string): Promise<number> {
-  return until(async () => {
+  return until(`waiting ${statement}`, async () => {
     const { rows } = await sql.query<{ pid: number }>(
       `SELECT pid FROM pg_stat_activity
           WHERE datname = current_database() AND query LIKE $1 AND state = 'active' AND wait_event_type = 'Lock'`,
       [`${statement}%`],
     );
     return rows[0]?.pid;
-  }, `waiting ${statement}`);
+  });
 }
 
 /** Waits until nobody of the keeper is connected, so that whatever a server went on with has ended. */
 export function untilAlone(sql: pg.Client): Promise<true> {
-  return until(async () => {
+  return until("end of the keeper's backends", async () => {
     const { rows } = await sql.query(
       `SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'tallyman indexes%'`,
     );
     return rows.length === 0 ? true : undefined;
-  }, "end of the keeper's backends");
+  });
 }
 
 /** Names of all indexes of the table with whether they are valid. */

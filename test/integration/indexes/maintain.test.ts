@@ -8,7 +8,8 @@ import type { Manifest } from "../../../src/indexes/manifest/manifest.ts";
 import { readStats } from "../../../src/indexes/stats/stats.ts";
 import { select } from "../../../src/indexes/manifest/selection.ts";
 import { endProcesses, startProgram } from "../../support/process.ts";
-import { type Scratch, scratch, until, withEndlessPatience } from "./scratch.ts";
+import { until } from "../../support/until.ts";
+import { type Scratch, scratch, withEndlessPatience } from "./scratch.ts";
 
 const BLOATED = "jobs_by_due";
 const manifest: Manifest = {
@@ -74,14 +75,14 @@ async function bloat(): Promise<void> {
 
 /** The backend of such a statement, once it waits for somebody. */
 async function waiting(statement: string): Promise<number> {
-  return until(async () => {
+  return until(`${statement} that waits`, async () => {
     const { rows } = await own.sql.query<{ pid: number }>(
       `SELECT pid FROM pg_stat_activity
         WHERE datname = current_database() AND query LIKE $1 AND wait_event_type = 'Lock'`,
       [statement],
     );
     return rows[0]?.pid;
-  }, `${statement} that waits`);
+  });
 }
 
 const waitingRebuild = () => waiting("REINDEX%");
@@ -185,7 +186,7 @@ describe("PostgreSQL", () => {
     const pid = await waitingRebuild();
     const report = await withEndlessPatience(async () => {
       await own.sql.query("SELECT pg_terminate_backend($1)", [pid]);
-      await until(async () => ((await indexes())[`${BLOATED}_ccnew`] ? true : undefined), "a leftover");
+      await until("a leftover", async () => ((await indexes())[`${BLOATED}_ccnew`] ? true : undefined));
       await other.query("ROLLBACK");
       return running;
     });
@@ -211,7 +212,7 @@ describe("PostgreSQL", () => {
     await child.ended;
     await own.sql.query("SELECT pg_terminate_backend($1)", [pid]);
     await other.query("ROLLBACK");
-    await until(async () => ((await indexes())[`${BLOATED}_ccnew1`]?.valid === false ? true : undefined), "a leftover");
+    await until("a leftover", async () => ((await indexes())[`${BLOATED}_ccnew1`]?.valid === false ? true : undefined));
 
     const planned = await maintain({ dryRun: true });
     expect(planned.entries).toContainEqual(

@@ -3,7 +3,8 @@ import { expect, test } from "vitest";
 import type pg from "pg";
 import { EXIT } from "../../../src/errors.ts";
 import { actions, type Keeper, ledgerRows, onTable, openReader, waiting } from "./keeper.ts";
-import { cacheIndexes, makeCache, openSnapshot, openWriter, type Scratch, until } from "./scratch.ts";
+import { until } from "../../support/until.ts";
+import { cacheIndexes, makeCache, openSnapshot, openWriter, type Scratch } from "./scratch.ts";
 import { onStage } from "./stage.ts";
 
 const OLD = "CREATE INDEX by_day ON daily_usage_cache (date) WHERE kind = 'P'";
@@ -56,7 +57,7 @@ test("readers have the one or the other at every moment", async () => {
   /** Waits until it has been looked some times more. */
   const looked = () => {
     const before = plans.length;
-    return until(() => Promise.resolve(plans.length >= before + 10 || undefined), "ten looks");
+    return until("ten looks", () => Promise.resolve(plans.length >= before + 10 || undefined));
   };
   await openSnapshot(other);
   const running = replace();
@@ -156,7 +157,7 @@ test("another session's build on the table is waited for before a replacement is
   await waiting(own.sql, "CREATE INDEX CONCURRENTLY theirs");
   const lines: string[] = [];
   const running = it.ensure(wanted, { replace: true, onProgress: (line) => lines.push(line) });
-  await until(() => Promise.resolve(lines.find((line) => line.includes("another session's build"))), "word of it");
+  await until("word of it", () => Promise.resolve(lines.find((line) => line.includes("another session's build"))));
   expect(await ledgerRows(own.sql).catch(() => [])).toEqual([]);
   await other.query("ROLLBACK");
   await theirs;

@@ -15,7 +15,8 @@ import {
   validity,
   waiting,
 } from "./keeper.ts";
-import { cacheIndexes, openSnapshot, openWriter, type Scratch, until } from "./scratch.ts";
+import { until } from "../../support/until.ts";
+import { cacheIndexes, openSnapshot, openWriter, type Scratch } from "./scratch.ts";
 import { onStage } from "./stage.ts";
 
 const CREATE = "CREATE INDEX CONCURRENTLY";
@@ -79,9 +80,8 @@ test("writers do not feel a build", async () => {
   const writeOn = async () => {
     const pid = await waiting(own.sql, CREATE);
     const before = [...written];
-    await until(
-      () => Promise.resolve(written.every((count, writer) => count >= (before[writer] ?? 0) + 10) || undefined),
-      "ten writes of each",
+    await until("ten writes of each", () =>
+      Promise.resolve(written.every((count, writer) => count >= (before[writer] ?? 0) + 10) || undefined),
     );
     expect(await waiting(own.sql, CREATE)).toBe(pid);
   };
@@ -91,7 +91,7 @@ test("writers do not feel a build", async () => {
   const running = it.ensure(slow);
   await writeOn(); // it has not begun to read the table
   await first.query("ROLLBACK");
-  await until(async () => ((await byDay())?.ready === true ? true : undefined), "end of the first pass");
+  await until("end of the first pass", async () => ((await byDay())?.ready === true ? true : undefined));
   await writeOn(); // it has read the table, and new rows are in the index
   await other.query("ROLLBACK");
   const report = await running;
@@ -107,7 +107,7 @@ test("four processes at once make one build", async () => {
   await openSnapshot(other);
   const processes = [1, 2, 3, 4].map(() => it.command(two, "ensure"));
   const waiters = () => processes.filter((process) => process.stderr().includes("waiting for the index lock"));
-  await until(() => Promise.resolve(waiters().length === 3 ? true : undefined), "three that wait");
+  await until("three that wait", () => Promise.resolve(waiters().length === 3 ? true : undefined));
   await other.query("ROLLBACK");
   const ended = await Promise.all(processes.map((process) => process.ended));
   expect(ended.map(({ code }) => code)).toEqual(Array(4).fill(EXIT.done));
@@ -136,7 +136,7 @@ test("a build whose process is killed goes on, stays the first run's, and goes w
 
   const lines: string[] = [];
   const next = it.ensure(manifest, { onProgress: (line) => lines.push(line) });
-  await until(() => Promise.resolve(lines.find((line) => line.includes("waiting for the index lock"))), "word of it");
+  await until("word of it", () => Promise.resolve(lines.find((line) => line.includes("waiting for the index lock"))));
   const oid = (await byDay())?.oid;
   await other.query("ROLLBACK");
   const report = await next;

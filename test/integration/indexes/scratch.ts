@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import { type Db, MongoClient } from "mongodb";
 import pg from "pg";
 import { inject, vi } from "vitest";
+import { until } from "../../support/until.ts";
 
 declare module "vitest" {
   // What the global set-up provides; a second declaration of the same types is no conflict.
@@ -109,12 +110,12 @@ export async function openSnapshot(client: pg.Client): Promise<void> {
 
 /** Answers the backend that builds concurrently, once it waits for somebody. */
 export async function waitingBuild(sql: pg.Client): Promise<number> {
-  return until(async () => {
+  return until("a build that waits", async () => {
     const { rows } = await sql.query<{ pid: number }>(`
       SELECT pid FROM pg_stat_activity
        WHERE datname = current_database() AND query LIKE 'CREATE%INDEX CONCURRENTLY%' AND wait_event_type = 'Lock'`);
     return rows[0]?.pid;
-  }, "a build that waits");
+  });
 }
 
 /**
@@ -146,15 +147,5 @@ export async function awayFromMonthEnd(sql: pg.Client, work: () => Promise<void>
     await work();
   } finally {
     await sql.query(`ALTER DATABASE ${name} RESET search_path`);
-  }
-}
-
-export async function until<T>(ask: () => Promise<T | undefined>, what: string, withinMs = 120_000): Promise<T> {
-  const deadline = performance.now() + withinMs;
-  for (;;) {
-    const answer = await ask();
-    if (answer !== undefined) return answer;
-    if (performance.now() > deadline) throw new Error(`no ${what} within ${withinMs} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }

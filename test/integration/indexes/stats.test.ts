@@ -5,7 +5,8 @@ import { readStats, type StatsReport } from "../../../src/indexes/stats/stats.ts
 import type { TargetReport } from "../../../src/indexes/stats/report.ts";
 import { newestReport } from "../../../src/indexes/stats/samples.ts";
 import { select } from "../../../src/indexes/manifest/selection.ts";
-import { type Scratch, scratch, until, waitingBuild } from "./scratch.ts";
+import { until } from "../../support/until.ts";
+import { type Scratch, scratch, waitingBuild } from "./scratch.ts";
 import { storageTold } from "./told.ts";
 
 const manifest: Manifest = {
@@ -83,10 +84,10 @@ async function flush(): Promise<void> {
 async function scansSeen(name: string, atLeast: number): Promise<void> {
   const counters = `SELECT idx_scan AS scans FROM pg_stat_user_indexes WHERE indexrelname = $1
                      UNION ALL SELECT seq_scan FROM pg_stat_user_tables WHERE relname = $1`;
-  await until(async () => {
+  await until(`${atLeast} scans of ${name}`, async () => {
     const { rows } = await own.sql.query<{ scans: string }>(counters, [name]);
     return Number(rows[0]?.scans) >= atLeast || undefined;
-  }, `${atLeast} scans of ${name}`);
+  });
 }
 
 async function repeat(times: number, sql: string): Promise<void> {
@@ -140,7 +141,7 @@ describe("PostgreSQL", () => {
     await stats();
     for (let n = 0; n < 12; n += 1) await own.sql.query("SELECT count(*) FROM orders WHERE note = 'y'");
     await flush();
-    await until(async () => ((await stats()).target.fullScans?.part ?? 0) >= 12 || undefined, "twelve full scans");
+    await until("twelve full scans", async () => ((await stats()).target.fullScans?.part ?? 0) >= 12 || undefined);
     const { report } = await stats();
     expect(kinds(report)).toEqual(["full-scans"]);
     expect(report.ok).toBe(false);
@@ -260,10 +261,10 @@ describe("MongoDB", () => {
     if (isFerret) for (const name of names) expect(first.target.unknown.join("; ")).toContain(name);
 
     for (let n = 0; n < 10; n += 1) await events.find({ tenant: `t${n}` }).toArray();
-    await until(async () => {
+    await until("ten scans", async () => {
       const { target } = await stats("mongodb");
       return (indexOf(target, "by_tenant")?.newScans ?? 0) >= 10 || undefined;
-    }, "ten scans");
+    });
     const { target, report } = await stats("mongodb");
     expect(indexOf(target, "by_tenant")?.unusedSince).toBeNull();
     expect(indexOf(target, "by_kind")).toMatchObject({ newScans: 0, unusedSince: first.target.firstSample });
