@@ -1,6 +1,6 @@
 /**
- * Builds bloated indexes of PostgreSQL anew, online, one at a time under the keeper's lock; never by the calendar. Where
- * told to, asks MongoDB to give space back. What there is to do comes from the figures of `stats`.
+ * Rebuilds bloated indexes of PostgreSQL, online, one at a time under the keeper's lock; never by the calendar. If asked,
+ * has MongoDB give space back. What there is to do comes from the figures of `stats`.
  */
 import { UsageError } from "../errors.ts";
 import { messageOf, type Engine } from "./engines/engine.ts";
@@ -15,7 +15,7 @@ import { readStats, type StatsReport } from "./stats/stats.ts";
 export interface MaintainOptions extends OpenOptions {
   /** Only says what would be done. */
   readonly dryRun?: boolean;
-  /** Builds this index anew, bloated or not. */
+  /** Rebuilds this index, bloated or not. */
   readonly index?: string;
   /** Runs `compact` on the declared collections. */
   readonly compact?: boolean;

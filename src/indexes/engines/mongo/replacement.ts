@@ -57,7 +57,6 @@ export function mongoReplacement({ db, find, look, create, drop, blocked }: Repl
         await setAttributes(target, found.name, spec);
         return;
       }
-      // No index can be renamed here: the new one keeps a name of its own, and is found by its definition.
       await create(target, { ...spec, name: versionName(name, wanted) });
       await drop(target, found.name);
     },
