@@ -22,7 +22,7 @@ export default defineConfig({
           include: ["test/integration/**/*.test.ts"],
           sequence: { groupOrder: 1 },
           globalSetup: ["test/support/servers.ts"],
-          maxWorkers: 2,
+          maxWorkers: 3, // on two cores: much of the work is waiting, for servers and for processes
         },
       },
     ],
