@@ -4,7 +4,7 @@ import type { InvisibleReader } from "../db/mongo/invisible.ts";
 import type { TotalsReader } from "../db/mongo/totals.ts";
 import type { Audits } from "../db/postgres/cache/audits.ts";
 import type { Chunks } from "../db/postgres/runs/chunks.ts";
-import { ClaimLostError, keepClaim, type Claim } from "../db/postgres/runs/claim.ts";
+import { ClaimLostError, startHeartbeat, type Claim } from "../db/postgres/runs/claim.ts";
 import type { BatchCounts } from "../db/postgres/cache/write.ts";
 import type { History } from "../db/postgres/history.ts";
 import type { Runs } from "../db/postgres/runs/runs.ts";
@@ -135,21 +135,21 @@ export async function workOnChunk<Context extends ChunkContext>(
   const { chunks, runs, dispatch, log } = context;
   const claim = await chunks.claim(runId, chunk, kind);
   if (!claim) return { claimed: false };
-  const keeper = keepClaim(() => chunks.renew(claim));
+  const heartbeat = startHeartbeat(() => chunks.renew(claim));
   try {
-    const counts = await work(claim, { ...context, signal: AbortSignal.any([context.signal, keeper.lost]) });
+    const counts = await work(claim, { ...context, signal: AbortSignal.any([context.signal, heartbeat.lost]) });
     await chunks.done(claim);
     const state = await runs.finish(runId);
     if (state) log.info({ runId, state }, "run finished");
     await dispatch();
     return { claimed: true, ...counts };
   } catch (error) {
-    if (error instanceof ClaimLostError || keeper.lost.aborted) return { claimed: false };
+    if (error instanceof ClaimLostError || heartbeat.lost.aborted) return { claimed: false };
     if (isShutdown(context.signal)) await chunks.handBack(claim);
     else await chunks.retryLater(claim, (error as Error).message);
     await runs.finish(runId);
     throw error;
   } finally {
-    keeper.stop();
+    heartbeat.stop();
   }
 }
