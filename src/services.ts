@@ -8,27 +8,18 @@ import type { InvisibleReader } from "./db/mongo/invisible.ts";
 import type { TotalsReader } from "./db/mongo/totals.ts";
 import { Audits } from "./db/postgres/cache/audits.ts";
 import { Chunks } from "./db/postgres/runs/chunks.ts";
-import { DirtyDays } from "./db/postgres/dirty.ts";
 import { agreeOnSettings } from "./db/postgres/meta.ts";
 import { requireMigrated } from "./db/postgres/migrate.ts";
 import { createPool, pingPostgres, type Pool } from "./db/postgres/pool.ts";
-import { runRequest, type RebuildWish } from "./db/postgres/runs/request.ts";
-import type { RunRequest } from "./db/postgres/runs/run.ts";
+import { DueWork } from "./db/postgres/runs/due.ts";
 import { Runs } from "./db/postgres/runs/runs.ts";
 import { Session } from "./db/postgres/session.ts";
-import { History } from "./db/postgres/history.ts";
-import { readStamp } from "./db/postgres/stamp.ts";
-import { knownTenants, widenTenantSpans } from "./db/postgres/tenants.ts";
-import { Watermarks } from "./db/postgres/watermarks.ts";
 import type { Tenants } from "./rebuild/tenants.ts";
 import { newestReport, requireIndexes, type StatsReport } from "./indexes/index.ts";
-import type { JobContext } from "./jobs/job.ts";
 import type { Logger } from "./log.ts";
 import type { Queues } from "./queues/queues.ts";
-import type { TimeLimit } from "./queues/time-limit.ts";
 import { IndexKeeper, OWN_MANIFEST } from "./services/keeper.ts";
 import { dayOf, type Day } from "./usage/day.ts";
-import { MAX_DOCUMENT_BYTES } from "./usage/document.ts";
 import type { Retention } from "./usage/horizon.ts";
 
 const LOOKED_AT_MS = 5_000;
@@ -106,6 +97,10 @@ export class Services {
 
   async runs(): Promise<Runs> {
     return new Runs(await this.agreedPool(), this.settings.hash);
+  }
+
+  async due(): Promise<DueWork> {
+    return new DueWork(await this.agreedPool(), this.settings.hash);
   }
 
   async chunks(): Promise<Chunks> {
@@ -210,10 +205,6 @@ export class Services {
     return this.#session;
   }
 
-  request(wish: RebuildWish): RunRequest {
-    return runRequest(wish, this.settings.hash);
-  }
-
   /** Looks at Tallyman's own indexes, and keeps a report that this process's role may read. */
   async reportIndexUsage(signal: AbortSignal): Promise<StatsReport> {
     const { rows } = await (await this.pool()).query<{ name: string }>("SELECT current_user AS name");
@@ -222,58 +213,6 @@ export class Services {
 
   /** The newest such report; undefined where there is none, or this role may not read it. */
   readonly newestIndexReport = async (): Promise<StatsReport | undefined> => newestReport(await this.pool());
-
-  /** What a job may use, given what belongs to one execution of it. */
-  async jobContext(dispatch: () => Promise<void>): Promise<(execution: Execution) => JobContext> {
-    const pool = await this.pool();
-    const [source, session] = await Promise.all([this.source(), this.session()]);
-    const { config } = this;
-    const shared = {
-      events: source.events,
-      tenants: source.tenants,
-      runs: await this.runs(),
-      chunks: await this.chunks(),
-      arrivals: source.arrivals,
-      totals: source.totals,
-      invisible: source.invisible,
-      audits: await this.audits(),
-      dirtyDays: new DirtyDays(pool),
-      watermarks: new Watermarks(pool),
-      settings: {
-        timeZone: config.timeZone,
-        settleHours: config.settleHours,
-        limits: { maxKeys: config.maxKeys, maxRawRows: config.maxRawRows, maxBytes: MAX_DOCUMENT_BYTES },
-      },
-      refresh: { delaySeconds: config.refreshDelaySeconds, overlapSeconds: config.refreshOverlapSeconds },
-      history: new History(pool, { historyDays: config.historyRetentionDays, undoDays: config.undoRetentionDays }),
-      knownTenants: () => knownTenants(pool),
-      widenTenantSpans: (spans: Parameters<typeof widenTenantSpans>[1]) => widenTenantSpans(pool, spans),
-      request: (wish: RebuildWish) => this.request(wish),
-      stamp: () => readStamp(pool),
-      retention: this.retention,
-      requireIndexes: this.requireIndexes,
-      today: this.today,
-      dispatch,
-      ensureIndexes: (signal: AbortSignal) => this.keeper.ensure({ signal }),
-      reportIndexUsage: (signal: AbortSignal) => this.reportIndexUsage(signal),
-    };
-    return ({ log, signal: given, limit }) => {
-      const signal = AbortSignal.any([given, session.lost]);
-      return {
-        ...shared,
-        log,
-        signal,
-        underPermit: async (queue, work) => {
-          const permit = await limit.without(() => session.takePermit(queue, signal));
-          try {
-            return await work();
-          } finally {
-            await session.releasePermit(permit);
-          }
-        },
-      };
-    };
-  }
 
   /** Closes what was opened, in reverse. */
   async close(): Promise<void> {
@@ -287,11 +226,4 @@ export class Services {
     await settled(this.#mongo, ({ client }) => client.close());
     await this.#pool?.end();
   }
-}
-
-/** What belongs to one execution of a job. */
-export interface Execution {
-  readonly log: Logger;
-  readonly signal: AbortSignal;
-  readonly limit: TimeLimit;
 }

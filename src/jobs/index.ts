@@ -6,7 +6,8 @@ import { rebuildRange } from "./rebuild-range.ts";
 import { reportIndexUsage } from "./report-index-usage.ts";
 import { restoreRows } from "./restore-rows.ts";
 import { trimHistory } from "./trim-history.ts";
-import type { Job } from "./job.ts";
+import type { ChunkKind } from "../db/postgres/runs/run.ts";
+import type { Job } from "../work/job.ts";
 
 /** Everything that the system does. */
 export const JOBS: readonly Job[] = [
@@ -19,3 +20,6 @@ export const JOBS: readonly Job[] = [
   restoreRows,
   trimHistory,
 ];
+
+/** The job that works on a chunk of each kind. */
+export const CHUNK_JOBS = { rebuild: aggregateDays, undo: restoreRows } as const satisfies Record<ChunkKind, Job>;

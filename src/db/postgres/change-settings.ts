@@ -3,9 +3,8 @@ import { addDays, FIRST_DAY, laterDay, type Day } from "../../usage/day.ts";
 import { differences, readSettings, type AgreedSettings } from "./meta.ts";
 import type { Connection, Pool } from "./pool.ts";
 import { inRacingTransaction } from "./race.ts";
-import { runRequest } from "./runs/request.ts";
 import { cancelLocked } from "./runs/control.ts";
-import { insertRun } from "./runs/runs.ts";
+import { insertRun } from "./runs/request.ts";
 
 /** An event may lie so many days earlier in another time zone: from UTC+14 to UTC-12 are 26 hours. */
 const MOST_DAYS_APART = 2;
@@ -52,7 +51,7 @@ export async function changeSettings(
     );
     const changes = differences(before?.values ?? {}, settings.values);
     const { first, lastRow } = await daysInUse(connection);
-    const wish = {
+    const request = {
       kind: "backfill",
       to: laterDay(today, lastRow ?? today), // elsewhere it may be tomorrow already
       allowShrink: true,
@@ -61,8 +60,8 @@ export async function changeSettings(
     } as const;
     const cancelled = unfinished.rows.map(({ id }) => id);
     if (first === undefined) return { changes, cancelled, rebuild: undefined };
-    const request = runRequest({ ...wish, from: laterDay(FIRST_DAY, addDays(first, -MOST_DAYS_APART)) }, settings.hash);
-    const { id } = await insertRun(connection, request, "planned");
+    const from = laterDay(FIRST_DAY, addDays(first, -MOST_DAYS_APART));
+    const { id } = await insertRun(connection, { ...request, from }, settings.hash, "planned");
     return { changes, cancelled, rebuild: id };
   });
 }

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { History } from "../../../src/db/postgres/history.ts";
 import { trimHistory } from "../../../src/jobs/trim-history.ts";
-import type { JobContext } from "../../../src/jobs/job.ts";
+import type { JobContext } from "../../../src/work/context.ts";
 import { createWorld, type World } from "../../support/world.ts";
 
 let world: World;

@@ -117,7 +117,8 @@ describe("a backfill and a nightly run over the same days, while events arrive",
     await Promise.all(producers.map((one) => one.stop()));
     for (const { state, days } of runs) {
       expect(state).toBe("done");
-      expect(days.written + days.unchanged + days.stale).toBe(days.planned);
+      // Refused is one that read first what it stamped last: fewer events than the row that stands.
+      expect(days.written + days.unchanged + days.stale + days.refused).toBe(days.planned);
     }
 
     const rows = await storedRows(world.pool);

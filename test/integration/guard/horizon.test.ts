@@ -4,7 +4,7 @@ import type { RefusedDay } from "../../../src/db/postgres/runs/run.ts";
 import { endProcesses, run } from "../../support/process.ts";
 import { storedRows } from "../../support/stored-rows.ts";
 import { createWorld, type World } from "../../support/world.ts";
-import { contextOf } from "../fencing/slow-execution.ts";
+import { jobContext } from "../../support/job-context.ts";
 import { dirtyDays, doRun, planRun, workOn } from "../fencing/runs.ts";
 import { SteppedClock } from "../fencing/stepped-clock.ts";
 import { tableDifferences } from "../fencing/table.ts";
@@ -148,11 +148,11 @@ describe("the edge passes between the plan and the read", () => {
     const runId = await planRun(world.services, { ...one, kind: "nightly" });
     await clock.still("2026-06-16T22:59:59.999999Z");
     const inTime = await planRun(world.services, { ...one, kind: "nightly" });
-    expect(await workOn(inTime, await contextOf(world.services))).toMatchObject({ written: 1, refused: 0 });
+    expect(await workOn(inTime, await jobContext(world.services))).toMatchObject({ written: 1, refused: 0 });
     await world.pool.query("DELETE FROM daily_usage_cache");
     await clock.at("2026-06-16T23:00:00.001Z"); // the day began twelve days ago, less an hour
     await expire(world, "2026-06-17T06:00:00Z", 12 * DAY_SECONDS);
-    expect(await workOn(runId, await contextOf(world.services))).toMatchObject(halfEaten);
+    expect(await workOn(runId, await jobContext(world.services))).toMatchObject(halfEaten);
     await expectNoRow(runId);
   });
 
@@ -160,7 +160,7 @@ describe("the edge passes between the plan and the read", () => {
     await open({ EVENTS_RETENTION_DAYS: String(KEPT_DAYS + 20) });
     await world.insert(fourADay("UTC", "acme", one.from, one.to));
     const runId = await planRun(world.services, one);
-    const context = await contextOf(world.services);
+    const context = await jobContext(world.services);
     expect(await context.retention()).toBe(KEPT + 20 * DAY_SECONDS);
     await expireAfter(KEPT);
     expect(await expire(world, NOW, KEPT)).toBe(3);
@@ -172,7 +172,7 @@ describe("the edge passes between the plan and the read", () => {
     await open({ EVENTS_RETENTION_DAYS: String(KEPT_DAYS + 20) });
     await world.insert(fourADay("UTC", "acme", one.from, one.to));
     const runId = await planRun(world.services, one);
-    const context = await contextOf(world.services);
+    const context = await jobContext(world.services);
     const stamp = async () => {
       await expireAfter(KEPT);
       await expire(world, NOW, KEPT);
@@ -205,7 +205,7 @@ describe("a TTL on another field", () => {
     await open({}, SOON);
     await world.insert(fourADay("UTC", "acme", RANGE.from, RANGE.to));
     const runId = await planRun(world.services, RANGE);
-    const context = await contextOf(world.services);
+    const context = await jobContext(world.services);
     await context.retention();
     await world.events.createIndex({ expires_at: 1 }, { expireAfterSeconds: 0 });
     await expect(workOn(runId, context)).rejects.toThrow(/Set EVENTS_RETENTION_DAYS/);

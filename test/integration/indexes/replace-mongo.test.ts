@@ -89,7 +89,8 @@ test("what a process left that died between its two steps is ended by the next r
     const { startedAt: _startedAt, finishedAt: _finishedAt, ...rest } = entry;
     await ledger.write({ ...rest, state: "started" });
     if (then === "ensure") {
-      expect(actions((await replace({})).entries)).toEqual({ by_a: "replaced" });
+      const { entries } = await replace({});
+      expect(actions(entries), JSON.stringify(entries)).toEqual({ by_a: "replaced" });
       expect(Object.keys(await specs())).toEqual([name]);
     } else {
       expect(actions(await it.rollback(onCollection({}), { runId }))).toEqual({ by_a: "restored" });

@@ -6,7 +6,7 @@ import { usageManifest } from "../../../manifests/usage.ts";
 import { Services } from "../../../src/services.ts";
 import { createWorld, type World } from "../../support/world.ts";
 import { doRun, planRun, workOn } from "../fencing/runs.ts";
-import { contextOf } from "../fencing/slow-execution.ts";
+import { jobContext } from "../../support/job-context.ts";
 
 const KEYS = { tenant_id: 1, created_at: -1 } as const;
 const DAY = { from: "2026-01-05", to: "2026-01-05", tenants: ["t"] } as const;
@@ -74,7 +74,7 @@ test("the upsert's own key is required too", async () => {
 test("a worker that runs refuses to plan and to read from the moment that the index is gone, and writes nothing", async () => {
   const id = await planRun(world.services, DAY);
   await world.events.dropIndexes();
-  const context = await contextOf(world.services);
+  const context = await jobContext(world.services);
   const { requireIndexes: cached, ...rest } = context;
   void cached; // what it saw a moment ago still holds for some seconds
   const asked = { ...rest, requireIndexes: look };

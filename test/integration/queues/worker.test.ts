@@ -2,7 +2,6 @@ import { hostname } from "node:os";
 import { Queue, type Job } from "bullmq";
 import { Redis } from "ioredis";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { RunRequest } from "../../../src/db/postgres/runs/run.ts";
 import { keepLeases } from "../../support/claimed.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
 import { endProcesses, run, startWorker, untilWorked } from "../../support/process.ts";
@@ -51,10 +50,6 @@ async function chunks(): Promise<ChunkRow[]> {
 }
 
 const running = async (): Promise<ChunkRow | undefined> => (await chunks()).find(({ state }) => state === "running");
-
-function request(): RunRequest {
-  return world.services.request({ kind: "backfill", requestedBy: "test", ...RANGE });
-}
 
 async function backfill(): Promise<string> {
   const asked = await run(world.env, "backfill", "--from", RANGE.from, "--to", RANGE.to, "--json");
@@ -166,7 +161,13 @@ describe("Redis that forgets", () => {
     expect(await wipeRedis()).toBeGreaterThan(0);
     // The chunk in hand brings back the rest at its end; a run that no job speaks of is found by the reconciler alone.
     const runs = await world.services.runs();
-    const forgotten = { ...request(), id: runId.replace(/.{4}$/, "0000"), dedupeKey: "forgotten" };
+    const forgotten = {
+      id: runId.replace(/.{4}$/, "0000"),
+      kind: "backfill",
+      requestedBy: "test",
+      dedupeBy: "forgotten",
+      ...RANGE,
+    } as const;
     await gate.open();
     await expectWhole(runId);
     expect(await runs.create(forgotten)).toEqual({ id: forgotten.id, created: true });

@@ -40,8 +40,8 @@ function actionsOf(services: Services): TickActions {
   return {
     request: async (wish) => {
       const runs = await services.runs();
-      const { created } = await runs.create(services.request(wish));
-      if (created) await queues.dispatch(runs);
+      const { created } = await runs.create(wish);
+      if (created) await queues.dispatch(await services.due());
     },
     enqueue: (job, payload, queue = "bulk") => queues.enqueue(job, payload, queue),
     nightlyThrough: async () => nightlyThrough(await services.pool()),

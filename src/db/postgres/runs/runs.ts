@@ -1,14 +1,11 @@
 import type { ChunkPlan } from "../../../usage/plan.ts";
-import { UsageError } from "../../../errors.ts";
-import { dueWork, unfinishedButDone, type Due } from "./due.ts";
-import { pausedQueues, SETTINGS_AGREED, setPaused } from "../meta.ts";
+import { SETTINGS_AGREED } from "../meta.ts";
 import { inTransaction, type Connection, type Pool } from "../pool.ts";
 import { inRacingTransaction } from "../race.ts";
-import type { ChunkProblem, Run, RunRequest, RunState } from "./run.ts";
-import { cancelRun, resumeRun } from "./control.ts";
+import { insertRun, type RequestedRun, type RunRequest } from "./request.ts";
+import type { ChunkProblem, Run, RunState } from "./run.ts";
 import { COUNTS_OF_RUN, END_COUNTS, ENDED_RUN, SUMS } from "./counts.ts";
 import { endRun, type EndedRun } from "./end.ts";
-import type { QueueName } from "../session.ts";
 import { stampSql } from "../stamp.ts";
 
 /** Live counts of a run that is unfinished; a finished one carries its own. */
@@ -43,19 +40,18 @@ export class Runs {
   }
 
   /**
-   * Inserts the run as planned, unless one with its key is there.
+   * Inserts the run of a request as planned, unless one of the same request is there.
    *
-   * @returns the id of the run that stands
    * @throws UsageError when the settings were changed since this process began
    */
-  async create(request: RunRequest): Promise<{ id: string; created: boolean }> {
-    return insertRun(this.#pool, request, "planned");
+  async create(request: RunRequest): Promise<RequestedRun> {
+    return insertRun(this.#pool, request, this.#settingsHash, "planned");
   }
 
   /** Inserts a run whose chunks are known already, with them, in one transaction; else as create(). */
-  async createRunning(request: RunRequest, chunks: readonly ChunkPlan[]): Promise<{ id: string; created: boolean }> {
+  async createRunning(request: RunRequest, chunks: readonly ChunkPlan[]): Promise<RequestedRun> {
     return inTransaction(this.#pool, async (connection) => {
-      const inserted = await insertRun(connection, request, "running");
+      const inserted = await insertRun(connection, request, this.#settingsHash, "running");
       if (inserted.created) await start(connection, inserted.id, chunks);
       return inserted;
     });
@@ -136,36 +132,6 @@ export class Runs {
     });
   }
 
-  /** What a queue should carry now, at most `limit` runs to plan and as many chunks to work on. */
-  async due(queue: QueueName, limit: number): Promise<Due> {
-    return dueWork(this.#pool, this.#settingsHash, queue, limit);
-  }
-
-  /** Running runs of which no chunk is unfinished: a process died between its last commit and the finish. */
-  async unfinishedButDone(): Promise<string[]> {
-    return unfinishedButDone(this.#pool);
-  }
-
-  /** The queues in which nothing is to be begun. */
-  async pausedQueues(): Promise<Set<QueueName>> {
-    return pausedQueues(this.#pool);
-  }
-
-  /** Pauses queues, or lets them go on. @returns the queues that are paused now */
-  async setPaused(queues: readonly QueueName[], paused: boolean): Promise<Set<QueueName>> {
-    return setPaused(this.#pool, queues, paused);
-  }
-
-  /** Cancels a run, as cancelRun() says. */
-  async cancel(id: string, by: string): Promise<RunState> {
-    return cancelRun(this.#pool, id, by);
-  }
-
-  /** Makes a failed or cancelled run go on, as resumeRun() says. */
-  async resume(id: string): Promise<number | undefined> {
-    return resumeRun(this.#pool, id, this.#settingsHash);
-  }
-
   /** What failed in a run, and what it refused to write, for `runs show`. */
   async problems(id: string): Promise<ChunkProblem[]> {
     const { rows } = await this.#pool.query<ChunkProblem>(
@@ -196,51 +162,4 @@ async function start(connection: Connection, id: string, chunks: readonly ChunkP
       WHERE id = $1`,
     [id, chunks.length, chunks.reduce((sum, { days }) => sum + days, 0)],
   );
-}
-
-/**
- * Inserts a run, unless one with its key is there, while the settings it was asked for under are those in force; it
- * holds them until the transaction ends.
- */
-export async function insertRun(
-  connection: Connection,
-  request: RunRequest,
-  state: "planned" | "running",
-): Promise<{ id: string; created: boolean }> {
-  for (;;) {
-    const inserted = await connection.query<{ id: string }>(
-      `INSERT INTO usage_run (id, kind, inline, reason, requested_by, dedupe_key, settings_hash, tenants, from_date,
-                              to_date, allow_shrink, priority, undoes, state)
-       SELECT $1, $2, $3, $4, $5, $6, $7, $8::text[], $9::date, $10::date, $11, $12, $13, $14
-         FROM (SELECT 1 FROM usage_meta WHERE name = 'settings' AND value->>'hash' = $7 FOR SHARE) AS agreed
-       ON CONFLICT DO NOTHING RETURNING id`,
-      [
-        request.id,
-        request.kind,
-        request.inline,
-        request.reason,
-        request.requestedBy,
-        request.dedupeKey,
-        request.settingsHash,
-        request.tenants ?? null,
-        request.from,
-        request.to,
-        request.allowShrink,
-        request.priority,
-        request.undoes,
-        state,
-      ],
-    );
-    if (inserted.rows[0]) return { id: inserted.rows[0].id, created: true };
-    const { rows } = await connection.query<{ id: string | null; agreed: boolean }>(
-      `SELECT ${SETTINGS_AGREED("$3")} AS agreed,
-              (SELECT id FROM usage_run
-                WHERE id = $2 OR (dedupe_key = $1 AND (kind = 'nightly' OR state IN ('planned', 'running')))
-                ORDER BY created_at DESC LIMIT 1) AS id`,
-      [request.dedupeKey, request.id, request.settingsHash],
-    );
-    if (rows[0]?.id) return { id: rows[0].id, created: false };
-    if (!rows[0]?.agreed) throw new UsageError("The settings were changed. Start again with those in force now.");
-    // It finished between the two statements: ask again.
-  }
 }
