@@ -6,7 +6,7 @@ import { commandExecutor } from "../src/execution/supply.ts";
 import { migrate } from "../src/db/postgres/migrate.ts";
 import { matchRange, tenantDateIndex } from "../src/db/mongo/pipeline.ts";
 import { PAYLOAD_VERSION } from "../src/work/payload.ts";
-import { rebuildRange } from "../src/jobs/rebuild-range.ts";
+import { planRun } from "../src/jobs/plan-run.ts";
 import { createLogger } from "../src/log.ts";
 import { Services } from "../src/services.ts";
 import { addDays, dayBounds, type Day } from "../src/usage/day.ts";
@@ -99,7 +99,7 @@ async function plan(services: Services, to: Day, tenants: string[] | undefined, 
   const request = { kind: "backfill", from: FROM, to, tenants, requestedBy: "bench", dedupeBy } as const;
   const { id } = await (await services.runs()).create(request);
   const given = { log: services.log, signal: new AbortController().signal };
-  await commandExecutor(services).execute(rebuildRange, { v: PAYLOAD_VERSION, runId: id }, given);
+  await commandExecutor(services).execute(planRun, { v: PAYLOAD_VERSION, runId: id }, given);
 }
 
 const tenantName = (n: number) => `tenant-${String(n).padStart(5, "0")}`;

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { CHUNK_JOBS } from "../jobs/index.ts";
-import { rebuildRange } from "../jobs/rebuild-range.ts";
+import { planRun } from "../jobs/plan-run.ts";
 import type { RunRequest } from "../db/postgres/runs/request.ts";
 import { chunkKindOf, type Run } from "../db/postgres/runs/run.ts";
 import { UnreachableError, WorkFailedError } from "../errors.ts";
@@ -39,7 +39,7 @@ export async function runInline(
   const signal = AbortSignal.any([interrupted, session.lost]); // without its locks this process must not go on
   const runId = await lockAndCreate();
   try {
-    if (!planned) await executor.execute(rebuildRange, { v: PAYLOAD_VERSION, runId }, { log, signal });
+    if (!planned) await executor.execute(planRun, { v: PAYLOAD_VERSION, runId }, { log, signal });
     onProgress(await currentRun());
     for (;;) {
       const numbers = await chunks.claimable(runId);

@@ -2,7 +2,7 @@ import { aggregateDays } from "./aggregate-days.ts";
 import { auditSample } from "./audit-sample.ts";
 import { ensureIndexes } from "./ensure-indexes.ts";
 import { followArrivals } from "./follow-arrivals.ts";
-import { rebuildRange } from "./rebuild-range.ts";
+import { planRun } from "./plan-run.ts";
 import { reportIndexUsage } from "./report-index-usage.ts";
 import { restoreRows } from "./restore-rows.ts";
 import { trimHistory } from "./trim-history.ts";
@@ -15,7 +15,7 @@ export const JOBS: readonly Job[] = [
   auditSample,
   ensureIndexes,
   followArrivals,
-  rebuildRange,
+  planRun,
   reportIndexUsage,
   restoreRows,
   trimHistory,

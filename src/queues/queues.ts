@@ -4,7 +4,7 @@ import type { z } from "zod";
 import type { DueChunk, DueWork } from "../db/postgres/runs/due.ts";
 import type { QueueName } from "../db/postgres/session.ts";
 import { CHUNK_JOBS } from "../jobs/index.ts";
-import { rebuildRange } from "../jobs/rebuild-range.ts";
+import { planRun } from "../jobs/plan-run.ts";
 import type { Job } from "../work/job.ts";
 import { PAYLOAD_VERSION } from "../work/payload.ts";
 
@@ -73,7 +73,7 @@ export class Queues {
     const due = await work.of(name, isLow ? QUEUE_FULL : QUEUE_FRONT);
     if ((await queue.isPaused()) !== due.paused) await (due.paused ? queue.pause() : queue.resume());
     const jobs = [
-      ...due.runs.map((runId) => entry(rebuildRange, { v: PAYLOAD_VERSION, runId })), // none is a priority above all
+      ...due.runs.map((runId) => entry(planRun, { v: PAYLOAD_VERSION, runId })), // none is a priority above all
       ...due.chunks.map((chunk) => {
         const payload = { v: PAYLOAD_VERSION, runId: chunk.runId, chunk: chunk.number } as const;
         return entry(CHUNK_JOBS[chunk.kind], payload, priorityOf(chunk));

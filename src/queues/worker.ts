@@ -73,7 +73,7 @@ export class QueueWorker {
   async #process(queueJob: QueueJob, token?: string, cancelled?: AbortSignal): Promise<unknown> {
     const { jobs, executor, log: parent, queue } = this.#options;
     const log = parent.child({ queue, job: queueJob.name, id: queueJob.id });
-    const job = jobs.find(({ name }) => name === queueJob.name);
+    const job = jobs.find(({ name, formerNames }) => name === queueJob.name || formerNames?.includes(queueJob.name));
     if (!job) throw new Error(`unknown job ${queueJob.name}`); // a newer worker may know it
     this.#begin();
     try {

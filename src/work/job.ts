@@ -20,6 +20,8 @@ export interface Job<
 > extends Task<z.output<Payload>, Result, N> {
   /** wire name: never changes */
   readonly name: Name;
+  /** wire names of earlier versions, which are still understood */
+  readonly formerNames?: readonly string[];
   /** a public format: carries `v`; an id of what PostgreSQL knows, and little else */
   readonly payload: Payload;
   readonly timeoutMs: number;

@@ -8,7 +8,7 @@ import { storedRows } from "../../support/stored-rows.ts";
 import { until } from "../../support/until.ts";
 import { createWorld, type World } from "../../support/world.ts";
 import { Producer } from "./producer.ts";
-import { dirtyDays, doRun, planRun, workOn } from "./runs.ts";
+import { dirtyDays, doRun, plannedRun, workOn } from "./runs.ts";
 import { SlowExecution } from "./slow-execution.ts";
 import { tableDifferences } from "./table.ts";
 
@@ -48,7 +48,7 @@ describe("of two rebuilds of one tenant-day, the one that read first and commits
     await add("bob");
 
     const slow = await SlowExecution.create(world.services);
-    const runId = await planRun(world.services, one);
+    const runId = await plannedRun(world.services, one);
     const late = workOn(runId, slow.context);
     await slow.reading();
     await add("carol");
@@ -70,7 +70,7 @@ describe("of two rebuilds of one tenant-day, the one that read first and commits
     await world.insert(daysOfEvents("acme", DAY, 1, 3));
     await doRun(other, one);
     const slow = await SlowExecution.create(world.services);
-    const late = workOn(await planRun(world.services, one), slow.context);
+    const late = workOn(await plannedRun(world.services, one), slow.context);
     await slow.reading();
     await doRun(other, one);
     const table = await storedRows(world.pool);
@@ -89,7 +89,7 @@ describe("a backfill and a nightly run over the same days, while events arrive",
   test("leave the newest read, though the backfill read all of it before and writes last", async () => {
     const producers = produce(1);
     await inserted(producers, 12);
-    const runId = await planRun(world.services, DAYS);
+    const runId = await plannedRun(world.services, DAYS);
     const slow = await SlowExecution.create(world.services, tenants.length * 6); // every day is read, none is written
     const backfill = workOn(runId, slow.context);
     await slow.reading();

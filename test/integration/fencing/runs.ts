@@ -5,7 +5,7 @@ import { runInline } from "../../../src/execution/inline.ts";
 import { aggregateDays } from "../../../src/jobs/aggregate-days.ts";
 import type { JobContext } from "../../../src/work/context.ts";
 import { PAYLOAD_VERSION } from "../../../src/work/payload.ts";
-import { rebuildRange } from "../../../src/jobs/rebuild-range.ts";
+import { planRun } from "../../../src/jobs/plan-run.ts";
 import type { Services } from "../../../src/services.ts";
 import type { World } from "../../support/world.ts";
 import { jobContext } from "../../support/job-context.ts";
@@ -21,10 +21,10 @@ export function doRun(services: Services, wish: Wish): Promise<Run> {
 }
 
 /** Plans a run whose work is one chunk, and answers its id. */
-export async function planRun(services: Services, wish: Wish): Promise<string> {
+export async function plannedRun(services: Services, wish: Wish): Promise<string> {
   const runs = await services.runs();
   const { id } = await runs.create(whole(wish));
-  await rebuildRange.run({ v: PAYLOAD_VERSION, runId: id }, await jobContext(services));
+  await planRun.run({ v: PAYLOAD_VERSION, runId: id }, await jobContext(services));
   const run = await runs.get(id);
   if (run?.chunks.planned !== 1) throw new Error(`${run?.chunks.planned} chunks were planned, not one`);
   return id;

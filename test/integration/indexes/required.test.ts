@@ -5,7 +5,7 @@ import { requireIndexes } from "../../../src/indexes/required.ts";
 import { usageManifest } from "../../../manifests/usage.ts";
 import { Services } from "../../../src/services.ts";
 import { createWorld, type World } from "../../support/world.ts";
-import { doRun, planRun, workOn } from "../fencing/runs.ts";
+import { doRun, plannedRun, workOn } from "../fencing/runs.ts";
 import { jobContext } from "../../support/job-context.ts";
 
 const KEYS = { tenant_id: 1, created_at: -1 } as const;
@@ -72,7 +72,7 @@ test("the upsert's own key is required too", async () => {
 });
 
 test("a worker that runs refuses to plan and to read from the moment that the index is gone, and writes nothing", async () => {
-  const id = await planRun(world.services, DAY);
+  const id = await plannedRun(world.services, DAY);
   await world.events.dropIndexes();
   const context = await jobContext(world.services);
   const { requireIndexes: cached, ...rest } = context;

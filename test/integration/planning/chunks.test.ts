@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import type { RunRequest } from "../../../src/db/postgres/runs/request.ts";
 import { PAYLOAD_VERSION } from "../../../src/work/payload.ts";
-import { rebuildRange } from "../../../src/jobs/rebuild-range.ts";
+import { planRun } from "../../../src/jobs/plan-run.ts";
 import { jobContext } from "../../support/job-context.ts";
 import { addDays, type Day } from "../../../src/usage/day.ts";
 import type { PlannedSpan } from "../../../src/usage/plan.ts";
@@ -26,7 +26,7 @@ beforeEach(async () => {
 /** Plans a run as the job does, and answers the spans of each chunk. */
 async function plan(wish: Omit<RunRequest, "requestedBy">): Promise<PlannedSpan[][]> {
   const { id } = await (await world.services.runs()).create({ requestedBy: "test", ...wish });
-  await rebuildRange.run({ v: PAYLOAD_VERSION, runId: id }, await jobContext(world.services));
+  await planRun.run({ v: PAYLOAD_VERSION, runId: id }, await jobContext(world.services));
   const { rows } = await world.pool.query<{ payload: PlannedSpan[] }>(
     "SELECT payload FROM usage_chunk WHERE run_id = $1 ORDER BY number",
     [id],

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import type { RunRequest } from "../../../src/db/postgres/runs/request.ts";
 import type { Runs } from "../../../src/db/postgres/runs/runs.ts";
 import { PAYLOAD_VERSION } from "../../../src/work/payload.ts";
-import { rebuildRange } from "../../../src/jobs/rebuild-range.ts";
+import { planRun } from "../../../src/jobs/plan-run.ts";
 import { addDays } from "../../../src/usage/day.ts";
 import { chunksOf } from "../../support/claimed.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
@@ -73,7 +73,7 @@ test("a nightly run, and one that somebody asks for, end while a backfill of tho
     dedupeBy: "night",
   };
   await runs.create(nightly);
-  await (await world.services.queues()).enqueue(rebuildRange, { v: PAYLOAD_VERSION, runId: nightly.id }, "fresh");
+  await (await world.services.queues()).enqueue(planRun, { v: PAYLOAD_VERSION, runId: nightly.id }, "fresh");
   await done(nightly.id);
   expect((await runs.get(nightly.id))?.days).toMatchObject({ planned: 3, written: 3 });
   expect(await left()).toBe(CHUNKS); // it needs nothing that the long one has

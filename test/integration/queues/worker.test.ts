@@ -230,6 +230,9 @@ describe("jobs that somebody pushed into Redis", () => {
     // a chunk that is not there is no error, and the worker still works
     await queue.add("aggregate-days", { v: 1, runId, chunk: 0 }, { ...KEPT, jobId: "absent" });
     await untilWorked("end of the job", async () => (await queue.getJob("absent"))?.isCompleted());
+    // so is one under a name of earlier versions
+    await queue.add("rebuild-range", { v: 1, runId }, { ...KEPT, jobId: "former" });
+    await untilWorked("end of the job", async () => (await queue.getJob("former"))?.isCompleted());
     await expectWhole(await backfill());
     worker.signal("SIGTERM");
     expect((await worker.ended).code).toBe(0);

@@ -15,12 +15,13 @@ type PlanContext = ContextOf<(typeof NEEDS)[number]>;
  * Plans a run: finds its tenants and the days on which each has events or rows, cuts them into chunks, and starts the
  * run with all of them in one transaction. The last chunk finishes it.
  */
-export const rebuildRange = defineJob({
-  name: "rebuild-range",
+export const planRun = defineJob({
+  name: "plan-run",
+  formerNames: ["rebuild-range"],
   payload: runPayload,
   needs: NEEDS,
   timeoutMs: 30 * 60_000,
-  id: ({ runId }) => `rebuild-range|${runId}`,
+  id: ({ runId }) => `plan-run|${runId}`,
   async run({ runId }, context) {
     const { runs, dispatch, signal } = context;
     const run = await runs.get(runId);
