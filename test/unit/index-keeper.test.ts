@@ -1,8 +1,8 @@
 /** Which manifest is meant. */
 import { expect, test } from "vitest";
-import { loadConfig } from "../../../src/config.ts";
-import { UsageError } from "../../../src/errors.ts";
-import { IndexKeeper } from "../../../src/services/keeper.ts";
+import { loadConfig } from "../../src/config.ts";
+import { UsageError } from "../../src/errors.ts";
+import { IndexKeeper } from "../../src/index-keeper.ts";
 
 const keeper = new IndexKeeper(loadConfig({}));
 

@@ -1,6 +1,6 @@
 import type { MongoClient, Db } from "mongodb";
-import { requireConnection, type Config } from "../config.ts";
-import { UsageError } from "../errors.ts";
+import { requireConnection, type Config } from "./config.ts";
+import { UsageError } from "./errors.ts";
 import {
   ensureIndexes,
   type EnsureOptions,
@@ -11,7 +11,7 @@ import {
   readStats,
   type StatsReport,
   verifyIndexes,
-} from "../indexes/index.ts";
+} from "./indexes/index.ts";
 
 /** The name of the manifest of Tallyman's own indexes. */
 export const OWN_MANIFEST = "usage";
@@ -29,7 +29,7 @@ export class IndexKeeper {
   /** A manifest that comes with Tallyman, by its name, or one of a file. @throws UsageError */
   async manifest(nameOrFile: string): Promise<Manifest> {
     const { eventsCollection, eventsFields } = this.#config;
-    const { MANIFESTS } = await import("../../manifests/index.ts");
+    const { MANIFESTS } = await import("../manifests/index.ts");
     const shipped = Object.hasOwn(MANIFESTS, nameOrFile) ? MANIFESTS[nameOrFile] : undefined;
     if (shipped) return shipped({ collection: eventsCollection, fields: eventsFields });
     // Neither a path nor a name with an ending: a name was meant.
@@ -55,7 +55,7 @@ export class IndexKeeper {
 
   /** @param isAsked false where the work asks MongoDB nothing: the server may be away then, and need not be set */
   async #openMongo(isAsked: boolean): Promise<{ client: MongoClient; db: Db }> {
-    const { connectMongo, unconnectedMongo } = await import("../db/mongo/client.ts"); // the driver is slow to load
+    const { connectMongo, unconnectedMongo } = await import("./db/mongo/client.ts"); // the driver is slow to load
     if (!isAsked) return unconnectedMongo();
     return connectMongo(this.#config.mongodbAdminUri ?? requireConnection(this.#config, "mongodbUri"));
   }
