@@ -1,6 +1,6 @@
 import { requireConnection } from "./config.ts";
-import { agreeOnSettings } from "./db/postgres/meta.ts";
-import { nightlyThrough } from "./db/postgres/runs/end.ts";
+import { agreeOnSettings } from "./db/postgres/settings.ts";
+import { nightlyThrough } from "./db/postgres/watermarks.ts";
 import type { RunRequest } from "./db/postgres/runs/request.ts";
 import type { QueueName } from "./db/postgres/session.ts";
 import { createWorkerRedis, evictionPolicy } from "./db/redis.ts";

@@ -6,7 +6,7 @@ import type { EventReader } from "./db/mongo/events.ts";
 import type { InvisibleReader } from "./db/mongo/invisible.ts";
 import type { TotalsReader } from "./db/mongo/totals.ts";
 import { Audits } from "./db/postgres/cache/audits.ts";
-import { agreeOnSettings } from "./db/postgres/meta.ts";
+import { agreeOnSettings } from "./db/postgres/settings.ts";
 import { requireMigrated } from "./db/postgres/migrate.ts";
 import { createPool, pingPostgres } from "./db/postgres/pool.ts";
 import { Chunks } from "./db/postgres/runs/chunks.ts";

@@ -260,14 +260,28 @@ describe("MongoDB", () => {
     const names = [isFerret ? "not available on FerretDB" : "hit rate", "share of collection scans"];
     if (isFerret) for (const name of names) expect(first.target.unknown.join("; ")).toContain(name);
 
-    for (let n = 0; n < 10; n += 1) await events.find({ tenant: `t${n}` }).toArray();
-    await until("ten scans", async () => {
-      const { target } = await stats("mongodb");
-      return (indexOf(target, "by_tenant")?.newScans ?? 0) >= 10 || undefined;
-    });
-    const { target, report } = await stats("mongodb");
+    // The server may scan an index by itself, and count that: then it is all done again.
+    const scansOf = async (index: string) =>
+      (await events.aggregate<{ name: string; accesses: { ops: number } }>([{ $indexStats: {} }]).toArray()).find(
+        ({ name }) => name === index,
+      )?.accesses.ops;
+    const { target, report, firstSample } = await until(
+      "samples between which nothing else scans by_kind",
+      async () => {
+        await own.sql.query("DROP SCHEMA tallyman CASCADE");
+        const before = await scansOf("by_kind");
+        const { target: sampled } = await stats("mongodb");
+        for (let n = 0; n < 10; n += 1) await events.find({ tenant: `t${n}` }).toArray();
+        await until("ten scans", async () => {
+          const now = await stats("mongodb");
+          return (indexOf(now.target, "by_tenant")?.newScans ?? 0) >= 10;
+        });
+        const last = await stats("mongodb");
+        return (await scansOf("by_kind")) === before && { ...last, firstSample: sampled.firstSample };
+      },
+    );
     expect(indexOf(target, "by_tenant")?.unusedSince).toBeNull();
-    expect(indexOf(target, "by_kind")).toMatchObject({ newScans: 0, unusedSince: first.target.firstSample });
+    expect(indexOf(target, "by_kind")).toMatchObject({ newScans: 0, unusedSince: firstSample });
     expect(kinds(report)).toEqual([]);
     await age(31);
     // `_id_` and the TTL index were not scanned either.

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { cancelRun } from "../../../src/db/postgres/runs/control.ts";
 import { startWorker, type WorkerApp } from "../../../src/app.ts";
 import type { Run } from "../../../src/db/postgres/runs/run.ts";
-import { nightlyThrough } from "../../../src/db/postgres/runs/end.ts";
+import { nightlyThrough } from "../../../src/db/postgres/watermarks.ts";
 import { nightlyRequest, occurrenceOf } from "../../../src/schedule/schedules.ts";
 import { Services } from "../../../src/services.ts";
 import { addDays } from "../../support/civil-day.ts";

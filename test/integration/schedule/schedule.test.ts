@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } 
 import { Redis } from "ioredis";
 import { parse as parseCron } from "node-cron";
 import { loadConfig } from "../../../src/config.ts";
-import { nightlyThrough } from "../../../src/db/postgres/runs/end.ts";
+import { nightlyThrough } from "../../../src/db/postgres/watermarks.ts";
 import { JOBS } from "../../../src/jobs/index.ts";
 import { Queues } from "../../../src/queues/queues.ts";
 import { Scheduler } from "../../../src/schedule/scheduler.ts";

@@ -2,9 +2,9 @@ import { randomUUID } from "node:crypto";
 import { listTenantDays } from "../../../usage/plan.ts";
 import { LEASE_SECONDS, type Claim } from "./claim.ts";
 import { settleDirty } from "../dirty.ts";
-import { QUEUE_PAUSED, SETTINGS_AGREED } from "../meta.ts";
+import { queuePaused, settingsAgreed } from "../meta.ts";
 import { inTransaction, type Pool } from "../pool.ts";
-import type { ChunkKind } from "./run.ts";
+import { queueOfRun, type ChunkKind } from "./run.ts";
 
 /** Errors that a chunk may meet, and claims that may move nothing, before it fails. */
 export const MAX_ATTEMPTS = 5;
@@ -38,7 +38,7 @@ export class Chunks {
          FROM usage_run r
         WHERE k.run_id = $1 AND k.number = $2 AND r.id = k.run_id AND r.state = 'running'
           AND (r.kind = 'undo') = ($7 = 'undo')
-          AND r.settings_hash = $5 AND ${SETTINGS_AGREED("$5")} AND (r.inline OR NOT ${QUEUE_PAUSED})
+          AND r.settings_hash = $5 AND ${settingsAgreed("$5")} AND (r.inline OR NOT ${queuePaused(queueOfRun("r"))})
           AND k.not_before <= clock_timestamp()
           AND (k.state = 'pending' OR (k.state = 'running' AND k.lease_until < clock_timestamp()))
        RETURNING k.payload AS spans, k.cursor, k.claims, r.kind, r.allow_shrink AS "allowShrink", r.undoes`,

@@ -1,7 +1,7 @@
 import { pausedQueues } from "../meta.ts";
 import type { Pool } from "../pool.ts";
-import { QUEUE_OF_RUN, type ChunkKind } from "./run.ts";
-import { RUN_LOCK_KEY, type QueueName } from "../session.ts";
+import { queueOfRun, type ChunkKind } from "./run.ts";
+import { runLockKey, type QueueName } from "../session.ts";
 
 /** What a queue should carry: runs to plan, and chunks to work on. */
 export interface Due {
@@ -21,16 +21,17 @@ export interface DueChunk {
 
 export type Urgency = 0 | 1 | 2 | 3;
 
+/** Of a run `r`. */
 const URGENCY = "CASE WHEN r.kind = 'refresh' THEN 0 ELSE 2 - r.priority END";
 
-/** Of the queue $1, and asked for under the settings $3. */
-const IN_QUEUE = `(${QUEUE_OF_RUN}) = $1 AND r.settings_hash = $3`;
+/** Condition on a run `r`: of the queue $1, and asked for under the settings $3. */
+const IN_QUEUE = `(${queueOfRun("r")}) = $1 AND r.settings_hash = $3`;
 
-/** An inline run is left alone while the process that asked for it lives. */
+/** Condition on a run `r`: an inline run is left alone while the process that asked for it lives. */
 const NOT_INLINE = `NOT (r.inline AND EXISTS (
   SELECT 1 FROM pg_locks l WHERE l.locktype = 'advisory' AND l.objsubid = 1
      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-     AND ((l.classid::bigint << 32) | l.objid::bigint) = ${RUN_LOCK_KEY.replace("$1::text", "r.id::text")}))`;
+     AND ((l.classid::bigint << 32) | l.objid::bigint) = ${runLockKey("r.id::text")}))`;
 
 /** What is due, as PostgreSQL knows it. */
 export class DueWork {

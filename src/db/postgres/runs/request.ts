@@ -2,7 +2,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { UsageError } from "../../../errors.ts";
 import type { Day } from "../../../usage/day.ts";
 import { compareKeys } from "../../../usage/keys.ts";
-import { SETTINGS_AGREED } from "../meta.ts";
+import { heldSettings, settingsAgreed } from "../meta.ts";
 import type { Connection } from "../pool.ts";
 import type { Priority, RunKind } from "./run.ts";
 
@@ -59,7 +59,7 @@ export async function insertRun(
       `INSERT INTO usage_run (id, kind, inline, reason, requested_by, dedupe_key, settings_hash, tenants, from_date,
                               to_date, allow_shrink, priority, undoes, state)
        SELECT $1, $2, $3, $4, $5, $6, $7, $8::text[], $9::date, $10::date, $11, $12, $13, $14
-         FROM (SELECT 1 FROM usage_meta WHERE name = 'settings' AND value->>'hash' = $7 FOR SHARE) AS agreed
+         FROM (${heldSettings("$7")}) AS agreed
        ON CONFLICT DO NOTHING RETURNING id`,
       [
         ...[id, kind, inline, reason, requestedBy, key, settingsHash, tenants],
@@ -68,7 +68,7 @@ export async function insertRun(
     );
     if (inserted.rows[0]) return { id, created: true };
     const { rows } = await connection.query<{ id: string | null; agreed: boolean }>(
-      `SELECT ${SETTINGS_AGREED("$3")} AS agreed,
+      `SELECT ${settingsAgreed("$3")} AS agreed,
               (SELECT id FROM usage_run
                 WHERE id = $2 OR (dedupe_key = $1 AND (kind = 'nightly' OR state IN ('planned', 'running')))
                 ORDER BY created_at DESC LIMIT 1) AS id`,

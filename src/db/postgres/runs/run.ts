@@ -75,5 +75,6 @@ export function queueOf(kind: RunKind): QueueName {
   return kind === "nightly" || kind === "refresh" ? "fresh" : "bulk";
 }
 
-/** queueOf() of a run `r`, in SQL. */
-export const QUEUE_OF_RUN = "CASE WHEN r.kind IN ('nightly', 'refresh') THEN 'fresh' ELSE 'bulk' END";
+/** queueOf() in SQL. @param run the alias of a row of usage_run */
+export const queueOfRun = (run: string): string =>
+  `CASE WHEN ${run}.kind IN ('nightly', 'refresh') THEN 'fresh' ELSE 'bulk' END`;

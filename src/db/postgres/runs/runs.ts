@@ -1,17 +1,17 @@
 import type { ChunkPlan } from "../../../usage/plan.ts";
-import { SETTINGS_AGREED } from "../meta.ts";
+import { settingsAgreed } from "../meta.ts";
 import { inTransaction, type Connection, type Pool } from "../pool.ts";
 import { inRacingTransaction } from "../race.ts";
 import { insertRun, type RequestedRun, type RunRequest } from "./request.ts";
 import type { ChunkProblem, Run, RunState } from "./run.ts";
-import { COUNTS_OF_RUN, END_COUNTS, ENDED_RUN, SUMS } from "./counts.ts";
+import { CHUNK_SUMS, countsOfRun, endCounts, endedRun } from "./counts.ts";
 import { endRun, type EndedRun } from "./end.ts";
 import { stampSql } from "../stamp.ts";
 
-/** Live counts of a run that is unfinished; a finished one carries its own. */
-const LIVE_SUMS = `
+/** Live counts `k` of a run `r` that is unfinished; a finished one carries its own. */
+const LIVE_COUNTS = `
   LEFT JOIN LATERAL (
-    SELECT ${SUMS} FROM usage_chunk WHERE run_id = r.id HAVING r.finished_at IS NULL AND count(*) > 0
+    SELECT ${CHUNK_SUMS} FROM usage_chunk WHERE run_id = r.id HAVING r.finished_at IS NULL AND count(*) > 0
   ) k ON true`;
 
 const RUN_COLUMNS = `r.id, r.kind, r.inline, r.reason, r.requested_by AS "requestedBy", r.tenants, r.from_date AS "from",
@@ -59,7 +59,7 @@ export class Runs {
 
   async get(id: string): Promise<Run | undefined> {
     const { rows } = await this.#pool.query<Run>(
-      `SELECT ${RUN_COLUMNS} FROM usage_run r ${LIVE_SUMS} WHERE r.id = $1`,
+      `SELECT ${RUN_COLUMNS} FROM usage_run r ${LIVE_COUNTS} WHERE r.id = $1`,
       [id],
     );
     return rows[0];
@@ -68,7 +68,7 @@ export class Runs {
   /** The newest runs first. */
   async list(limit: number): Promise<Run[]> {
     const { rows } = await this.#pool.query<Run>(
-      `SELECT ${RUN_COLUMNS} FROM usage_run r ${LIVE_SUMS} ORDER BY r.created_at DESC LIMIT $1`,
+      `SELECT ${RUN_COLUMNS} FROM usage_run r ${LIVE_COUNTS} ORDER BY r.created_at DESC LIMIT $1`,
       [limit],
     );
     return rows;
@@ -87,7 +87,7 @@ export class Runs {
   async plan(id: string, chunks: readonly ChunkPlan[]): Promise<boolean> {
     return inTransaction(this.#pool, async (connection) => {
       const { rows } = await connection.query(
-        `SELECT 1 FROM usage_run WHERE id = $1 AND state = 'planned' AND settings_hash = $2 AND ${SETTINGS_AGREED("$2")} FOR UPDATE`,
+        `SELECT 1 FROM usage_run WHERE id = $1 AND state = 'planned' AND settings_hash = $2 AND ${settingsAgreed("$2")} FOR UPDATE`,
         [id, this.#settingsHash],
       );
       if (rows.length === 0) return false;
@@ -118,13 +118,13 @@ export class Runs {
     return inRacingTransaction(this.#pool, async (connection) => {
       const { rows } = await connection.query<EndedRun>(
         `UPDATE usage_run r
-            SET state = CASE WHEN k.failed + k.days_failed > 0 THEN 'failed' ELSE 'done' END, ${END_COUNTS},
+            SET state = CASE WHEN k.failed + k.days_failed > 0 THEN 'failed' ELSE 'done' END, ${endCounts("k")},
                 error = CASE WHEN k.failed + k.days_failed > 0
                              THEN format('%s chunks and %s tenant-days failed', k.failed, k.days_failed) END
-           FROM ${COUNTS_OF_RUN}
+           FROM ${countsOfRun("$1")} k
           WHERE r.id = $1 AND r.state = 'running'
             AND NOT EXISTS (SELECT 1 FROM usage_chunk u WHERE u.run_id = $1 AND u.state IN ('pending', 'running'))
-         RETURNING ${ENDED_RUN}`,
+         RETURNING ${endedRun("r")}`,
         [id],
       );
       if (rows[0]) await endRun(connection, rows[0]);
