@@ -9,7 +9,7 @@ const keeper = new IndexKeeper(loadConfig({}));
 test("a name that no manifest has is answered with those there are", async () => {
   const unknown = keeper.manifest("nope");
   await expect(unknown).rejects.toThrow(UsageError);
-  await expect(unknown).rejects.toThrow(/"nope": name usage, earlybird, petbuddy, justoai, or a \.yaml/);
+  await expect(unknown).rejects.toThrow(/"nope": give usage, earlybird, petbuddy, justoai, or a \.yaml/);
   // It is no property that every object has, either.
   await expect(keeper.manifest("toString")).rejects.toThrow(UsageError);
   expect(await keeper.manifest("earlybird")).toMatchObject({ project: "earlybird" });

@@ -34,7 +34,7 @@ const look = () => {
   return requireIndexes(usageManifest({ collection, fields }), database, world.pool);
 };
 
-test("an index serves by its keys, under any name", async () => {
+test("a required index is found by its keys, under any name", async () => {
   await expect(look()).resolves.toBeUndefined();
 });
 
@@ -42,7 +42,7 @@ test.each([
   ["other keys", { tenant_id: 1, created_at: 1 }, {}],
   ["a part of the events", KEYS, { partialFilterExpression: { tenant_id: { $gt: "m" } } }],
   ["sparse", KEYS, { sparse: true }],
-])("one of %s does not", async (_what, keys, options) => {
+])("an index of %s does not serve as the required one", async (_what, keys, options) => {
   await world.events.dropIndexes();
   await world.events.createIndex(keys, options);
   await expect(look()).rejects.toThrow(
@@ -50,12 +50,12 @@ test.each([
   );
 });
 
-test("one that is hidden, as before a drop, does not", async () => {
+test("a hidden index does not serve as the required one", async () => {
   await database.command({ collMod: "token_usage_events", index: { name: "whatever", hidden: true } });
   await expect(look()).rejects.toThrow(/has no usable index/);
 });
 
-test("the upsert's own key is required too", async () => {
+test("the primary key of the upsert is required too", async () => {
   const [{ name }] = (
     await world.pool.query<{ name: string }>(
       "SELECT conname AS name FROM pg_constraint WHERE conrelid = 'daily_usage_cache'::regclass AND contype = 'p'",
@@ -71,7 +71,7 @@ test("the upsert's own key is required too", async () => {
   await world.pool.query(`ALTER TABLE daily_usage_cache ADD CONSTRAINT ${name} PRIMARY KEY (tenant_id, date)`);
 });
 
-test("a worker that runs refuses to plan and to read from the moment that the index is gone, and writes nothing", async () => {
+test("a running worker refuses to plan and to read once the index is dropped, and writes nothing", async () => {
   const id = await plannedRun(world.services, DAY);
   await world.events.dropIndexes();
   const context = await jobContext(world.services);
