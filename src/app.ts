@@ -23,9 +23,9 @@ import type { Day } from "./usage/day.ts";
 const RECONCILE_MS = 15_000;
 
 const CHANGED =
-  "Other settings were put in force while this worker ran, so it ends; what it computes is void. Start it again with those.";
+  "Other settings were put in force while this worker ran, so it ends. Start it again with those settings.";
 
-/** A worker that runs. */
+/** A running worker. */
 export interface WorkerApp extends Running {
   /** where its HTTP server listens */
   readonly address: string;
@@ -38,7 +38,7 @@ export interface WorkerApp extends Running {
 
 /**
  * Builds a worker process and starts it: jobs from both queues, the schedules, the reconciler and the HTTP server. The
- * servers must answer and the tables be there; an error says which is not.
+ * servers must answer and the tables exist; an error names what is missing.
  */
 export async function startWorker(services: Services): Promise<WorkerApp> {
   const { config, log } = services;
@@ -48,7 +48,10 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
   const probe = await services.redis(); // fails at once where Redis does not answer
   const policy = await evictionPolicy(probe);
   if (policy !== undefined && policy !== "noeviction") {
-    log.warn({ policy }, "Redis may evict jobs: set maxmemory-policy to noeviction; lost jobs are put back meanwhile");
+    log.warn(
+      { policy },
+      "Redis may evict jobs: set maxmemory-policy to noeviction; until then lost jobs are added again",
+    );
   }
 
   const audits = await services.audits();
@@ -57,7 +60,7 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
   );
   await executor.prepare(JOBS);
 
-  // From here on nothing is waited for until the parts are started, so that whatever fails stops them all.
+  // No await from here until the parts start: a failure in between would leave them open.
   const redis = createWorkerRedis(requireConnection(config, "redisUrl"), (err) => log.warn({ err }, "Redis error"));
   const queues = new Queues(redis, config.queuePrefix, (err) => log.warn({ err }, "queue error"));
   const workers = new Workers(redis, {

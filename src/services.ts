@@ -21,7 +21,7 @@ import { recently } from "./recently.ts";
 import { Resources } from "./resources.ts";
 import { dayOf, type Day } from "./usage/day.ts";
 
-/** What others may change is looked at again after so long. */
+/** What others may change is read again after so long. */
 const LOOKED_AT_MS = 5_000;
 
 interface Mongo {
@@ -40,8 +40,8 @@ export interface Source extends Mongo {
 }
 
 /**
- * The servers and what stands on them, each opened when it is first asked for and kept until close(). A command asks
- * for what it needs; what it does not need may be down.
+ * The servers and what stands on them, each opened at its first use and kept until close(). A command opens only what it
+ * needs; other servers may be down.
  */
 export class Services {
   readonly config: Config;
@@ -88,7 +88,7 @@ export class Services {
     return pool;
   });
 
-  /** PostgreSQL, whose rows were computed under the settings of this process; the first process ever settles them. */
+  /** PostgreSQL, after a check that its rows were computed with this process's settings; the first process ever sets them. */
   readonly agreedPool = this.#resources.lazily(async () => {
     const pool = await this.pool();
     await agreeOnSettings(pool, this.settings);
@@ -106,7 +106,7 @@ export class Services {
     ({ client }) => client.close(),
   );
 
-  /** The events; the index that every read goes through must be there, and it must be told how long they are kept. */
+  /** The events. @throws UsageError if a required index is missing, or if it is unknown for how long events are kept */
   readonly source = this.#resources.lazily(async (): Promise<Source> => {
     const { eventsFields, timeZone } = this.config;
     const pool = await this.agreedPool();
@@ -166,7 +166,7 @@ export class Services {
 
   readonly audits = async (): Promise<Audits> => new Audits(await this.pool());
 
-  /** The indexes without which no rebuild may begin: a DBA may drop one any time. */
+  /** Checks the indexes that a rebuild needs; a DBA may drop one at any time. */
   readonly requireIndexes = recently(LOOKED_AT_MS, async (): Promise<void> => {
     const [{ db }, pool, manifest] = await Promise.all([
       this.#mongo(),
@@ -184,12 +184,12 @@ export class Services {
     return readRetention(collection, eventsFields, eventsRetentionDays);
   });
 
-  /** Looks at Tallyman's own indexes, and keeps a report that this process's role may read. */
+  /** Reports on Tallyman's own indexes, and stores the report where this process's role may read it. */
   async reportIndexUsage(signal: AbortSignal): Promise<StatsReport> {
     const { rows } = await (await this.pool()).query<{ name: string }>("SELECT current_user AS name");
     return this.keeper.report(rows[0]?.name, signal);
   }
 
-  /** The newest such report; undefined where there is none, or this role may not read it. */
+  /** The newest stored report on indexes; undefined if there is none, or this role may not read it. */
   readonly newestIndexReport = async (): Promise<StatsReport | undefined> => newestReport(await this.pool());
 }

@@ -8,20 +8,20 @@ import { joinTenantDays } from "../usage/spans.ts";
 import type { CommandContext } from "./command.ts";
 import { runUnderBar } from "./run-here.ts";
 
-/** What became of the drift that an audit found. */
+/** The outcome of an audit's repair. */
 export interface Repair {
   readonly run: Run;
-  /** tenant-days of which fewer events are left than the row has counted; they are never made smaller unasked */
+  /** tenant-days with fewer events left than their row counted; a repair never makes a row smaller */
   readonly refused: readonly RefusedDay[];
-  /** what still differs after it */
+  /** what still differs after the repair */
   readonly remaining: readonly Drift[];
-  /** tenant-days of drift past those that an audit lists: ask again */
+  /** tenant-days of drift that the audit did not list, and the repair did not reach; run it again */
   readonly left: number;
 }
 
 /**
- * Rebuilds the tenant-days of an audit's drift in this process, whatever their rows say of themselves, and looks at
- * them again. @returns null where there is nothing to repair
+ * Rebuilds the tenant-days of an audit's drift in this process, also where the row's hash says that it is right, and
+ * audits them again. @returns null where there is nothing to repair
  */
 export async function repair(
   { id, days, drift }: AuditReport,
@@ -34,11 +34,11 @@ export async function repair(
   const [from, to] = [dates[0], dates.at(-1)];
   if (id === undefined || from === undefined || to === undefined) return null;
   const tenants = [...new Set(drift.map(({ tenant }) => tenant))];
-  const reason = `audit ${id}`; // its own tenant-days, no other repair's
+  const reason = `audit ${id}`; // a repair covers the tenant-days of one audit alone
   const runId = randomUUID();
   const request: RunRequest = { id: runId, kind: "repair", from, to, tenants, requestedBy, reason, dedupeBy: reason };
   const { auditAgain } = await import("../audit/audit.ts");
-  await context.tenants.learnSpans(tenants, { from, to }, signal); // rows are written of known tenants alone
+  await context.tenants.learnSpans(tenants, { from, to }, signal); // rows are written for known tenants only
   await context.audits.recordRepair(id, runId);
   const run = await runUnderBar(command, request, planChunks(joinTenantDays(drift)));
   const refused = (await (await services.runs()).problems(run.id)).flatMap(({ refusedDays }) => refusedDays);

@@ -19,7 +19,7 @@ const REASONS: Readonly<Record<InvisibleReason, string>> = {
   dayOutOfRange: "before 2000 or after tomorrow",
 };
 
-/** An audit for a person: what differs, old -> new, then a fact a line. */
+/** An audit as text: a table of what differs, old -> new, then one fact a line. */
 export function auditText(report: AuditReport, request: AuditRequest, repaired: Repair | null): string {
   const { days, notFinal, invisible, drift, failed } = report;
   const depth = request.deep ? "sums and documents" : "sums";
@@ -29,7 +29,7 @@ export function auditText(report: AuditReport, request: AuditRequest, repaired: 
     `left out   ${days.skipped} before the horizon, ${notFinal} not final${notFinal > 0 && !request.allStates ? " (--all-states takes them in)" : ""}, ${days.failed} that could not be read`,
   ];
   if (days.pending > 0)
-    lines.push("pending    events that came after the row was read, or rows that wait to be rebuilt");
+    lines.push("pending    events that arrived after the row was read, or rows that wait for a rebuild");
   if (invisible) lines.push(`invisible  ${invisibleText(invisible)}`);
   if (repaired) lines.push(`repair     ${repairText(repaired)}`);
   const parts = [lines.join("\n")];
@@ -64,7 +64,7 @@ function listed(head: readonly string[], rows: readonly (readonly string[])[], t
 
 function invisibleText(counts: InvisibleCounts): string {
   const some = (Object.entries(counts) as [InvisibleReason, number][]).filter(([, n]) => n > 0);
-  if (some.length === 0) return "no event of the collection: rebuilds see them all";
+  if (some.length === 0) return "no event of the collection; rebuilds see all of them";
   const total = some.reduce((sum, [, n]) => sum + n, 0);
   return `${count(total, "event")} of the whole collection that no rebuild can see: ${some.map(([reason, n]) => `${n} ${REASONS[reason]}`).join(", ")}`;
 }
@@ -72,8 +72,8 @@ function invisibleText(counts: InvisibleCounts): string {
 function repairText({ run, refused, remaining, left }: Repair): string {
   const { written, unchanged, stale, failed } = run.days;
   const counts = `${written} written, ${unchanged} unchanged, ${stale} stale, ${refused.length} refused, ${failed} failed`;
-  const still = remaining.length === 0 ? "nothing of it differs any more" : `${remaining.length} still differ`;
-  const more = left > 0 ? `; ${left} more are to be repaired: ask again` : "";
+  const still = remaining.length === 0 ? "nothing differs any more" : `${remaining.length} still differ`;
+  const more = left > 0 ? `; ${left} more wait for a repair: run the command again` : "";
   return `run ${run.id} ${run.state}: ${counts}; ${still}${more}`;
 }
 

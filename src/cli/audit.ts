@@ -24,7 +24,7 @@ interface AuditOptions {
   readonly by?: string;
 }
 
-/** `audit`: compares rows with the events that they are made of. */
+/** `audit`: compares rows with the events they sum up. */
 export function auditCommand(): Command {
   return createCommand("audit", "Compare rows with their events, day by day.", EXAMPLE)
     .requiredOption("--from <day>", "first day, YYYY-MM-DD", parseDay)
@@ -49,7 +49,7 @@ export function auditCommand(): Command {
         const session = await services.session();
         let recorded = "nothing was recorded";
         try {
-          const onRecorded = () => (recorded = "the audit is recorded, and workers go on with its repair");
+          const onRecorded = () => (recorded = "the audit is recorded, and workers finish its repair");
           const input = { request, options, command: context, onRecorded };
           const given = { log: commandLog(services.log), signal };
           const { report, repaired } = await commandExecutor(services).execute(auditTask, input, given);
@@ -67,7 +67,7 @@ export function auditCommand(): Command {
           }
           if (!session.lost.aborted) throw error;
           throw new UnreachableError(
-            `The connection to PostgreSQL that holds this process's locks was lost; ${recorded}. Ask again.`,
+            `The connection to PostgreSQL that holds this process's locks was lost; ${recorded}. Run the command again.`,
             { cause: error },
           );
         }
@@ -75,7 +75,7 @@ export function auditCommand(): Command {
     );
 }
 
-/** An audit of a range, with the repair of its drift if that is asked for. */
+/** Audits a range, and repairs its drift if asked to. */
 const auditTask = defineTask({
   name: "audit",
   needs: AUDITING,
@@ -90,7 +90,7 @@ interface AuditInput {
   readonly request: AuditRequest;
   readonly options: AuditOptions;
   readonly command: CommandContext;
-  /** called when the audit is in the table, and only its repair is left to do */
+  /** called when the audit is recorded and its repair begins */
   readonly onRecorded: () => void;
 }
 
@@ -121,7 +121,7 @@ async function auditTenants(
   }
 }
 
-/** What could not be read is not audited; what was repaired is no drift any more. */
+/** Unreadable tenant-days fail the audit; repaired ones do not count as drift. */
 function exitCodeOf({ days, failed }: AuditReport, repaired: Repair | null): number {
   if (failed.length > 0 || repaired?.run.state === "failed") return EXIT.failed;
   if (repaired) return repaired.remaining.length > 0 || repaired.left > 0 ? EXIT.found : EXIT.done;

@@ -24,13 +24,13 @@ export function backfillCommand(): Command {
         }
         const { services, answer } = context;
         const request = await checkedRequest(options, context);
-        const queues = await services.queues(); // before the run: what nobody could carry is not asked for
+        const queues = await services.queues(); // before the run is stored: without Redis no queue could carry it
         const runs = await services.runs();
         const { id, created } = await runs.create(request);
         await enqueueDue(services, queues);
         if (!created)
           process.stderr.write(
-            "A run of the same range is not finished yet; this is it, with its own reason and priority.\n",
+            "An unfinished run covers the same range already; it is shown here, with its own reason and priority.\n",
           );
         if (!options.watch) {
           const run = await findRun(runs, id);

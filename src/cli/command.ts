@@ -11,12 +11,12 @@ import { tenantFault } from "../usage/event.ts";
 /** The longest range that one run may cover. */
 const MAX_DAYS = 3_660;
 
-/** What every command is given. */
+/** What every command receives. */
 export interface CommandContext {
   readonly config: Config;
   readonly services: Services;
   readonly log: Logger;
-  /** answers go to standard output as one JSON document; everything for people goes to standard error then */
+  /** true = the answer is one JSON document on standard output, and text for people goes to standard error */
   readonly json: boolean;
   /** aborts on Ctrl-C or SIGTERM; a second signal ends the process at once */
   readonly signal: AbortSignal;
@@ -36,21 +36,21 @@ export function createCommand(name: string, description: string, example: string
     .addHelpText("after", exampleText(example));
 }
 
-/** A command that only holds others. */
+/** A command that only groups others. */
 export function createGroup(name: string, description: string, example: string, members: readonly Command[]): Command {
   const group = new Command(name).description(description).addHelpText("after", exampleText(example));
   for (const member of members) group.addCommand(member);
   return group;
 }
 
-/** What stands under a command's help. */
+/** The example under a command's help. */
 export function exampleText(example: string): string {
   return `\nExample:\n${example.replace(/^/gm, "  ")}`;
 }
 
 /**
- * Wraps a command's work: settings, services and signals before it; after it, everything is closed and the process
- * ends with the exit code that the work returned (0 unless told) or that its error carries.
+ * Wraps a command's work: loads the settings, opens the services and listens to signals before it; closes everything
+ * after it, and sets the exit code that the work returned (0 if none) or that its error carries.
  */
 export function action<Options extends object>(
   work: (options: Options, context: CommandContext) => Promise<number | undefined>,
@@ -83,8 +83,8 @@ export function action<Options extends object>(
 }
 
 /**
- * Prints an error for a person: the message alone, and the stack of one that nobody wrote for an operator under
- * LOG_LEVEL=debug. @returns the exit code
+ * Prints an error's message. LOG_LEVEL=debug adds the stack, except for errors written for operators.
+ * @returns the exit code
  */
 function report(error: unknown, logLevel: Config["logLevel"] | undefined): number {
   if (error instanceof OperatorError) {
@@ -99,7 +99,7 @@ function report(error: unknown, logLevel: Config["logLevel"] | undefined): numbe
 
 /** Parses a day of a flag. */
 export function parseDay(text: string): Day {
-  if (!isDay(text)) throw new InvalidArgumentError("It must be a day that exists, as YYYY-MM-DD.");
+  if (!isDay(text)) throw new InvalidArgumentError("It must be an existing day, as YYYY-MM-DD.");
   return text;
 }
 
@@ -136,12 +136,12 @@ export function checkRange(from: Day, to: Day, today: Day): void {
     throw new UsageError(`--to ${to} is in the future. The last day that can be rebuilt is today, ${today}.`);
   if (days > MAX_DAYS) {
     throw new UsageError(
-      `--from ${from} --to ${to} are ${days} days; at most ${MAX_DAYS} go in one run. Begin at ${addDays(to, 1 - MAX_DAYS)}, then ask again for the rest.`,
+      `--from ${from} --to ${to} are ${days} days; one run covers at most ${MAX_DAYS}. Begin at ${addDays(to, 1 - MAX_DAYS)}, then run the command again for the rest.`,
     );
   }
 }
 
-/** Who asks, unless --by says so. */
+/** The requester where --by is not given. */
 export function defaultRequester(): string {
   return `${userInfo().username}@${hostname()}`;
 }

@@ -8,7 +8,7 @@ import { Bar } from "./progress.ts";
 import { requireKnown, tenantFlags, requestOf, type RebuildOptions } from "./rebuild-options.ts";
 import { table } from "./table.ts";
 
-/** Prints what a backfill would change, having computed all of it here and written nothing. @returns the exit code */
+/** Computes in this process what a backfill would change, and prints it; writes nothing. @returns the exit code */
 export async function printDryRun(options: RebuildOptions, context: CommandContext): Promise<number> {
   const { services, signal, answer } = context;
   const request = requestOf(options, services.today());
@@ -54,7 +54,7 @@ function totalsOf(forecasts: readonly Forecast[]): Totals {
 }
 
 function dryRunText({ planned, forecasts }: DryRun, totals: Totals): string {
-  if (forecasts.length === 0) return `Nothing would change: ${planned} tenant-days are as their events say.`;
+  if (forecasts.length === 0) return `Nothing would change: ${planned} tenant-days match their events.`;
   const count = (outcome: Forecast["outcome"]) => forecasts.filter((forecast) => forecast.outcome === outcome).length;
   const head = ["tenant", "day", "would be", "requests", "tokens", "cost"];
   const rows = forecasts.map(({ tenant, date, outcome, before, after, error }) => {

@@ -1,7 +1,7 @@
 import type { Queues } from "../queues/queues.ts";
 import type { Services } from "../services.ts";
 
-/** Hands what PostgreSQL says is due to the queues. Redis lost by now is a warning: a worker finds what is stored. */
+/** Brings the queues up to what PostgreSQL says is due. A Redis that is lost by now is a warning: workers find the stored run. */
 export async function enqueueDue(services: Services, queues: Queues): Promise<void> {
   const { countWorkers } = await import("../db/postgres/session.ts");
   const { pausedQueues } = await import("../db/postgres/meta.ts");
@@ -12,9 +12,9 @@ export async function enqueueDue(services: Services, queues: Queues): Promise<vo
   }
   const pool = await services.pool();
   if ((await countWorkers(pool)) === 0) {
-    process.stderr.write("No worker runs, so nothing is begun yet. Start one with: tallyman worker\n");
+    process.stderr.write("No worker is running, so nothing starts yet. Start one with: tallyman worker\n");
   }
   if ((await pausedQueues(pool)).has("bulk")) {
-    process.stderr.write("The queue bulk is paused; nothing of it is begun until: tallyman queues resume bulk\n");
+    process.stderr.write("The queue bulk is paused, so nothing starts. Resume it with: tallyman queues resume bulk\n");
   }
 }

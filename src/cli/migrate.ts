@@ -8,7 +8,7 @@ import { table } from "./table.ts";
 
 /** `migrate up | down | status`: the tables in PostgreSQL. */
 export function migrateCommand(): Command {
-  const up = createCommand("up", "Apply every migration that is to come.", "tallyman migrate up").action(
+  const up = createCommand("up", "Apply every pending migration.", "tallyman migrate up").action(
     action(async (_options, { config, answer }) => {
       const { migrate } = await import("../db/postgres/migrate.ts");
       const names = await migrate(databaseUrl(config), "up");
@@ -18,19 +18,16 @@ export function migrateCommand(): Command {
   );
   const down = createCommand(
     "down",
-    "Take back the last migration; asks first while rows exist.",
+    "Revert the last migration; asks first if rows would be lost.",
     "tallyman migrate down --yes",
   )
-    .option("--yes", "do it although rows will be lost")
+    .option("--yes", "revert it although rows will be lost")
     .action(
       action<{ yes?: true }>(async (options, context) => {
         const { holdsRows, migrate } = await import("../db/postgres/migrate.ts");
         if (!options.yes && (await holdsRows(await context.services.rawPool()))) await confirm();
         const names = await migrate(databaseUrl(context.config), "down");
-        context.answer(
-          { reverted: names },
-          names.length > 0 ? `Took back ${names.join(", ")}.` : "Nothing to take back.",
-        );
+        context.answer({ reverted: names }, names.length > 0 ? `Reverted ${names.join(", ")}.` : "Nothing to revert.");
         return undefined;
       }),
     );
@@ -44,17 +41,17 @@ export function migrateCommand(): Command {
       return migrations.some(({ appliedAt }) => appliedAt === null) || unknown.length > 0 ? EXIT.found : EXIT.done;
     }),
   );
-  const description = "Create or take back the tables in PostgreSQL, or change the settings that rows are made by.";
+  const description = "Create or drop the tables in PostgreSQL, or change the settings that rows are computed with.";
   return createGroup("migrate", description, "tallyman migrate up", [up, down, status, settingsCommand()]);
 }
 
 function settingsCommand(): Command {
   return createCommand(
     "settings",
-    "Put this environment's time zone, limits and field map in force, and rebuild every row under them.",
+    "Put this environment's time zone, limits and field map in force, and rebuild every row with them.",
     "tallyman migrate settings --yes",
   )
-    .option("--yes", "do it: unfinished runs are cancelled, and every row is computed anew")
+    .option("--yes", "confirm: cancels unfinished runs and rebuilds every row")
     .option("--by <name>", "who asks, for the runs' records (default: user@host)")
     .action(
       action<{ yes?: true; by?: string }>(async ({ yes, by }, { services, config, answer }) => {
@@ -71,7 +68,7 @@ function settingsCommand(): Command {
         }
         if (!yes) {
           throw new UsageError(
-            `These settings differ from those in force:\n${changes}\nTo change them, say --yes: unfinished runs are cancelled and every row is computed anew. ${SHRINKS}`,
+            `These settings differ from those in force:\n${changes}\nTo change them, say --yes: it cancels unfinished runs and rebuilds every row. ${SHRINKS}`,
           );
         }
         const change = await changeSettings(pool, services.settings, {
@@ -80,8 +77,8 @@ function settingsCommand(): Command {
           by: by ?? defaultRequester(),
         });
         const follow = change.rebuild
-          ? `Run ${change.rebuild} rebuilds every row; workers with the new settings take it up. Follow it with: tallyman runs show ${change.rebuild} --watch`
-          : "There is no row yet to rebuild.";
+          ? `Run ${change.rebuild} rebuilds every row; workers with the new settings do it. Follow it with: tallyman runs show ${change.rebuild} --watch`
+          : "There is no row to rebuild yet.";
         answer(
           change,
           `Changed:\n${change.changes}\n${change.cancelled.length} runs were cancelled. ${follow}\n${SHRINKS}`,
@@ -91,8 +88,7 @@ function settingsCommand(): Command {
     );
 }
 
-const SHRINKS =
-  "Final days may come out smaller where events were deleted since, also those that were refused till now.";
+const SHRINKS = "Final days may become smaller where events were deleted, including days that were refused until now.";
 
 function databaseUrl(config: CommandContext["config"]): string {
   return config.databaseAdminUrl ?? requireConnection(config, "databaseUrl");
@@ -100,11 +96,11 @@ function databaseUrl(config: CommandContext["config"]): string {
 
 async function confirm(): Promise<void> {
   if (!process.stdin.isTTY) {
-    throw new UsageError("The last migration holds rows that would be lost. Say --yes to take it back all the same.");
+    throw new UsageError("Reverting the last migration would delete rows. Say --yes to revert it.");
   }
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    const answer = await terminal.question("Rows exist that will be lost. Take back the last migration? (yes/no) ");
+    const answer = await terminal.question("Reverting the last migration deletes rows. Revert it? (yes/no) ");
     if (answer.trim() !== "yes") throw new UsageError("Nothing was done.");
   } finally {
     terminal.close();

@@ -1,10 +1,10 @@
 import type { Run } from "../db/postgres/runs/run.ts";
 
 const WIDTH = 30;
-/** Where there is no terminal, a line now and then shows that the work goes on. */
+/** Without a terminal, a line is printed this often. */
 const LINE_EVERY_MS = 15_000;
 
-/** A bar on a terminal's standard error; where that is none, a line from time to time. */
+/** A progress bar on standard error; without a terminal, a line from time to time. */
 export class Bar {
   readonly #stream = process.stderr;
   #lastLine = Date.now();
@@ -26,7 +26,7 @@ export class Bar {
   }
 }
 
-/** The progress of a run, with its pace and the time left since it is watched. */
+/** The progress of a run, with its pace and the time left, both measured since the watch began. */
 export class Progress {
   readonly #bar = new Bar();
   #first: { readonly at: number; readonly ended: number; readonly events: number } | undefined;

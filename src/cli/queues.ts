@@ -4,17 +4,17 @@ import { UnreachableError } from "../errors.ts";
 import { action, createCommand, createGroup, type CommandContext } from "./command.ts";
 import { table } from "./table.ts";
 
-/** `queues list | pause | resume`: what waits, and whether any of it is begun. PostgreSQL remembers a pause. */
+/** `queues list | pause | resume`: what waits, and what is paused. PostgreSQL stores a pause. */
 export function queuesCommand(): Command {
   const list = createCommand("list", "Show the queues and what they hold.", "tallyman queues list").action(
     action((_options, context) => show(context)),
   );
   const pause = createCommand(
     "pause",
-    "Begin nothing more of a queue, or of both; what is being worked on ends its chunk.",
+    "Start nothing more of a queue, or of both; chunks in work are finished.",
     "tallyman queues pause bulk",
   );
-  const resume = createCommand("resume", "Let a paused queue, or both, go on.", "tallyman queues resume bulk");
+  const resume = createCommand("resume", "Resume a paused queue, or both.", "tallyman queues resume bulk");
   for (const command of [pause, resume]) {
     command
       .argument("[queue]", "fresh (refresh and nightly) or bulk (all else); both unless given", parseQueue)
@@ -27,7 +27,7 @@ export function queuesCommand(): Command {
             return await show(context);
           } catch (error) {
             if (!(error instanceof UnreachableError)) throw error;
-            const done = command === pause ? "The pause is stored" : "It is stored that they go on";
+            const done = command === pause ? "The pause is stored" : "The resume is stored";
             throw new UnreachableError(`${done}; workers tell Redis when it is back. ${error.message}`, {
               cause: error,
             });
@@ -35,7 +35,7 @@ export function queuesCommand(): Command {
         })(given),
       );
   }
-  const description = "Show the queues, pause them or let them go on.";
+  const description = "Show, pause or resume the queues.";
   return createGroup("queues", description, "tallyman queues list", [list, pause, resume]);
 }
 

@@ -34,7 +34,7 @@ export function withRebuildOptions(command: Command): Command {
     .option("--by <name>", "who asks, for the run's record (default: user@host)");
 }
 
-/** The flag for runs that wait beside others. */
+/** The flag --priority. */
 export function priorityOption(): Option {
   return new Option("--priority <which>", "go before or after other backfills: high, normal or low").argParser(
     (text): Priority => {
@@ -45,7 +45,7 @@ export function priorityOption(): Option {
   );
 }
 
-/** The request of the flags, its range checked. @throws UsageError for flags that do not fit each other */
+/** The request that the flags make, with its range checked. @throws UsageError for flags that do not fit each other */
 export function requestOf(options: RebuildOptions, today: Day): RunRequest {
   checkRange(options.from, options.to, today);
   const { from, to, tenant, tenantsFrom, allowShrink, priority, reason, by } = options;
@@ -57,7 +57,7 @@ export function requestOf(options: RebuildOptions, today: Day): RunRequest {
   return { kind: "backfill", from, to, tenants, allowShrink, priority, reason, requestedBy };
 }
 
-/** The request of the flags, checked against the servers: a range that can be rebuilt, tenants that are known. */
+/** The request that the flags make, checked against the servers too: the tenants must be known. */
 export async function checkedRequest(
   options: RebuildOptions,
   { services, signal }: CommandContext,
@@ -70,7 +70,7 @@ export async function checkedRequest(
   return request;
 }
 
-/** The flags that named the tenants. */
+/** The flags that named the tenants, for messages. */
 export function tenantFlags({ tenant, tenantsFrom }: RebuildOptions): string {
   return [tenant && "--tenant", tenantsFrom && "--tenants-from"].filter(Boolean).join(", ");
 }
@@ -89,13 +89,13 @@ export function requireKnown(
   if (unknown.length === 0) return;
   const more = unknown.length > SHOWN ? ` and ${unknown.length - SHOWN} more` : "";
   throw new UsageError(
-    `${flags} ${unknown.slice(0, SHOWN).join(", ")}${more}: no event and no row is known of it. Check the spelling, and that EVENTS_COLLECTION is right.`,
+    `${flags} ${unknown.slice(0, SHOWN).join(", ")}${more}: no event and no row found. Check the spelling and EVENTS_COLLECTION.`,
   );
 }
 
 const SHOWN = 10;
 
-/** Reads one tenant a line, beside those of other files; empty lines are left out. */
+/** Reads one tenant a line and adds them to those of other files; skips empty lines. */
 function readTenants(file: string, before: readonly string[] = []): string[] {
   let text: string;
   try {
@@ -107,6 +107,6 @@ function readTenants(file: string, before: readonly string[] = []): string[] {
   const tenants = lines
     .filter(({ line }) => line !== "")
     .map(({ line, number }) => parseTenant(line, `in line ${number} `));
-  if (tenants.length === 0) throw new InvalidArgumentError("It names no tenant.");
+  if (tenants.length === 0) throw new InvalidArgumentError("The file names no tenant.");
   return [...before, ...tenants];
 }

@@ -10,13 +10,11 @@ const EXAMPLE = "tallyman rebuild --inline --from 2026-11-01 --to 2026-11-20";
 export function rebuildCommand(): Command {
   const command = createCommand("rebuild", "Rebuild a range of days in this process, without Redis.", EXAMPLE);
   return withRebuildOptions(command)
-    .option("--inline", "do the work here (required; the workers' way is: tallyman backfill)")
+    .option("--inline", "do the work in this process (required; for workers use: tallyman backfill)")
     .action(
       action<RebuildOptions & { inline?: true }>(async (options, context) => {
         if (!options.inline) {
-          throw new UsageError(
-            "rebuild does its work in this process: say --inline. To hand it to the workers, use: tallyman backfill",
-          );
+          throw new UsageError("rebuild works in this process only: say --inline. For workers, use: tallyman backfill");
         }
         return runHere(context, await checkedRequest(options, context));
       }),

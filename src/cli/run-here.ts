@@ -7,7 +7,7 @@ import { Progress } from "./progress.ts";
 import { endText } from "./show-run.ts";
 import { exitCodeOf } from "./watch.ts";
 
-/** Does a run in this process under a progress bar. @param chunks what it consists of; without them it is planned */
+/** Does a run in this process under a progress bar. @param chunks the run's chunks; undefined = it is planned first */
 export async function runUnderBar(
   { services, signal }: CommandContext,
   request: RunRequest,
@@ -22,7 +22,7 @@ export async function runUnderBar(
   }
 }
 
-/** The same as a whole command: tells how it ended, also where Ctrl-C ended it. @returns the exit code */
+/** The same as a whole command: prints the outcome, also after Ctrl-C. @returns the exit code */
 export async function runHere(
   context: CommandContext,
   request: RunRequest,
@@ -36,7 +36,7 @@ export async function runHere(
   } catch (error) {
     if (!context.signal.aborted) throw error;
     process.stderr.write(
-      "tallyman: interrupted; what was done is kept. The same command goes on with the rest, and so do workers that run.\n",
+      "tallyman: interrupted; finished work is kept. Run the same command again to resume; running workers resume it too.\n",
     );
     return EXIT.failed;
   }

@@ -8,7 +8,7 @@ import { exitCodeOf, findRun, followRun, watchRun } from "./watch.ts";
 
 const ID = "5f0c4e1a-7c1e-4def-8123-456789abcdef";
 
-/** `runs list | show | cancel | resume | undo`: what was asked for, what came of it, and what to do about it. */
+/** `runs list | show | cancel | resume | undo`: requested runs, their outcome, and what can be done about them. */
 export function runsCommand(): Command {
   const list = createCommand("list", "List the newest runs.", "tallyman runs list --limit 50")
     .option("--limit <count>", "how many", parseCount, 20)
@@ -22,7 +22,7 @@ export function runsCommand(): Command {
 
   const show = createCommand(
     "show",
-    "Show one run, what failed in it, and what it refused to write.",
+    "Show one run, its failures, and the rows it refused to write.",
     `tallyman runs show ${ID}`,
   )
     .argument("<id>", "the run's id", parseRunId)
@@ -38,14 +38,14 @@ export function runsCommand(): Command {
         const run = await findRun(runs, id);
         const problems = await runs.problems(id);
         if (!watch || !json) answer({ run, problems }, endText(run, problems));
-        if (watch && signal.aborted) process.stderr.write("The run goes on.\n");
+        if (watch && signal.aborted) process.stderr.write("The run continues.\n");
         return watch ? exitCodeOf(run) : undefined;
       })(given),
     );
 
   const cancel = createCommand(
     "cancel",
-    "Cancel a run: no further row of it is written. What was written stays.",
+    "Cancel a run: it writes no further row. Rows already written stay.",
     `tallyman runs cancel ${ID}`,
   )
     .argument("<id>", "the run's id", parseRunId)
@@ -57,14 +57,14 @@ export function runsCommand(): Command {
         const before = await cancelRun(await services.pool(), id, by ?? defaultRequester());
         const run = await findRun(runs, id);
         if (before !== "planned" && before !== "running") throw new UsageError(`Run ${id} is ${before} already.`);
-        answer({ run }, `${runText(run)}\nGo on with it: tallyman runs resume ${id}`);
+        answer({ run }, `${runText(run)}\nResume it with: tallyman runs resume ${id}`);
         return undefined;
       })(given),
     );
 
   const resume = createCommand(
     "resume",
-    "Go on with a failed or cancelled run: what failed in it, and what it did not come to.",
+    "Resume a failed or cancelled run: its failed tenant-days, and those it did not reach.",
     `tallyman runs resume ${ID}`,
   )
     .argument("<id>", "the run's id", parseRunId)
@@ -78,7 +78,7 @@ export function runsCommand(): Command {
         const missing = await resumeRun(await services.agreedPool(), id, services.settings.hash);
         await enqueueDue(services, queues);
         if (!watch) {
-          const text = missing === undefined ? "It is planned anew." : `${missing} tenant-days are to be done.`;
+          const text = missing === undefined ? "The run is planned again." : `${missing} tenant-days are left to do.`;
           answer({ missing, run: await findRun(runs, id) }, `${text} Follow it with: tallyman runs show ${id} --watch`);
           return undefined;
         }

@@ -1,9 +1,9 @@
 import type { ChunkProblem, Run } from "../db/postgres/runs/run.ts";
 import { shortTime, table } from "./table.ts";
 
-/** Runs, one a line. */
+/** A table of runs. */
 export function runsTable(runs: readonly Run[]): string {
-  if (runs.length === 0) return "No runs yet. Ask for one with: tallyman backfill --from DAY --to DAY";
+  if (runs.length === 0) return "No runs yet. Start one with: tallyman backfill --from DAY --to DAY";
   return table(
     ["run", "kind", "state", "range", "tenants", "planned", "written", "unchanged", "refused", "failed", "asked at"],
     runs.map((run) => [
@@ -22,7 +22,7 @@ export function runsTable(runs: readonly Run[]): string {
   );
 }
 
-/** One run, a fact a line. */
+/** One run, one fact a line. */
 export function runText(run: Run): string {
   const { days, chunks } = run;
   const lines = [
@@ -38,7 +38,7 @@ export function runText(run: Run): string {
   return lines.join("\n");
 }
 
-/** A run at its end, and what went wrong in it. */
+/** A finished run, and what went wrong in it. */
 export function endText(run: Run, problems: readonly ChunkProblem[]): string {
   return [runText(run), ...problemsText(problems)].join("\n\n");
 }
@@ -47,13 +47,13 @@ function whatOf(run: Run): string {
   const { tenants } = run;
   const who = !tenants ? "all tenants" : tenants.length <= 5 ? tenants.join(", ") : `${tenants.length} tenants`;
   const parts = [`${run.kind}${run.inline ? " (inline)" : ""}`, `${run.from} to ${run.to}`, who];
-  if (run.undoes) parts.push(`takes back ${run.undoes}`);
+  if (run.undoes) parts.push(`undoes ${run.undoes}`);
   if (run.allowShrink) parts.push("may shrink final days");
   if (run.priority !== 0) parts.push(run.priority > 0 ? "high priority" : "low priority");
   return parts.join(", ");
 }
 
-/** Tables of what went wrong in a run; none where nothing did. */
+/** Tables of what went wrong in a run; empty if nothing did. */
 function problemsText(problems: readonly ChunkProblem[]): string[] {
   const failedChunks = problems.filter(({ error }) => error !== null);
   const failed = problems.flatMap(({ failedDays }) => failedDays);

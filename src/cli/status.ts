@@ -34,7 +34,7 @@ export function statusCommand(): Command {
         } catch (error) {
           if (!(error instanceof OperatorError)) throw error;
           process.stderr.write(`tallyman: ${error.message}\n`);
-          queueText = "What the queues hold is not known.";
+          queueText = "The content of the queues is not known.";
           code = error.exitCode;
         }
         const tenantText =
@@ -46,7 +46,7 @@ export function statusCommand(): Command {
               );
         answer(
           { workers, queues, paused: [...paused], runs, tenants },
-          `${workers === 0 ? "No worker runs; start one with: tallyman worker" : `Workers: ${workers}`}\n\n${queueText}\n\n${runsTable(runs)}\n\n${tenantText}`,
+          `${workers === 0 ? "No worker is running; start one with: tallyman worker" : `Workers: ${workers}`}\n\n${queueText}\n\n${runsTable(runs)}\n\n${tenantText}`,
         );
         return code;
       }),

@@ -1,6 +1,6 @@
 import Table from "cli-table3";
 
-/** Rows under a head, aligned, without colour; numbers to the right. */
+/** An aligned table without colour; numbers to the right. */
 export function table(head: readonly string[], rows: readonly (readonly (string | number | null)[])[]): string {
   const numeric = head.map((_, column) => rows.length > 0 && rows.every((row) => typeof row[column] === "number"));
   const drawn = new Table({
@@ -36,7 +36,7 @@ export function table(head: readonly string[], rows: readonly (readonly (string 
     .join("\n");
 }
 
-/** A stamp without its fraction, for a person. */
+/** A stamp without its fraction of a second. */
 export function shortTime(stamp: string | null): string | null {
   return stamp === null ? null : `${stamp.slice(0, 10)} ${stamp.slice(11, 19)}`;
 }

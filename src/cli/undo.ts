@@ -7,11 +7,11 @@ import { action, createCommand, defaultRequester, parseRunId } from "./command.t
 import { runHere } from "./run-here.ts";
 import { findRun } from "./watch.ts";
 
-/** `runs undo`: takes back what a run did, in this process, without Redis. */
+/** `runs undo`: undoes a run in this process, without Redis. */
 export function undoCommand(): Command {
   return createCommand(
     "undo",
-    "Put back the rows that a run replaced and remove those it created; rows changed since are left alone.",
+    "Restore the rows that a run replaced and remove those it created; rows changed since then are left alone.",
     'tallyman runs undo 5f0c4e1a-7c1e-4def-8123-456789abcdef --reason "wrong tenant"',
   )
     .argument("<id>", "the run's id", parseRunId)
@@ -31,7 +31,7 @@ export function undoCommand(): Command {
         if (!first) throw new UsageError(whyNothing(id, target.kind));
         if (await isOfOtherSettings(await services.pool(), id)) {
           throw new UsageError(
-            `Run ${id} replaced rows of other settings than those in force, which must not come back. A backfill makes its days anew.`,
+            `Run ${id} replaced rows that were computed with other settings than those in force; they cannot be restored. Rebuild its days with: tallyman backfill`,
           );
         }
         const dates = days.map(({ date }) => date).sort();
@@ -52,7 +52,7 @@ export function undoCommand(): Command {
 
 function whyNothing(id: string, kind: string): string {
   if (kind === "nightly" || kind === "refresh") {
-    return `Run ${id} is a ${kind} run, which only follows the events: there is nothing to put back. A backfill makes such days anew.`;
+    return `Run ${id} is a ${kind} run, which only follows the events: there is nothing to restore. Rebuild its days with: tallyman backfill`;
   }
-  return `Nothing of run ${id} can be undone: it changed no row, or it is older than UNDO_RETENTION_DAYS.`;
+  return `Nothing of run ${id} can be undone: it changed no row, or it ended more than UNDO_RETENTION_DAYS ago.`;
 }

@@ -8,7 +8,7 @@ import { endText } from "./show-run.ts";
 
 const POLL_MS = 400;
 
-/** Follows a run that a command asked for, tells how it ended, and gives the command's exit code. */
+/** Follows a run to its end and prints the outcome. @returns the command's exit code */
 export async function followRun(
   runs: Runs,
   id: string,
@@ -19,7 +19,7 @@ export async function followRun(
     if (json) answer({ ...asked, run: now }, "");
   });
   if (!json) answer(undefined, endText(run, await runs.problems(id)));
-  if (signal.aborted) process.stderr.write(`The run goes on. See it with: tallyman runs show ${id}\n`);
+  if (signal.aborted) process.stderr.write(`The run continues. See it with: tallyman runs show ${id}\n`);
   return exitCodeOf(run);
 }
 

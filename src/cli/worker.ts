@@ -2,16 +2,12 @@ import type { Command } from "commander";
 import { EXIT, OperatorError } from "../errors.ts";
 import { action, createCommand } from "./command.ts";
 
-/** A worker that has not stopped by then is ended; what it was at is done again by another. */
+/** A worker that has not stopped by then is killed; another one repeats its unfinished work. */
 const STOP_DEADLINE_MS = 25_000;
 
-/** `worker`: works on the queues until it is told to stop. */
+/** `worker`: works on the queues until it is stopped. */
 export function workerCommand(): Command {
-  return createCommand(
-    "worker",
-    "Work on the queues and keep the schedules, until told to stop.",
-    "tallyman worker",
-  ).action(
+  return createCommand("worker", "Work on the queues and run the schedules until stopped.", "tallyman worker").action(
     action(async (_options, { services, signal, json, answer, log }) => {
       const { startWorker } = await import("../app.ts"); // its libraries are the slow part of a start
       const worker = await startWorker(services);
@@ -30,7 +26,7 @@ export function workerCommand(): Command {
       if (signal.aborted) return EXIT.done;
       const reason = worker.lost.reason as Error;
       if (reason instanceof OperatorError) throw reason;
-      process.stderr.write(`tallyman: ${reason.message}; the worker ends, for its supervisor to start again.\n`);
+      process.stderr.write(`tallyman: ${reason.message}; the worker ends, so that its supervisor starts it again.\n`);
       return EXIT.unreachable;
     }),
   );

@@ -12,7 +12,7 @@ import { defineTask } from "../work/job.ts";
 export interface Forecast extends TenantDay {
   readonly outcome: Exclude<Outcome, "unchanged" | "stale"> | "failed";
   readonly before: Figures | undefined;
-  /** what it would be; for a refused one what is left of it; undefined where it could not be read */
+  /** the new figures; for a refused day, of the events that are left; undefined where the day could not be read */
   readonly after: Figures | undefined;
   readonly error?: string;
 }
@@ -20,11 +20,11 @@ export interface Forecast extends TenantDay {
 /** What a rebuild would do, and how many tenant-days it looked at. */
 export interface DryRun {
   readonly planned: number;
-  /** all but what would stay as it is, by tenant and day */
+  /** every tenant-day that would change, by tenant and day */
   readonly forecasts: readonly Forecast[];
 }
 
-/** Tenant-days that are compared at a time. */
+/** Tenant-days that are compared in one statement. */
 const BATCH = 32;
 
 /** What a dry run looks at. */
@@ -35,15 +35,15 @@ export interface DryRunInput {
   readonly allowShrink: boolean;
   /** batches that are compared at once, as far as the permits allow */
   readonly concurrency: number;
-  /** called with the number of tenant-days that are done and of all */
+  /** called with the number of tenant-days done, and of all */
   readonly onProgress: (done: number, planned: number) => void;
 }
 
 const NEEDS = [...READING, "readRows"] as const;
 
 /**
- * Computes everything that a rebuild would, in this process and under the permits that all processes share, compares it
- * with the rows and writes nothing: no row, no run, not even a tenant that it came across.
+ * Computes in this process what a rebuild would write, under the permits that all processes share, and compares it with
+ * the rows. Writes nothing: no row, no run, not even a newly found tenant.
  */
 export const dryRun = defineTask({
   name: "dry-run",
@@ -59,7 +59,7 @@ export const dryRun = defineTask({
   },
 });
 
-/** @param onRead called after each tenant-day @returns all but what would stay as it is */
+/** @param onRead called after each tenant-day @returns the tenant-days that would change */
 async function compare(
   days: readonly TenantDay[],
   allowShrink: boolean,

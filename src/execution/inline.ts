@@ -19,8 +19,8 @@ const POLL_MS = 500;
  * that lives as long as the process. An unfinished run of the same request, whose process died, is resumed.
  *
  * @param onProgress called when the run is planned, and after each chunk
- * @param planned the run's chunks where its range does not tell them: an undo, a repair
- * @throws LockedError when another process is at the same run
+ * @param planned the run's chunks, for an undo or a repair; undefined = the run is planned first
+ * @throws LockedError when another process works on the same run
  */
 export async function runInline(
   services: Services,
@@ -56,14 +56,14 @@ export async function runInline(
   } catch (error) {
     if (!session.lost.aborted || interrupted.aborted) throw error;
     throw new UnreachableError(
-      "The connection to PostgreSQL that holds this process's locks was lost. What was done is kept; the same command goes on with the rest.",
+      "The connection to PostgreSQL that holds this process's locks was lost. Finished work is kept; run the same command again to resume.",
       { cause: error },
     );
   } finally {
     await session.unlockRun(runId);
   }
 
-  /** The lock comes first, so that no worker ever sees the run without it. */
+  /** Locks before it inserts, so that no worker ever sees the run unlocked. */
   async function lockAndCreate(): Promise<string> {
     const own = request.id ?? randomUUID();
     await session.lockRun(own);
@@ -80,7 +80,7 @@ export async function runInline(
       await executor.execute(chunkJob, { v: PAYLOAD_VERSION, runId, chunk }, { log, signal });
     } catch (err) {
       if (signal.aborted) throw err;
-      log.warn({ err, runId, chunk }, "chunk failed"); // it waits for its next try, or has failed for good
+      log.warn({ err, runId, chunk }, "chunk failed"); // the chunk waits for its next try, or has failed for good
     }
     onProgress(await currentRun());
   }

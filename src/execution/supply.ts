@@ -13,7 +13,7 @@ import { MAX_DOCUMENT_BYTES } from "../usage/document.ts";
 import type { JobContext, Need, OnPool } from "../work/context.ts";
 import { Executor, type Supplier } from "../work/executor.ts";
 
-/** How everything that work may need is had. What a further job needs beside it is one more entry. */
+/** Where each thing that work may need comes from. A further need is one more entry. */
 const SOURCES: {
   readonly [N in Need]: (
     services: Services,
@@ -57,7 +57,7 @@ const SOURCES: {
   reportIndexUsage: (services) => (signal) => services.reportIndexUsage(signal),
 };
 
-/** All that work may need. */
+/** The names of everything that work may need. */
 export const NEEDS = Object.keys(SOURCES) as readonly Need[];
 
 function onPool<Args extends unknown[], Result>(statement: (pool: Pool, ...args: Args) => Result) {

@@ -12,7 +12,7 @@ import { CHUNK_WORK, READING, type ContextOf } from "../work/context.ts";
 import { defineJob } from "../work/job.ts";
 import { chunkPayload } from "../work/payload.ts";
 
-/** A batch is written when it holds this much, so that memory stays bounded whatever the size of a day. */
+/** A batch is written when it holds this much, which bounds the memory whatever the size of a day. */
 const BATCH = { rows: 64, bytes: 8 * 1024 * 1024 };
 
 const NEEDS = [...CHUNK_WORK, ...READING, "requireIndexes", "writeBatch"] as const;
@@ -31,8 +31,7 @@ export const aggregateDays = defineJob({
 });
 
 /**
- * Reads the chunk's tenant-days in order. While one is folded the next is read already, and while a batch is written
- * the reads go on.
+ * Reads the chunk's tenant-days in order: the next one while one is folded, and while a batch is written.
  */
 async function aggregate(claim: Claim, context: AggregateContext): Promise<BatchCounts> {
   await context.requireIndexes();
@@ -51,7 +50,7 @@ async function aggregate(claim: Claim, context: AggregateContext): Promise<Batch
       batch.bytes += sizeOf(row.documents);
     } catch (error) {
       if (!(error instanceof TenantDayError)) {
-        await writing; // what was read before is kept
+        await writing; // keep the batch that was read before
         throw error;
       }
       batch.failures.push({ ...day, error: error.message });
@@ -82,7 +81,7 @@ async function write(batch: OpenBatch, cursor: number, claim: Claim, context: Ag
   return context.writeBatch(claim, { rows, failures: batch.failures, cursor }, (days) =>
     context.log.error(
       { runId: claim.runId, days },
-      "rows bear read stamps more than five minutes ahead of PostgreSQL's clock, which was wrong then or is now",
+      "rows have read stamps more than five minutes ahead of PostgreSQL's clock: the clock was wrong then, or is wrong now",
     ),
   );
 }

@@ -3,7 +3,7 @@ import { AUDITING } from "../work/context.ts";
 import { defineJob } from "../work/job.ts";
 import { occurrencePayload } from "../work/payload.ts";
 
-/** Tenant-days of drift that are logged; the row of the audit has more. */
+/** Tenant-days of drift that are logged; the audit's row lists more. */
 const LOGGED = 100;
 
 /** Compares a random sample of final tenant-days with their events, once an occurrence. It changes no row. */
@@ -18,7 +18,7 @@ export const auditSample = defineJob({
     if (!report) return { audited: false };
     const { id, days, drift, failed } = report;
     const found = drift.slice(0, LOGGED);
-    if (found.length > 0) context.log.error({ audit: id, days, drift: found }, "rows are not what their events say");
+    if (found.length > 0) context.log.error({ audit: id, days, drift: found }, "rows differ from their events");
     if (failed.length > 0)
       context.log.error({ audit: id, failed: failed.slice(0, LOGGED) }, "tenant-days could not be audited");
     return { audited: true, ...days };

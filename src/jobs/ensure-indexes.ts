@@ -1,7 +1,7 @@
 import { defineJob } from "../work/job.ts";
 import { occurrencePayload } from "../work/payload.ts";
 
-/** Creates the declared indexes that are missing in either database; one that blocks writers is left to an operator. */
+/** Creates missing declared indexes in both databases; an index whose build blocks writers is left to an operator. */
 export const ensureIndexes = defineJob({
   name: "ensure-indexes",
   payload: occurrencePayload,

@@ -12,11 +12,11 @@ import type { ContextOf } from "../work/context.ts";
 import { defineJob } from "../work/job.ts";
 import { occurrencePayload } from "../work/payload.ts";
 
-/** A refresh rebuilds at most so many tenant-days, some 600 chunks; what is left is for the next. */
+/** A refresh rebuilds at most so many tenant-days, some 600 chunks; the next refresh takes the rest. */
 const REFRESH_DAYS = 20_000;
-/** Every permit that is taken here is one less for other work. */
+/** Each takes a permit that other work waits for. */
 const COUNTED_AT_ONCE = 2;
-/** Marked in one statement. */
+/** Tenant-days that one statement marks as dirty. */
 const MARK_BATCH = 1_000;
 const COUNT_LIMIT_MS = 60_000;
 
@@ -38,23 +38,23 @@ const NEEDS = [
 type RefreshContext = ContextOf<(typeof NEEDS)[number]>;
 
 /**
- * Finds the tenant-days that got events since it last looked, by the order of arrival; puts those on the list whose
- * number of events is not that of their row; and starts a refresh of what is on the list and due. What it finds is kept
- * before the watermark moves, so that whatever ends it early, the next one finds it again.
+ * Finds the tenant-days with events that arrived after the watermark, marks those as dirty whose number of events is not
+ * that of their row, and starts a refresh of dirty days that are due. The watermark moves last: if the job ends early,
+ * the next one finds the same days again.
  */
 export const followArrivals = defineJob({
   name: "follow-arrivals",
   payload: occurrencePayload,
   needs: NEEDS,
   timeoutMs: 60 * 60_000,
-  // One at a time: ticks that nobody came to would all be worked on before the first chunk.
+  // One id for all: waiting ticks would otherwise all go before the first chunk.
   id: () => "follow-arrivals",
   async run(_payload, context) {
     const { watermarks, refresh, log } = context;
     const mark = await watermarks.read();
     const now = await context.stamp();
     const clock = stampMillis(now);
-    // A mark of a clock that was wrong may lie ahead.
+    // A watermark that a wrong clock set may lie in the future.
     const through = mark.through ? Math.min(stampMillis(mark.through), clock) : clock - refresh.overlapSeconds * 1_000;
 
     const found = { events: 0, days: 0, differing: 0 };
@@ -62,7 +62,7 @@ export const followArrivals = defineJob({
     while (start) {
       const page = await readPage(start, context);
       if (page.invisible.size > 0) {
-        log.warn({ events: Object.fromEntries(page.invisible) }, "events that no rebuild can see have arrived");
+        log.warn({ events: Object.fromEntries(page.invisible) }, "events arrived that no rebuild can see");
       }
       found.events += page.events;
       found.days += page.days.length;
@@ -85,7 +85,7 @@ function readPage(start: ScanStart, { arrivals, today, underPermit, signal }: Re
   return underPermit("fresh", () => arrivals.page(start, today(), signal));
 }
 
-/** Compares each day's events with its row. @returns how many differ, and are on the list now */
+/** Compares each day's number of events with its row. @returns how many differ and were marked as dirty */
 async function markDiffering(days: readonly TenantDay[], now: Stamp, context: RefreshContext): Promise<number> {
   const retention = await context.retention();
   const { timeZone } = context.settings;
@@ -93,7 +93,7 @@ async function markDiffering(days: readonly TenantDay[], now: Stamp, context: Re
   let differing = 0;
   for (let from = 0; from < whole.length; from += MARK_BATCH) {
     const counted = await countEvents(whole.slice(from, from + MARK_BATCH), context);
-    // A tenant is known by its events, so also where the count could not be told; one without any is not.
+    // Events make a tenant known, also where they could not be counted (undefined); zero events do not.
     const seen = counted.filter(({ events }) => events !== 0n);
     await context.widenTenantSpans(seen.map(({ tenant, date }) => ({ tenant, from: date, to: date })));
     differing += await context.dirtyDays.markDiffering(counted);
@@ -111,7 +111,7 @@ async function countEvents(days: readonly TenantDay[], context: RefreshContext):
   return counted;
 }
 
-/** Are there ids that say nothing about when an event arrived? Asked until the answer is yes, which is said once. */
+/** Are there ids that do not tell when an event arrived? Asked until the answer is yes, which is logged once. */
 async function hasForeignIds(known: string | undefined, context: RefreshContext): Promise<boolean> {
   if (known !== undefined) return true;
   const type = await context.underPermit("fresh", () => context.arrivals.foreignIdType(context.signal));
@@ -120,7 +120,7 @@ async function hasForeignIds(known: string | undefined, context: RefreshContext)
     context.log.warn(
       { type },
       "not every _id is an ObjectId, so arrivals cannot be followed alone: each refresh also counts today and yesterday of " +
-        "every known tenant, and what arrives for earlier days waits for the nightly rebuild or a backfill",
+        "every known tenant, and events of earlier days wait for the nightly rebuild or a backfill",
     );
   }
   return true;
@@ -131,7 +131,7 @@ async function recentDays({ knownTenants, today }: RefreshContext): Promise<Tena
   return (await knownTenants()).flatMap(({ tenant }) => dates.map((date) => ({ tenant, date })));
 }
 
-/** @returns the id of the refresh that was started; null = nothing is due, or one is underway */
+/** @returns the id of the refresh that was started; null = no day is due, or a refresh is running */
 async function startRefresh({ dirtyDays, tenants, runs, dispatch, log }: RefreshContext): Promise<string | null> {
   const due = await dirtyDays.due(REFRESH_DAYS);
   const [first] = due;

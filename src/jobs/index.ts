@@ -9,7 +9,7 @@ import { trimHistory } from "./trim-history.ts";
 import type { ChunkKind } from "../db/postgres/runs/run.ts";
 import type { Job } from "../work/job.ts";
 
-/** Everything that the system does. */
+/** All jobs. */
 export const JOBS: readonly Job[] = [
   aggregateDays,
   auditSample,

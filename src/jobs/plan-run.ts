@@ -28,7 +28,7 @@ export const planRun = defineJob({
     if (!run || !(await runs.isPlannable(runId))) return { planned: false };
     try {
       const planned = await plan(run, context);
-      await runs.finish(runId); // a run without a chunk has nothing else that would
+      await runs.finish(runId); // a run without chunks has no chunk that would finish it
       await dispatch();
       return planned;
     } catch (error) {
@@ -50,7 +50,7 @@ async function plan(run: Run, context: PlanContext) {
   return { planned, tenants: spans.length, chunks: chunks.length };
 }
 
-/** Nobody asked for the single days of a nightly run: those that may have lost events are left out, not refused. */
+/** A nightly run leaves out days that may have lost events; other runs were asked for these days, and refuse them. */
 async function firstDayToPlan(run: Run, { stamp, retention, settings }: PlanContext): Promise<Day> {
   if (run.kind !== "nightly") return run.from;
   const kept = await retention();

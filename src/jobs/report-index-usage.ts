@@ -1,7 +1,7 @@
 import { defineJob } from "../work/job.ts";
 import { occurrencePayload } from "../work/payload.ts";
 
-/** Looks at what the declared indexes cost and are good for, and keeps the report for the metrics. */
+/** Reports cost and use of the declared indexes, and stores the report for the metrics. */
 export const reportIndexUsage = defineJob({
   name: "report-index-usage",
   payload: occurrencePayload,
@@ -11,7 +11,7 @@ export const reportIndexUsage = defineJob({
   async run(_payload, { reportIndexUsage: report, log, signal }) {
     const { verdicts, ok, targets, notKept } = await report(signal);
     const alerts = verdicts.filter(({ level }) => level === "alert").length;
-    if (!ok) log.error({ verdicts }, "indexes need somebody's attention");
+    if (!ok) log.error({ verdicts }, "indexes need attention");
     else if (verdicts.length > 0) log.warn({ verdicts }, "indexes could do better");
     if (notKept !== undefined) log.warn({ reason: notKept }, "the report on the indexes could not be kept");
     return { targets: targets.length, alerts, warnings: verdicts.length - alerts };

@@ -6,10 +6,10 @@ import { CHUNK_WORK, type ContextOf } from "../work/context.ts";
 import { defineJob } from "../work/job.ts";
 import { chunkPayload } from "../work/payload.ts";
 
-/** Rows that are put back in one transaction; what it moves stays within the server. */
+/** Rows restored in one transaction; their content never leaves the server. */
 const BATCH_ROWS = 64;
 
-/** Takes back what a run did to the tenant-days of one chunk, for an undo; reads no event. */
+/** Undoes what a run did to the tenant-days of one chunk; reads no event. */
 export const restoreRows = defineJob({
   name: "restore-rows",
   payload: chunkPayload,
@@ -21,7 +21,7 @@ export const restoreRows = defineJob({
   },
 });
 
-/** Puts back the rows of the chunk, from its cursor on, batch by batch. */
+/** Restores the rows of the chunk from its cursor on, batch by batch. */
 async function restore(claim: Claim, { restoreBatch, signal }: ContextOf<"restoreBatch">): Promise<BatchCounts> {
   const counts = noCounts();
   const days = listTenantDays(claim.spans);

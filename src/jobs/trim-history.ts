@@ -1,7 +1,7 @@
 import { defineJob } from "../work/job.ts";
 import { occurrencePayload } from "../work/payload.ts";
 
-/** Removes what is older than it is to be kept: changes, runs that ended, rows kept for an undo, audits. */
+/** Removes what is past its retention: changes, finished runs, rows kept for an undo, audits. */
 export const trimHistory = defineJob({
   name: "trim-history",
   payload: occurrencePayload,

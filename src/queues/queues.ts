@@ -14,19 +14,19 @@ export const QUEUES = ["fresh", "bulk"] as const satisfies readonly QueueName[];
 /** A queue holds about this many jobs at most; PostgreSQL holds the rest. */
 const QUEUE_FULL = 1_000;
 const QUEUE_LOW = 500;
-/** So many of the most urgent chunks are brought in even where it is full: those of a new run are among them. */
+/** So many of the most urgent chunks are added even to a full queue; those of a new run are among them. */
 const QUEUE_FRONT = 50;
 
-/** Room for the chunks of the runs of one urgency in BullMQ's priorities: there are 2^21, and the lowest goes first. */
+/** BullMQ's priorities that one urgency takes, of 2^21; the lowest goes first. */
 const URGENCY_STEP = 500_000;
 
 /**
- * Nothing finished is kept, since an id that is kept would swallow the next job of that id; attempts are counted in
- * PostgreSQL, so the queue tries once.
+ * Finished jobs are removed, since a kept id would swallow the next job of that id. The queue tries once: PostgreSQL
+ * counts the attempts.
  */
 const JOB_OPTIONS: JobsOptions = { removeOnComplete: true, removeOnFail: true, attempts: 1 };
 
-/** The queues of one process. Correctness never depends on what they hold: what they lose, dispatch() brings back. */
+/** The queues of one process. Correctness never depends on their content: dispatch() adds again what they lose. */
 export class Queues {
   readonly #queues: Readonly<Record<QueueName, Queue>>;
   #dispatching: Promise<void> | undefined;
@@ -41,15 +41,15 @@ export class Queues {
     this.#queues = { fresh: create("fresh"), bulk: create("bulk") };
   }
 
-  /** Adds a job unless one of its id is there. */
+  /** Adds a job unless the queue holds one of its id. */
   async enqueue<P extends z.ZodType>(job: Job<string, P>, payload: z.output<P>, name: QueueName): Promise<void> {
     await this.#queues[name].add(job.name, payload, { jobId: job.id(payload) });
   }
 
   /**
-   * Brings the queues up to what PostgreSQL says is due: runs to plan, and chunks, until a queue is full; its front
-   * also then, so that the chunks of a new run do not wait for a long one. To enqueue and to reconcile is this one
-   * function. Calls that come while it runs share one further run.
+   * Brings the queues up to what PostgreSQL says is due: runs to plan, and chunks until a queue is full. The most urgent
+   * chunks are added to a full queue too, so that a new run does not wait for a long one. Enqueuing and reconciling are
+   * this one function. Calls during a dispatch share one further dispatch.
    */
   async dispatch(work: DueWork): Promise<void> {
     if (this.#dispatching) {
@@ -73,7 +73,7 @@ export class Queues {
     const due = await work.of(name, isLow ? QUEUE_FULL : QUEUE_FRONT);
     if ((await queue.isPaused()) !== due.paused) await (due.paused ? queue.pause() : queue.resume());
     const jobs = [
-      ...due.runs.map((runId) => entry(planRun, { v: PAYLOAD_VERSION, runId })), // none is a priority above all
+      ...due.runs.map((runId) => entry(planRun, { v: PAYLOAD_VERSION, runId })), // BullMQ takes jobs without a priority first
       ...due.chunks.map((chunk) => {
         const payload = { v: PAYLOAD_VERSION, runId: chunk.runId, chunk: chunk.number } as const;
         return entry(CHUNK_JOBS[chunk.kind], payload, priorityOf(chunk));

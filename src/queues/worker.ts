@@ -7,9 +7,9 @@ import { NewerVersionError, PermanentError, type Job } from "../work/job.ts";
 
 /** The signal's reason when the process stops: the job goes back without an attempt spent. */
 const SHUTDOWN = "shutdown";
-/** How long a job of a newer version is left to a newer worker. */
+/** A job of a newer version is delayed so long, for a newer worker to take it. */
 const NEWER_DELAY_MS = 5_000;
-/** Jobs that do not end by themselves are cancelled this long after the stop began. */
+/** Jobs still running this long after the stop began are cancelled. */
 const GRACE_MS = 5_000;
 
 export interface WorkerOptions {
@@ -23,8 +23,8 @@ export interface WorkerOptions {
 }
 
 /**
- * Takes the jobs of one queue to the executor, and tells the queue how each ended: done; failed (PostgreSQL knows
- * whether to try again); failed for ever (a payload that does not parse); handed back.
+ * Takes the jobs of one queue to the executor, and tells the queue how each ended: done; failed (PostgreSQL decides
+ * about another try); failed for good (a payload that does not parse); handed back.
  */
 export class QueueWorker {
   readonly #worker: Worker;
@@ -40,9 +40,9 @@ export class QueueWorker {
       prefix,
       concurrency,
       autorun: false,
-      removeOnComplete: { count: 0 }, // also for jobs that somebody else added: an id that is kept would block ours
+      removeOnComplete: { count: 0 }, // also for jobs that others added: a kept id would block ours
       removeOnFail: { count: 0 },
-      maxStalledCount: 1_000_000_000, // a stalled job is no fault of the job; PostgreSQL counts claims
+      maxStalledCount: 1_000_000_000, // PostgreSQL counts claims, so the queue need not
     });
     this.#worker.on("error", (err) => log.error({ err, queue }, "queue error"));
     this.#worker.on("lockRenewalFailed", (ids: string[]) => {
@@ -55,12 +55,12 @@ export class QueueWorker {
     void this.#worker.run().catch((err: unknown) => this.#options.log.error({ err }, "queue worker ended"));
   }
 
-  /** Milliseconds since a job began or ended here; 0 while one is being worked on. */
+  /** Milliseconds since a job began or ended here; 0 while a job runs. */
   get idleMs(): number {
     return this.#active > 0 ? 0 : Date.now() - this.#lastActivity;
   }
 
-  /** Takes no further job, cancels what does not end within a few seconds, and waits for it. */
+  /** Takes no further job, cancels jobs that do not end within a few seconds, and waits for their end. */
   async stop(): Promise<void> {
     const cancel = setTimeout(() => this.#worker.cancelAllJobs(SHUTDOWN), GRACE_MS);
     try {

@@ -38,7 +38,7 @@ export class Workers {
     await Promise.all(Array.from(this.#workers.values(), (worker) => worker.stop()));
   }
 
-  /** For each queue the milliseconds since a job of it began or ended here; 0 while one is being worked on. */
+  /** For each queue the milliseconds since one of its jobs began or ended here; 0 while a job runs. */
   idle(): { queue: QueueName; idleMs: number }[] {
     return Array.from(this.#workers, ([queue, { idleMs }]) => ({ queue, idleMs }));
   }

@@ -6,15 +6,15 @@ import type { CHUNK_WORK, ContextOf } from "./context.ts";
 import type { chunkPayload } from "./payload.ts";
 import { isShutdown } from "./time-limit.ts";
 
-/** What work on a chunk needs, whatever it is. */
+/** What every kind of work on a chunk needs. */
 export type ChunkContext = ContextOf<(typeof CHUNK_WORK)[number]>;
 
-/** What became of the chunk; not claimed = another process has it, or it is done. */
+/** The outcome of a chunk; not claimed = another process has it, or it is done. */
 export type ChunkResult = { readonly claimed: false } | ({ readonly claimed: true } & BatchCounts);
 
 /**
- * Works on one chunk under a claim that is renewed meanwhile; ends the chunk, and the run with its last one. A shutdown
- * hands the chunk back, an error sets it aside for a later try.
+ * Works on one chunk under a claim with a heartbeat; finishes the chunk, and the run with its last chunk. A shutdown
+ * hands the chunk back, an error delays it for a later try.
  */
 export async function workOnChunk<Context extends ChunkContext>(
   { runId, chunk }: z.output<typeof chunkPayload>,

@@ -14,11 +14,11 @@ import type { EnsureReport, StatsReport } from "../indexes/index.ts";
 import type { Logger } from "../log.ts";
 import type { ReadContext } from "../rebuild/read-tenant-day.ts";
 
-/** How far back each refresh looks for what arrived. */
+/** How far back each refresh looks for arrivals. */
 export interface RefreshSettings {
   /** an event may become visible so much later than its id says */
   readonly delaySeconds: number;
-  /** what was looked at is looked at again for so long: clocks differ, and an id is made before its insert */
+  /** each refresh looks at so many seconds before the watermark again: clocks differ, and an id is made before its insert */
   readonly overlapSeconds: number;
 }
 
@@ -41,7 +41,7 @@ export interface JobContext extends AuditContext, Execution {
   readonly widenTenantSpans: OnPool<typeof widenTenantSpans>;
   /** brings the queues up to what PostgreSQL says is due; does nothing where there is no queue */
   readonly dispatch: () => Promise<void>;
-  /** @throws UsageError while an index is missing without which a rebuild would be wrong or hopeless */
+  /** @throws UsageError while an index is missing that a rebuild needs to be right, or to end in reasonable time */
   readonly requireIndexes: () => Promise<void>;
   readonly ensureIndexes: (signal: AbortSignal) => Promise<EnsureReport>;
   readonly reportIndexUsage: (signal: AbortSignal) => Promise<StatsReport>;

@@ -6,15 +6,15 @@ import { NewerVersionError, PermanentError, type Job, type Task } from "./job.ts
 import { PAYLOAD_VERSION } from "./payload.ts";
 import { TimeLimit } from "./time-limit.ts";
 
-/** Where the executor has from what its tasks need. */
+/** Supplies what tasks need. */
 export interface Supplier {
-  /** opens what is needed; what was opened before is given again */
+  /** opens what is needed at its first use */
   supply<N extends Need>(needs: readonly N[]): Promise<Pick<JobContext, N>>;
-  /** the locks of this process, without which none of its work may go on */
+  /** the locks of this process; no work may continue without them */
   session(): Promise<Session>;
 }
 
-/** What the caller gives to one execution. */
+/** What the caller passes to one execution. */
 export interface Given {
   readonly log: Logger;
   /** aborts when the execution is to end early */
@@ -45,7 +45,7 @@ export class Executor {
    * Executes a job with a payload as a queue holds it.
    *
    * @throws NewerVersionError for a payload of a later version
-   * @throws PermanentError for a payload that is none of this job's
+   * @throws PermanentError for a payload that does not parse
    */
   async executeJob<P extends z.ZodType, Result, N extends Need>(
     job: Job<string, P, Result, N>,

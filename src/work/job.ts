@@ -6,12 +6,12 @@ export interface Task<Input, Result, N extends Need = Need> {
   readonly name: string;
   /** only this is opened for it: what it does not need may be down */
   readonly needs: readonly N[];
-  /** time for which it waits for a permit does not count; undefined = somebody waits for it, and may interrupt it */
+  /** waiting for a permit does not count; undefined = no limit, since an operator waits and may interrupt it */
   readonly timeoutMs?: number;
   run(input: Input, context: ContextOf<N>): Promise<Result>;
 }
 
-/** A task that a queue carries. One file, one job; it may run twice, and only saves traffic by its id. */
+/** A task that a queue carries. One file, one job; it may run twice: its id only saves traffic. */
 export interface Job<
   Name extends string = string,
   Payload extends z.ZodType = z.ZodType,
@@ -22,7 +22,7 @@ export interface Job<
   readonly name: Name;
   /** wire names of earlier versions, which are still understood */
   readonly formerNames?: readonly string[];
-  /** a public format: carries `v`; an id of what PostgreSQL knows, and little else */
+  /** a public format: a version `v`, the id of a row in PostgreSQL, and little else */
   readonly payload: Payload;
   readonly timeoutMs: number;
   /** same work, same id; ":" is not allowed in it */

@@ -10,7 +10,7 @@ export function isShutdown({ aborted, reason }: { readonly aborted: boolean; rea
 
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
-/** A time limit that can be stopped while its work waits for something that does not count against it. */
+/** A time limit whose clock stops while the work waits for something that does not count. */
 export class TimeLimit {
   readonly #controller = new AbortController();
   #left: number;
@@ -19,7 +19,7 @@ export class TimeLimit {
   #isOver = false;
   #timer: NodeJS.Timeout | undefined;
 
-  /** For work that an operator waits for and may interrupt. */
+  /** No limit: an operator waits for the work and may interrupt it. */
   static none(): TimeLimit {
     return new TimeLimit(LONGEST_TIMER_MS);
   }
@@ -44,7 +44,7 @@ export class TimeLimit {
     }
   }
 
-  /** Ends it without an abort. */
+  /** Stops the clock for good, without an abort. */
   stop(): void {
     this.#isOver = true;
     this.#pause();

@@ -3,12 +3,12 @@ import type pg from "pg";
 
 const MOST_TRIES = 10;
 
-/** What a transaction saw was changed by another before it could write: it has to be done again. */
+/** Another transaction changed what this one saw before it could write, so it must be repeated. */
 export class RaceError extends Error {
   override readonly name = "RaceError";
 }
 
-/** Does again what loses a race, or is the victim of a deadlock. */
+/** Repeats a transaction that loses a race or a deadlock. */
 export async function againOnRace<T>(work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {

@@ -11,9 +11,9 @@ const WORKER_CLASS = 0x74616c77;
 const POLL_MS = { first: 10, most: 250 };
 
 /**
- * The locks that one process holds for its whole life, on one dedicated connection: its death, however it comes,
- * frees them all. Hence no transaction pooler in front of PostgreSQL. When the connection is lost, `lost` aborts and
- * with it every read under a permit, because another process may hold the same permit by then.
+ * The locks that one process holds for its whole life, on one dedicated connection, so that its death frees them all.
+ * This rules out a transaction pooler in front of PostgreSQL. When the connection is lost, `lost` aborts and ends every
+ * read under a permit, because another process may hold the same permit by then.
  *
  * Permits are session advisory locks 1..N and cap the concurrent aggregations over all processes.
  */
@@ -76,7 +76,7 @@ export class Session {
     this.#held.delete(permit);
   }
 
-  /** Lets others know that a worker lives, for as long as it does. */
+  /** Shows others that a worker is running, for as long as it is. */
   async announceWorker(): Promise<void> {
     await this.#query("SELECT pg_advisory_lock_shared($1, 1)", [WORKER_CLASS]);
   }
@@ -111,7 +111,7 @@ export class Session {
       try {
         return await this.#client.query<R>(sql, values);
       } catch (error) {
-        if (isConnectionLoss(error)) this.#lose(error); // a statement may learn of it before the client says so
+        if (isConnectionLoss(error)) this.#lose(error); // a statement may fail before the client reports the loss
         throw error;
       }
     });
@@ -120,7 +120,7 @@ export class Session {
   }
 }
 
-/** How many workers live, on any machine and under any role: each holds a lock of this class that all may share. */
+/** How many workers run, on any machine and under any role: each holds a shared lock of this class. */
 export async function countWorkers(connection: Connection): Promise<number> {
   const { rows } = await connection.query<{ workers: number }>(
     `SELECT count(*)::int AS workers FROM pg_locks

@@ -3,8 +3,7 @@ import { readMeta, writeFirst, type AgreedSettings } from "./meta.ts";
 import type { Connection } from "./pool.ts";
 
 /**
- * Holds a process to the settings that the rows were computed by: the first process ever writes its own, every other
- * is compared with them.
+ * Checks that the rows were computed with the settings of this process; the first process ever stores its own.
  *
  * @throws UsageError that names each setting that differs, with both values
  */
@@ -26,7 +25,7 @@ export function differences(stored: Readonly<Record<string, unknown>>, own: Read
     .join("\n");
 }
 
-/** JSON whose keys have one order, as jsonb has not kept ours. */
+/** JSON with sorted keys, since jsonb does not keep their order. */
 function text(value: unknown): string {
   if (typeof value !== "object" || value === null) return JSON.stringify(value) ?? "not set";
   return JSON.stringify(Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))));

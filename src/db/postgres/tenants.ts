@@ -13,7 +13,7 @@ export async function knownTenants(connection: Connection, tenants?: readonly st
   return rows;
 }
 
-/** The first and last row of each tenant that has one: what events once made known is kept true after they are gone. */
+/** The first and last day with a row of each tenant that has rows: days stay known after their events are deleted. */
 export async function cachedSpans(connection: Connection, tenants: readonly string[]): Promise<TenantSpan[]> {
   const { rows } = await connection.query<TenantSpan>(
     `SELECT u.tenant, a.date AS "from", z.date AS "to"
@@ -25,7 +25,7 @@ export async function cachedSpans(connection: Connection, tenants: readonly stri
   return rows;
 }
 
-/** One line of `status`: how fresh a tenant's rows are. */
+/** How fresh a tenant's rows are, for `status`. */
 export interface TenantFreshness {
   readonly tenant: string;
   readonly firstDay: Day;
@@ -50,13 +50,13 @@ export async function tenantFreshness(connection: Connection, limit: number): Pr
   return rows;
 }
 
-/** Where events of a tenant were found. */
+/** The days between which events of a tenant were found. */
 export interface FoundSpan extends TenantSpan {
-  /** a day that had ended when events later than `to` were looked for up to it, and none was found */
+  /** the last ended day up to which a search after `to` found no event */
   readonly searchedThrough?: Day | undefined;
 }
 
-/** Days between an old last day and a new one that one statement makes dirty for a tenant. */
+/** So many days between an old last day and a new one are marked as dirty for a tenant. */
 const MAX_GAP_DAYS = 3_660;
 
 /**

@@ -3,9 +3,9 @@ import type { Day } from "../../usage/day.ts";
 import { moveMark, readMeta, replaceMeta, writeFirst } from "./meta.ts";
 import type { Connection, Pool } from "./pool.ts";
 
-/** How far arrivals were followed. */
+/** How far arrivals have been followed. */
 export interface ArrivalMark {
-  /** every event that arrived before was looked at; undefined = nobody ever looked */
+  /** every event that arrived before was examined; undefined = none ever was */
   readonly through: Stamp | undefined;
   /** a type other than ObjectId that ids were found to have; undefined = none yet */
   readonly foreignIds: string | undefined;

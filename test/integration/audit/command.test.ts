@@ -128,7 +128,7 @@ test("a repair does not make a final day smaller, says so and leaves with 2", as
 test("a tenant that nobody knows, and a range in the future, are refused", async () => {
   const unknown = await run(world.env, "audit", ...RANGE, "--tenant", "nobody");
   expect([unknown.code, unknown.stdout]).toEqual([1, ""]);
-  expect(unknown.stderr).toContain('--tenant "nobody": no event and no row is known of it');
+  expect(unknown.stderr).toContain('--tenant "nobody": no event and no row found');
   const future = await run(world.env, "audit", "--from", "2026-03-01", "--to", "2999-01-01");
   expect([future.code, future.stdout]).toEqual([1, ""]);
 });

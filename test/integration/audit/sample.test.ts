@@ -123,7 +123,7 @@ test("two workers audit one sample a slot, log its drift as an error, touch noth
   const logged = workers.flatMap((worker) => worker.stderr().split("\n").filter(Boolean));
   const errors = logged.map((line) => JSON.parse(line) as { level: number; msg: string; drift: unknown });
   expect(errors).toMatchObject([
-    { level: 50, msg: "rows are not what their events say", drift: [{ tenant: "acme", date: "2026-03-09" }] },
+    { level: 50, msg: "rows differ from their events", drift: [{ tenant: "acme", date: "2026-03-09" }] },
   ]);
   expect(await storedRows(world.pool)).toEqual(before);
   expect((await world.pool.query("SELECT 1 FROM usage_dirty")).rowCount).toBe(0);

@@ -106,8 +106,8 @@ describe("backfill by two workers", () => {
     expect(new Set(answers.map(({ run: { id } }) => id)).size).toBe(1);
     expect(answers.filter(({ created }) => created)).toHaveLength(1);
     for (const { stderr } of asked.filter(({ stdout }) => !lines(stdout)[0]?.created)) {
-      expect(stderr.replace(/^No worker runs.*\n/, "")).toBe(
-        "A run of the same range is not finished yet; this is it, with its own reason and priority.\n",
+      expect(stderr.replace(/^No worker is running.*\n/, "")).toBe(
+        "An unfinished run covers the same range already; it is shown here, with its own reason and priority.\n",
       );
     }
 

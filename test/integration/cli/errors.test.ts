@@ -54,12 +54,12 @@ const flags: Case[] = [
   {
     name: "a day that does not exist",
     args: ["backfill", "--from", "2026-02-30", "--to", "2026-03-01"],
-    says: "option '--from <day>' argument '2026-02-30' is invalid. It must be a day that exists, as YYYY-MM-DD. See: tallyman backfill --help",
+    says: "option '--from <day>' argument '2026-02-30' is invalid. It must be an existing day, as YYYY-MM-DD. See: tallyman backfill --help",
   },
   {
     name: "a day of another form",
     args: ["rebuild", "--inline", "--from", "2026-03-01", "--to", "01.03.2026"],
-    says: "option '--to <day>' argument '01.03.2026' is invalid. It must be a day that exists, as YYYY-MM-DD. See: tallyman rebuild --help",
+    says: "option '--to <day>' argument '01.03.2026' is invalid. It must be an existing day, as YYYY-MM-DD. See: tallyman rebuild --help",
   },
   {
     name: "a range that ends before it begins",
@@ -69,7 +69,7 @@ const flags: Case[] = [
   {
     name: "a range of 3,661 days",
     args: ["rebuild", "--inline", "--from", "2010-01-01", "--to", "2020-01-09"],
-    says: "--from 2010-01-01 --to 2020-01-09 are 3661 days; at most 3660 go in one run. Begin at 2010-01-02, then ask again for the rest.",
+    says: "--from 2010-01-01 --to 2020-01-09 are 3661 days; one run covers at most 3660. Begin at 2010-01-02, then run the command again for the rest.",
   },
   {
     name: "a range in the future",
@@ -89,7 +89,7 @@ const flags: Case[] = [
   ...REBUILDERS.map((args) => ({
     name: `tenants that nobody knows (${args[0]})`,
     args: [...args, "--tenant", "acme", "--tenant", "acne", "--tenant", 'b"d'],
-    says: '--tenant "acne", "b\\"d": no event and no row is known of it. Check the spelling, and that EVENTS_COLLECTION is right.',
+    says: '--tenant "acne", "b\\"d": no event and no row found. Check the spelling and EVENTS_COLLECTION.',
   })),
   {
     name: "an unknown flag",
@@ -134,7 +134,7 @@ const flags: Case[] = [
   {
     name: "rebuild without --inline",
     args: ["rebuild", ...RANGE],
-    says: "rebuild does its work in this process: say --inline. To hand it to the workers, use: tallyman backfill",
+    says: "rebuild works in this process only: say --inline. For workers, use: tallyman backfill",
   },
 ];
 
@@ -282,7 +282,7 @@ describe("migrate down", () => {
     expect(refused).toMatchObject({
       code: 1,
       stdout: "",
-      stderr: "tallyman: The last migration holds rows that would be lost. Say --yes to take it back all the same.\n",
+      stderr: "tallyman: Reverting the last migration would delete rows. Say --yes to revert it.\n",
     });
     expect((await run(env, "migrate", "status")).code).toBe(0);
     expect((await run(env, "migrate", "down", "--yes")).code).toBe(0);
@@ -306,7 +306,7 @@ describe("checkRange", () => {
     expect(check("2026-02-28", "2026-02-28")).not.toThrow();
     expect(check("2026-03-01", "2026-03-01")).not.toThrow();
     expect(check("2016-02-23", "2026-03-01")).not.toThrow();
-    expect(check("2016-02-22", "2026-03-01")).toThrow("3661 days; at most 3660");
+    expect(check("2016-02-22", "2026-03-01")).toThrow("3661 days; one run covers at most 3660");
     expect(check("2026-03-01", "2026-03-02")).toThrow("in the future");
     expect(check("2026-03-01", "2026-02-28")).toThrow("Swap them");
   });

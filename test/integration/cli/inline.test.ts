@@ -77,7 +77,7 @@ describe("an inline rebuild", () => {
       code: 4,
       stdout: "",
       stderr:
-        "tallyman: interrupted; what was done is kept. The same command goes on with the rest, and so do workers that run.\n",
+        "tallyman: interrupted; finished work is kept. Run the same command again to resume; running workers resume it too.\n",
     });
     const left = await chunks();
     expect(left.map(({ state }) => state)).toEqual(expect.arrayContaining(["done", "pending"]));

@@ -66,7 +66,7 @@ describe("--json", () => {
   function onlyDocument({ stdout, stderr }: { stdout: string; stderr: string }): Record<string, unknown> {
     expect(stdout).toMatch(/^[^\n]+\n$/);
     for (const line of stderr
-      .replace(/^No worker runs.*\n/m, "")
+      .replace(/^No worker is running.*\n/m, "")
       .trim()
       .split("\n")
       .filter(Boolean))

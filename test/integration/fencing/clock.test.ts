@@ -13,7 +13,7 @@ import { tableDifferences } from "./table.ts";
 const DAY = "2026-03-01";
 const ONE = { from: DAY, to: DAY };
 const ALARM =
-  "rows bear read stamps more than five minutes ahead of PostgreSQL's clock, which was wrong then or is now";
+  "rows have read stamps more than five minutes ahead of PostgreSQL's clock: the clock was wrong then, or is wrong now";
 
 let world: World;
 let clock: SteppedClock;

@@ -11,7 +11,7 @@ import { createWorld, type World } from "../../support/world.ts";
 
 /** 400 tenant-days: several chunks, many batches */
 const RANGE = { from: "2025-01-01", to: "2026-02-04" };
-const NO_WORKER = "No worker runs, so nothing is begun yet. Start one with: tallyman worker\n";
+const NO_WORKER = "No worker is running, so nothing starts yet. Start one with: tallyman worker\n";
 
 let world: World;
 let gate: PermitGate;
@@ -129,7 +129,7 @@ test("a paused queue begins nothing, also when Redis has forgotten the pause and
   });
   const asked = await say("backfill", "--tenant", "acme", "--from", RANGE.from, "--to", RANGE.to);
   expect(asked.stderr).toBe(
-    `${NO_WORKER}The queue bulk is paused; nothing of it is begun until: tallyman queues resume bulk\n`,
+    `${NO_WORKER}The queue bulk is paused, so nothing starts. Resume it with: tallyman queues resume bulk\n`,
   );
   const redis = new Redis(world.env["REDIS_URL"] as string, { maxRetriesPerRequest: null });
   const queue = new Queue("bulk", { connection: redis, prefix: world.config.queuePrefix });

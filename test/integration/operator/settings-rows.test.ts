@@ -57,7 +57,10 @@ test("rows of the settings before are in no computed range until they are rebuil
   expect(await computed()).toEqual({ from: "2026-03-01", isKnown: true });
   const rows = await storedRows(world.pool);
   const undone = await run(env, "runs", "undo", rebuildId);
-  expect([undone.code, undone.stderr]).toEqual([1, expect.stringContaining("replaced rows of other settings")]);
+  expect([undone.code, undone.stderr]).toEqual([
+    1,
+    expect.stringContaining("replaced rows that were computed with other settings"),
+  ]);
   expect(await storedRows(world.pool)).toEqual(rows);
 });
 

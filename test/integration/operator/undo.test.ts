@@ -87,7 +87,7 @@ describe("a dry run", () => {
     const applied = await inline();
     expect(shown(applied).run.days).toMatchObject({ planned: 40, written: 30, unchanged: 10 });
     const again = await say("backfill", "--dry-run", ...RANGE);
-    expect([again.code, again.stdout]).toEqual([0, "Nothing would change: 40 tenant-days are as their events say.\n"]);
+    expect([again.code, again.stdout]).toEqual([0, "Nothing would change: 40 tenant-days match their events.\n"]);
   });
 
   test("does not make a tenant known that it came across, and says who is unknown", async () => {
@@ -97,7 +97,7 @@ describe("a dry run", () => {
     expect((await world.pool.query("SELECT 1 FROM usage_tenant")).rows).toEqual([]);
     const unknown = await say("backfill", "--dry-run", "--tenant", "nobody", ...RANGE);
     expect(unknown.code).toBe(1);
-    expect(unknown.stderr).toContain('--tenant "nobody": no event and no row is known of it');
+    expect(unknown.stderr).toContain('--tenant "nobody": no event and no row found');
   });
 });
 
@@ -164,7 +164,7 @@ describe("undo", () => {
     const nothing = await say("runs", "undo", idle.id);
     expect([nothing.code, nothing.stderr]).toEqual([
       1,
-      `tallyman: Nothing of run ${idle.id} can be undone: it changed no row, or it is older than UNDO_RETENTION_DAYS.\n`,
+      `tallyman: Nothing of run ${idle.id} can be undone: it changed no row, or it ended more than UNDO_RETENTION_DAYS ago.\n`,
     ]);
     const asked = JSON.parse((await say("backfill", "--json", ...RANGE)).stdout) as Shown;
     expect((await say("runs", "undo", asked.run.id)).stderr).toContain("is planned. Cancel it first");

@@ -163,7 +163,7 @@ test("invisible events are counted by their reason, and dirty nothing", async ()
   expect(followed).toMatchObject({ events: 10, days: 1, differing: 1 });
   expect(warnings).toMatchObject([
     {
-      msg: "events that no rebuild can see have arrived",
+      msg: "events arrived that no rebuild can see",
       events: {
         tenantEmpty: 1,
         tenantTooLong: 1,

@@ -6,7 +6,7 @@ import { queuePaused, settingsAgreed } from "../meta.ts";
 import { inTransaction, type Pool } from "../pool.ts";
 import { queueOfRun, type ChunkKind } from "./run.ts";
 
-/** Errors that a chunk may meet, and claims that may move nothing, before it fails. */
+/** A chunk fails after so many errors, or so many claims without progress. */
 export const MAX_ATTEMPTS = 5;
 export const MAX_CLAIMS = 10;
 /** Doubled after each error, so that a server may be away for more than a minute before a chunk fails. */
@@ -18,7 +18,7 @@ export class Chunks {
   readonly #settingsHash: string;
   readonly #owner: string;
 
-  /** @param owner who claims, for a person who reads the table: "host:pid" */
+  /** @param owner shown in the table: "host:pid" */
   constructor(pool: Pool, settingsHash: string, owner: string) {
     this.#pool = pool;
     this.#settingsHash = settingsHash;
@@ -26,8 +26,8 @@ export class Chunks {
   }
 
   /**
-   * Claims a chunk that is pending, or whose claimant is dead, under the settings its run was planned with, while its
-   * queue is not paused, and for the kind of work that it is. One that was claimed too often without moving fails here.
+   * Claims a chunk of the given kind that is pending or whose claim has expired, if its run was planned with this
+   * process's settings and its queue is not paused. Fails a chunk that was claimed too often without progress.
    */
   async claim(runId: string, number: number, kind: ChunkKind = "rebuild"): Promise<Claim | undefined> {
     const id = randomUUID();
@@ -73,12 +73,12 @@ export class Chunks {
     await this.#update(claim, "state = 'done', claim = NULL, lease_until = NULL, error = NULL");
   }
 
-  /** Gives the chunk back as it stands, for anyone to go on; costs neither an attempt nor a claim. */
+  /** Hands the chunk back as it is; counts as neither an attempt nor a claim. */
   async handBack(claim: Claim): Promise<void> {
     await this.#update(claim, "state = 'pending', claim = NULL, lease_until = NULL, claims = greatest(claims - 1, 0)");
   }
 
-  /** Gives the chunk back after an error, to be tried again after a pause that doubles; the fifth error fails it. */
+  /** Hands the chunk back after an error, for another try after a pause that doubles; the fifth error fails it. */
   async retryLater(claim: Claim, error: string): Promise<void> {
     const retried = await this.#update(
       claim,
@@ -90,7 +90,7 @@ export class Chunks {
     if (!retried) await this.fail(claim, error);
   }
 
-  /** Ends the chunk; tenant-days that it did not come to count as failed and stay in `usage_dirty`. */
+  /** Fails the chunk; tenant-days that it did not reach count as failed and stay in `usage_dirty`. */
   async fail(claim: Claim, error: string): Promise<void> {
     await inTransaction(this.#pool, async (connection) => {
       const { rows } = await connection.query<{ cursor: number }>(
@@ -99,7 +99,7 @@ export class Chunks {
           WHERE run_id = $1 AND number = $2 AND claim = $3 RETURNING cursor`,
         [claim.runId, claim.number, claim.id, error],
       );
-      if (!rows[0] || claim.kind === "undo") return; // what an undo did not come to is as it was
+      if (!rows[0] || claim.kind === "undo") return; // rows that an undo did not reach are unchanged
       const left = listTenantDays(claim.spans).slice(rows[0].cursor);
       await settleDirty(
         connection,

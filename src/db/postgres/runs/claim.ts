@@ -1,10 +1,10 @@
 import type { PlannedSpan } from "../../../usage/plan.ts";
 import type { RunKind } from "./run.ts";
 
-/** A process that has not renewed its claim for this long is taken to be dead. */
+/** A claim that was not renewed for this long has expired: its process is taken to be dead. */
 export const LEASE_SECONDS = 60;
 
-/** A cancel stops reads that are under way within this time; writes it stops at once. */
+/** A cancelled run stops reading within this time; it stops writing at once. */
 const RENEW_MS = 4_000;
 
 /** The right of one process to work on one chunk. */
@@ -22,20 +22,20 @@ export interface Claim {
   readonly undoes: string | null;
 }
 
-/** The claim is another's now, or the run was cancelled: nothing of this batch was written. */
+/** Another process has the claim, or the run was cancelled; nothing of this batch was written. */
 export class ClaimLostError extends Error {
   override readonly name = "ClaimLostError";
 }
 
-/** Renews a claim until it is stopped; `lost` aborts when the claim is another's or the run was cancelled. */
+/** Renews a claim until stop(); `lost` aborts when another process has the claim, or the run was cancelled. */
 export function startHeartbeat(renew: () => Promise<boolean>): { readonly lost: AbortSignal; stop(): void } {
   const lost = new AbortController();
   const timer = setInterval(() => {
     renew().then(
       (renewed) => {
-        if (!renewed) lost.abort(new ClaimLostError("the claim is another's, or the run was cancelled"));
+        if (!renewed) lost.abort(new ClaimLostError("another process has the claim, or the run was cancelled"));
       },
-      () => undefined, // the write decides; a lease outlives many renewals that fail
+      () => undefined, // the write checks the claim; a lease outlasts several failed renewals
     );
   }, RENEW_MS);
   timer.unref();

@@ -10,7 +10,7 @@ import { endRun, type EndedRun } from "./end.ts";
 import { countsOfRun, endCounts, endedRun } from "./counts.ts";
 
 /**
- * Cancels a run: from the commit on, no process writes a row of it. What was written stays.
+ * Cancels a run: from the commit on, no process writes a row of it. Rows already written stay.
  *
  * @returns the state the run was in; it is cancelled now only if that is `planned` or `running`
  */
@@ -22,7 +22,7 @@ export async function cancelRun(pool: Pool, id: string, by: string): Promise<Run
   });
 }
 
-/** Cancels a run whose row is locked, or that nobody else can see ending. */
+/** Cancels a run whose row this transaction has locked. */
 export async function cancelLocked(connection: Connection, id: string, by: string): Promise<void> {
   await connection.query(
     `UPDATE usage_chunk SET state = 'cancelled', claim = NULL, lease_until = NULL
@@ -38,10 +38,10 @@ export async function cancelLocked(connection: Connection, id: string, by: strin
 }
 
 /**
- * Makes a failed or cancelled run go on with what is missing of it: the tenant-days that failed and those it did not
- * come to. What it wrote, found unchanged, stale or refused is not done again.
+ * Resumes a failed or cancelled run with its missing tenant-days: those that failed and those it did not reach. Days
+ * that it wrote, found unchanged or stale, or refused are not repeated.
  *
- * @returns how many tenant-days are to be done; undefined for a run that has to be planned first
+ * @returns how many tenant-days are left to do; undefined for a run that must be planned first
  * @throws UsageError when there is nothing to resume
  */
 export async function resumeRun(pool: Pool, id: string, settingsHash: string): Promise<number | undefined> {
@@ -70,7 +70,7 @@ async function resume(connection: Connection, id: string, settingsHash: string):
     return undefined;
   }
   const missing = await missingOf(connection, id);
-  if (missing.length === 0) throw new UsageError(`Nothing is missing of run ${id}.`);
+  if (missing.length === 0) throw new UsageError(`Run ${id} has no tenant-day left to do.`);
   await connection.query(
     `UPDATE usage_chunk k
         SET payload = u.payload::jsonb, state = 'pending', cursor = 0, failed = 0, failed_days = '[]', error = NULL,
@@ -82,7 +82,7 @@ async function resume(connection: Connection, id: string, settingsHash: string):
   return missing.reduce((sum, { days }) => sum + days, 0);
 }
 
-/** The chunks of which tenant-days are missing, with those. */
+/** The chunks with missing tenant-days, and these days. */
 async function missingOf(
   connection: Connection,
   id: string,

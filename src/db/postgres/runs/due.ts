@@ -5,7 +5,7 @@ import { runLockKey, type QueueName } from "../session.ts";
 
 /** What a queue should carry: runs to plan, and chunks to work on. */
 export interface Due {
-  /** nothing of the queue is to be begun */
+  /** true = nothing of the queue may start */
   readonly paused: boolean;
   readonly runs: readonly string[];
   readonly chunks: readonly DueChunk[];
@@ -15,7 +15,7 @@ export interface DueChunk {
   readonly runId: string;
   readonly number: number;
   readonly kind: ChunkKind;
-  /** what goes first, from 0: a refresh; then runs of high, of normal and of low priority */
+  /** 0 goes first: a refresh; then 1 to 3, runs of high, normal and low priority */
   readonly urgency: Urgency;
 }
 
@@ -38,15 +38,15 @@ export class DueWork {
   readonly #pool: Pool;
   readonly #settingsHash: string;
 
-  /** @param settingsHash runs asked for under other settings are left to processes that have those */
+  /** @param settingsHash runs of other settings are left to processes that have those */
   constructor(pool: Pool, settingsHash: string) {
     this.#pool = pool;
     this.#settingsHash = settingsHash;
   }
 
   /**
-   * What a queue should carry now, nothing while it is paused; the most urgent first: at most `limit` runs to plan, and as many chunks. Among runs
-   * of one urgency those that have come least far go first, so that a new run does not wait for the end of a long one.
+   * What a queue should carry now (nothing while it is paused), the most urgent first: at most `limit` runs to plan, and as
+   * many chunks. Among runs of one urgency the least advanced go first, so that a new run does not wait for a long one.
    */
   async of(queue: QueueName, limit: number): Promise<Due> {
     const paused = (await pausedQueues(this.#pool)).has(queue);

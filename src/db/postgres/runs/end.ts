@@ -15,8 +15,8 @@ export interface EndedRun {
 }
 
 /**
- * Does what follows from the end of a run, in the transaction that ends it: moves the watermark of the nightly rebuild,
- * and takes what the run has read into the tenants' computed ranges.
+ * Applies the end of a run to others, in the transaction that ends it: moves the watermark of the nightly rebuild, and
+ * adds what the run has read to the tenants' computed ranges.
  */
 export async function endRun(connection: Connection, { id, kind, to, state, wasPlanned }: EndedRun): Promise<void> {
   if (kind === "nightly" && state !== "cancelled" && wasPlanned) await moveNightly(connection, to);

@@ -6,9 +6,9 @@ import { heldSettings, settingsAgreed } from "../meta.ts";
 import type { Connection } from "../pool.ts";
 import type { Priority, RunKind } from "./run.ts";
 
-/** What somebody asks to be rebuilt, or taken back. */
+/** A request to rebuild days, or to undo a run. */
 export interface RunRequest {
-  /** of the run, if the request makes one; a random UUID unless given */
+  /** the id of the new run; a random UUID by default */
   readonly id?: string;
   readonly kind: RunKind;
   readonly from: Day;
@@ -22,7 +22,7 @@ export interface RunRequest {
   /** final days may be replaced although fewer events are left of them; needs a reason */
   readonly allowShrink?: boolean | undefined;
   readonly priority?: Priority | undefined;
-  /** the run to take back, for an undo */
+  /** the run to undo */
   readonly undoes?: string;
   /**
    * what makes two requests the same one, where it is not their range: the occurrence of a schedule, the run to undo;
@@ -75,12 +75,13 @@ export async function insertRun(
       [key, id, settingsHash],
     );
     if (rows[0]?.id) return { id: rows[0].id, created: false };
-    if (!rows[0]?.agreed) throw new UsageError("The settings were changed. Start again with those in force now.");
+    if (!rows[0]?.agreed)
+      throw new UsageError("The settings were changed. Run the command again with those in force now.");
     // The run of the same request ended between the two statements: insert again.
   }
 }
 
-/** Makes the same request of ten processes one run. */
+/** The key that makes equal requests of ten processes one run. */
 function dedupeKey(request: RunRequest, tenants: readonly string[] | null, settingsHash: string): string {
   const { kind, from, to, inline, allowShrink, dedupeBy } = request;
   const who = tenants ? createHash("sha256").update(tenants.join("\0")).digest("hex") : "all";

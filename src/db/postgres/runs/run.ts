@@ -54,7 +54,7 @@ export interface FailedDay {
   readonly error: string;
 }
 
-/** A tenant-day whose row was left as it is, and why, with both counts of events (null = no row, or not read). */
+/** A tenant-day whose row was left unchanged, and why, with both counts of events (null = no row, or not read). */
 export interface RefusedDay {
   readonly tenant: string;
   readonly date: Day;
@@ -63,7 +63,7 @@ export interface RefusedDay {
   readonly freshEvents: number | null;
 }
 
-/** What the chunks of a run are: days to rebuild, or days whose rows are to be put back. */
+/** The work of a chunk: rebuild days, or restore their rows for an undo. */
 export type ChunkKind = "rebuild" | "undo";
 
 export function chunkKindOf(kind: RunKind): ChunkKind {

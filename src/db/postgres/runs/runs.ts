@@ -28,12 +28,12 @@ const RUN_COLUMNS = `r.id, r.kind, r.inline, r.reason, r.requested_by AS "reques
 /** The reconciler tries about four times a minute. */
 const MAX_PLAN_ATTEMPTS = 10;
 
-/** Runs: what was asked for and what came of it. One exported method a statement. */
+/** Runs: the requests and their outcome. One method a statement. */
 export class Runs {
   readonly #pool: Pool;
   readonly #settingsHash: string;
 
-  /** @param settingsHash runs planned under other settings are left to processes that have those */
+  /** @param settingsHash runs of other settings are left to processes that have those */
   constructor(pool: Pool, settingsHash: string) {
     this.#pool = pool;
     this.#settingsHash = settingsHash;
@@ -74,7 +74,7 @@ export class Runs {
     return rows;
   }
 
-  /** Is this a run that waits to be planned, under the settings of this process? */
+  /** Does this run wait to be planned, with the settings of this process? */
   async isPlannable(id: string): Promise<boolean> {
     const { rowCount } = await this.#pool.query(
       "SELECT 1 FROM usage_run WHERE id = $1 AND state = 'planned' AND settings_hash = $2",
@@ -83,7 +83,7 @@ export class Runs {
     return rowCount === 1;
   }
 
-  /** Inserts every chunk and starts the run, in one transaction. Does nothing if somebody did so before. */
+  /** Inserts every chunk and starts the run, in one transaction. @returns false if another process did so before */
   async plan(id: string, chunks: readonly ChunkPlan[]): Promise<boolean> {
     return inTransaction(this.#pool, async (connection) => {
       const { rows } = await connection.query(
@@ -132,7 +132,7 @@ export class Runs {
     });
   }
 
-  /** What failed in a run, and what it refused to write, for `runs show`. */
+  /** The failures and refusals of a run, for `runs show`. */
   async problems(id: string): Promise<ChunkProblem[]> {
     const { rows } = await this.#pool.query<ChunkProblem>(
       `SELECT number, state, error, failed_days AS "failedDays", refused_days AS "refusedDays" FROM usage_chunk
