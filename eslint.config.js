@@ -33,7 +33,11 @@ export default tseslint.config(
           message: "Use mulberry32() of test/support/random.ts with a fixed seed.",
         },
       ],
-      "no-restricted-imports": ["error", { name: "fast-check", importNames: UNSEEDED, message: HOLDS }],
+      "no-restricted-imports": [
+        "error",
+        { name: "fast-check", importNames: UNSEEDED, message: HOLDS },
+        { name: "vitest", importNames: ["it"], message: "Use test, as all other tests do." },
+      ],
     },
   },
   {

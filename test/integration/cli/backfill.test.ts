@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import pg from "pg";
 import { createDatabase } from "../../../dev/servers.ts";
 import type { Run } from "../../../src/db/postgres/runs/run.ts";
@@ -54,7 +54,7 @@ async function contents(pool: pg.Pool): Promise<object[]> {
 }
 
 describe("backfill by two workers", () => {
-  it("makes the same table as an inline rebuild, and writes nothing the second time", async () => {
+  test("makes the same table as an inline rebuild, and writes nothing the second time", async () => {
     await Promise.all([startWorker(world.env), startWorker(world.env)]);
     const [byWorkers, inline] = await Promise.all([
       run(world.env, "backfill", ...RANGE, "--watch", "--json"),
@@ -98,7 +98,7 @@ describe("backfill by two workers", () => {
     expect(changes.rows).toEqual([{ n: 60 }]);
   });
 
-  it("is one run however many ask for it at once", async () => {
+  test("is one run however many ask for it at once", async () => {
     const asked = await Promise.all(Array.from({ length: 10 }, () => run(world.env, "backfill", ...RANGE, "--json")));
     expect(asked.map(({ code }) => code)).toEqual(Array(10).fill(0));
     const answers = asked.flatMap(({ stdout }) => lines(stdout));
@@ -121,7 +121,7 @@ describe("backfill by two workers", () => {
     expect(last?.run).toMatchObject({ id: answers[0]?.run.id, state: "done", days: { planned: 60, unchanged: 60 } });
   });
 
-  it("ends right where ranges overlap and run at once", async () => {
+  test("ends right where ranges overlap and run at once", async () => {
     const before = await contents(world.pool);
     await world.pool.query("TRUNCATE daily_usage_cache");
     const ranges = [
@@ -144,7 +144,7 @@ describe("backfill by two workers", () => {
     expect(await contents(world.pool)).toEqual(before);
   });
 
-  it("lists what was refused when it is watched", async () => {
+  test("lists what was refused when it is watched", async () => {
     const lost = await world.events.findOneAndDelete({ tenant_id: "clean" });
     expect(lost).not.toBeNull();
     await startWorker(world.env);

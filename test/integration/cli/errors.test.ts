@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type AddressInfo, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createDatabase, withMongoDatabase } from "../../../dev/servers.ts";
 import { checkRange } from "../../../src/cli/command.ts";
 import { endProcesses, run } from "../../support/process.ts";
@@ -245,7 +245,7 @@ describe.each([
   ["settings", settings],
   ["servers", servers],
 ])("wrong %s", (_what, cases) => {
-  it.concurrent.each(cases)("$name", async ({ args, settings: differs, says, code = 1 }) => {
+  test.concurrent.each(cases)("$name", async ({ args, settings: differs, says, code = 1 }) => {
     const ended = await run({ ...world.env, ...differs?.() }, ...args, "--json");
     if (typeof says === "string") expect(ended.stderr).toBe(`tallyman: ${says}\n`);
     else expect(ended.stderr).toMatch(says);
@@ -259,7 +259,7 @@ describe.each([
 });
 
 describe("a file of tenants", () => {
-  it.each([...REBUILDERS, ["backfill", "--dry-run", ...RANGE]])(
+  test.each([...REBUILDERS, ["backfill", "--dry-run", ...RANGE]])(
     "is named where it holds one that nobody knows (%s %s)",
     async (...args) => {
       const file = path.join(folder, "tenants");
@@ -271,7 +271,7 @@ describe("a file of tenants", () => {
 });
 
 describe("migrate down", () => {
-  it("asks first while rows exist, and is refused where nobody can answer", async () => {
+  test("asks first while rows exist, and is refused where nobody can answer", async () => {
     const databaseUrl = await createDatabase(world.env["DATABASE_URL"] as string, "errors_down");
     const env = { ...world.env, DATABASE_URL: databaseUrl };
     expect((await run(env, "migrate", "up")).code).toBe(0);
@@ -291,7 +291,7 @@ describe("migrate down", () => {
 });
 
 describe("secrets in files", () => {
-  it("are read, and masked like the others", async () => {
+  test("are read, and masked like the others", async () => {
     const { DATABASE_URL: _, ...env } = world.env;
     const listed = await run({ ...env, DATABASE_URL_FILE: path.join(folder, "url") }, "runs", "list", "--json");
     expect([listed.code, listed.stderr]).toEqual([0, ""]);
@@ -302,7 +302,7 @@ describe("secrets in files", () => {
 describe("checkRange", () => {
   const check = (from: string, to: string) => () => checkRange(from, to, "2026-03-01");
 
-  it("takes one day, today, and 3,660 days; not a day more", () => {
+  test("takes one day, today, and 3,660 days; not a day more", () => {
     expect(check("2026-02-28", "2026-02-28")).not.toThrow();
     expect(check("2026-03-01", "2026-03-01")).not.toThrow();
     expect(check("2016-02-23", "2026-03-01")).not.toThrow();

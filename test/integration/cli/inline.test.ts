@@ -1,5 +1,5 @@
 import { hostname } from "node:os";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Run } from "../../../src/db/postgres/runs/run.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
 import { endProcesses, run, start, startWorker, type Command, type Ended, untilWorked } from "../../support/process.ts";
@@ -69,7 +69,7 @@ async function expectWhole(runId: string): Promise<void> {
 }
 
 describe("an inline rebuild", () => {
-  it("keeps what was done when interrupted, and goes on when called again", async () => {
+  test("keeps what was done when interrupted, and goes on when called again", async () => {
     const { rebuild, runId } = await startToTheMiddle();
     rebuild.signal("SIGINT");
     const interrupted = await rebuild.ended; // though there is no permit for it: the gate is shut still
@@ -90,7 +90,7 @@ describe("an inline rebuild", () => {
     await expectWhole(runId);
   });
 
-  it("is adopted by the same command after it was killed", async () => {
+  test("is adopted by the same command after it was killed", async () => {
     const { rebuild, runId } = await startToTheMiddle();
     rebuild.signal("SIGKILL");
     await rebuild.ended;
@@ -102,7 +102,7 @@ describe("an inline rebuild", () => {
     await expectWhole(runId);
   });
 
-  it("is left alone while it lives: the same command leaves with 3, workers take nothing", async () => {
+  test("is left alone while it lives: the same command leaves with 3, workers take nothing", async () => {
     const { rebuild, runId } = await startToTheMiddle();
     const second = await run(world.env, ...REBUILD);
     expect([second.code, second.stdout]).toEqual([3, ""]);
@@ -127,7 +127,7 @@ describe("an inline rebuild", () => {
     expect((await chunks()).map(({ claimed_by }) => claimed_by)).toEqual(Array(2).fill(`${hostname()}:${rebuild.pid}`));
   });
 
-  it("is finished by the workers when its process was killed and nobody calls again", async () => {
+  test("is finished by the workers when its process was killed and nobody calls again", async () => {
     const { rebuild, runId } = await startToTheMiddle();
     rebuild.signal("SIGKILL");
     await rebuild.ended;

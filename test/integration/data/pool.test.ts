@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { createPool, inTransaction, type Pool } from "../../../src/db/postgres/pool.ts";
 import { createWorld, type World } from "../../support/world.ts";
 
@@ -14,7 +14,7 @@ afterAll(async () => {
   await world.close();
 });
 
-it("throws when the connection of a transaction is lost between two statements, and goes on with another one", async () => {
+test("throws when the connection of a transaction is lost between two statements, and goes on with another one", async () => {
   const lost = inTransaction(pool, async (connection) => {
     const { rows } = await connection.query<{ pid: number }>("SELECT pg_backend_pid() AS pid");
     // Not events.once(), which would itself listen for errors; nobody asks the connection anything meanwhile.

@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 import { Queue, type Job } from "bullmq";
 import { Redis } from "ioredis";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { RunRequest } from "../../../src/db/postgres/runs/run.ts";
 import { keepLeases } from "../../support/claimed.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
@@ -93,7 +93,7 @@ async function wipeRedis(): Promise<number> {
 }
 
 describe("a worker that is told to stop", () => {
-  it("hands its chunk back without an attempt spent, and another one finishes the run", async () => {
+  test("hands its chunk back without an attempt spent, and another one finishes the run", async () => {
     await gate.shut();
     const first = await startWorker({ ...world.env, LOG_LEVEL: "info" });
     const runId = await backfill();
@@ -116,7 +116,7 @@ describe("a worker that is told to stop", () => {
 });
 
 describe("a worker that is killed", () => {
-  it("loses nothing: another one takes its chunk over when the lease has ended", async () => {
+  test("loses nothing: another one takes its chunk over when the lease has ended", async () => {
     await gate.shut();
     const first = await startWorker(world.env);
     const runId = await backfill();
@@ -158,7 +158,7 @@ describe("a worker that is killed", () => {
 });
 
 describe("Redis that forgets", () => {
-  it("is filled again by the reconciler: a run in work, and one that nobody enqueued", async () => {
+  test("is filled again by the reconciler: a run in work, and one that nobody enqueued", async () => {
     await gate.shut();
     await startWorker(world.env);
     const runId = await backfill();
@@ -174,7 +174,7 @@ describe("Redis that forgets", () => {
     expect((await runs.get(forgotten.id))?.days).toMatchObject({ planned: 256, written: 0, unchanged: 256 });
   });
 
-  it("is filled again when it lost every job of a run that nobody works on yet", async () => {
+  test("is filled again when it lost every job of a run that nobody works on yet", async () => {
     const runId = await backfill();
     expect(await wipeRedis()).toBeGreaterThan(0);
     await startWorker(world.env);
@@ -191,7 +191,7 @@ describe("jobs that somebody pushed into Redis", () => {
       return (await queue.getJobState(job.id as string)) === "failed" && queue.getJob(job.id as string);
     });
 
-  it("fail once where the payload is bad, go back where it is newer, and never harm the worker", async () => {
+  test("fail once where the payload is bad, go back where it is newer, and never harm the worker", async () => {
     const worker = await startWorker({ ...world.env, LOG_LEVEL: "error" });
     const runId = "0190a5d2-7c1e-7def-8123-456789abcdef";
     const bad: unknown[] = [

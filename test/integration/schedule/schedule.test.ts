@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { Redis } from "ioredis";
 import { parse as parseCron } from "node-cron";
 import { loadConfig } from "../../../src/config.ts";
@@ -53,7 +53,7 @@ const table = () => schedules(world.config);
 const find = (name: string): Schedule => table().find((entry) => entry.name === name) as Schedule;
 
 describe("the table of schedules", () => {
-  it("has names of its own, and for each a cron expression of five fields or a period", () => {
+  test("has names of its own, and for each a cron expression of five fields or a period", () => {
     expect(table().length).toBeGreaterThan(0);
     expect(new Set(table().map(({ name }) => name)).size).toBe(table().length);
     for (const { cron, every } of table()) {
@@ -64,7 +64,7 @@ describe("the table of schedules", () => {
     }
   });
 
-  it("is due in UTC whatever the machine's time zone, under the name of the minute", async () => {
+  test("is due in UTC whatever the machine's time zone, under the name of the minute", async () => {
     const machine = process.env["TZ"];
     process.env["TZ"] = "America/New_York";
     vi.useFakeTimers({ now: Date.parse("2026-11-21T00:00:30Z") });
@@ -85,7 +85,7 @@ describe("the table of schedules", () => {
     }
   });
 
-  it.each(schedules(loadConfig({})))("$name only enqueues", async ({ name }) => {
+  test.each(schedules(loadConfig({})))("$name only enqueues", async ({ name }) => {
     const enqueued: { job: string; payload: unknown }[] = [];
     const requested: unknown[] = [];
     const actions: TickActions = {
@@ -113,7 +113,7 @@ describe("the table of schedules", () => {
 });
 
 describe("Scheduler", () => {
-  it("makes one run of a slot that ten instances fire, then and ever after", async () => {
+  test("makes one run of a slot that ten instances fire, then and ever after", async () => {
     const nightly = find("nightly");
     const services = Array.from({ length: 10 }, () => new Services(world.config, world.services.log));
     try {
@@ -135,7 +135,7 @@ describe("Scheduler", () => {
     }
   });
 
-  it("tries a tick again whose server is away", async () => {
+  test("tries a tick again whose server is away", async () => {
     const closed = "postgres://postgres@127.0.0.1:1/away";
     const away = new Services({ ...world.config, databaseUrl: closed }, world.services.log);
     let attempts = 0;
@@ -159,7 +159,7 @@ describe("Scheduler", () => {
     await away.close();
   });
 
-  it("gives up a tick after its tries, and at once when stopped", async () => {
+  test("gives up a tick after its tries, and at once when stopped", async () => {
     let attempts = 0;
     const failing: Schedule = {
       name: "failing",
@@ -181,7 +181,7 @@ describe("Scheduler", () => {
     expect(attempts).toBe(4);
   });
 
-  it("names a slot by its minute", () => {
+  test("names a slot by its minute", () => {
     expect(occurrenceOf(new Date("2026-11-21T02:15:59.999Z"))).toBe("2026-11-21T02:15Z");
   });
 });
