@@ -1,12 +1,12 @@
 import { Decimal128, type Document } from "mongodb";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { TotalsReader } from "../../../src/db/mongo/totals.ts";
 import { addDays } from "../../support/civil-day.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
 import { todayIn, zoneBeforeNoon } from "../../support/quiet-hours.ts";
 import { rebuild } from "../../support/rebuild.ts";
 import { event } from "../../support/sample.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld, useWorlds } from "../../support/world.ts";
 import { arrived } from "./arrived.ts";
 import { audit } from "./audited.ts";
 
@@ -15,11 +15,8 @@ const RANGE = { from: "2026-03-01", to: "2026-03-05" };
 const AT = new Date(`${DAY}T18:00:00Z`);
 const HOUR = 3_600;
 
-let world: World;
-beforeAll(async () => {
-  world = await createWorld("verdicts");
-});
-afterAll(() => world.close());
+const world = useWorld("verdicts");
+const openWorld = useWorlds("verdicts_other");
 
 /** Five days with four events each, an hour old, and their rows. */
 async function stored(tenant: string): Promise<void> {
@@ -258,36 +255,28 @@ describe("days", () => {
   const today = todayIn(zone);
 
   test("that are not final are left out and counted, unless asked for", async () => {
-    const recent = await createWorld("recent", { USAGE_TIMEZONE: zone });
-    try {
-      const from = addDays(today, -6);
-      await recent.insert(arrived(daysOfEvents("acme", from, 6), HOUR)); // the last of them ended today
-      await rebuild(recent, { from, to: addDays(today, -4) });
-      const range = { from, to: today };
-      const final = await audit(recent, range);
-      expect(final).toMatchObject({ notFinal: 2, days: { checked: 4, equal: 3, missing: 1 } });
-      expect(final.drift).toMatchObject([{ date: addDays(today, -3), verdict: "missing" }]);
-      const all = await audit(recent, { ...range, allStates: true });
-      expect(all).toMatchObject({ notFinal: 0, days: { checked: 6, equal: 3, missing: 1, pending: 2 } });
-    } finally {
-      await recent.close();
-    }
+    const recent = await openWorld({ USAGE_TIMEZONE: zone });
+    const from = addDays(today, -6);
+    await recent.insert(arrived(daysOfEvents("acme", from, 6), HOUR)); // the last of them ended today
+    await rebuild(recent, { from, to: addDays(today, -4) });
+    const range = { from, to: today };
+    const final = await audit(recent, range);
+    expect(final).toMatchObject({ notFinal: 2, days: { checked: 4, equal: 3, missing: 1 } });
+    expect(final.drift).toMatchObject([{ date: addDays(today, -3), verdict: "missing" }]);
+    const all = await audit(recent, { ...range, allStates: true });
+    expect(all).toMatchObject({ notFinal: 0, days: { checked: 6, equal: 3, missing: 1, pending: 2 } });
   });
 
   test("before the horizon are skipped: their events may be gone already", async () => {
-    const short = await createWorld("skipped", { EVENTS_RETENTION_DAYS: "20", USAGE_TIMEZONE: zone });
-    try {
-      const from = addDays(today, -30);
-      await short.insert(arrived(daysOfEvents("acme", from, 25), HOUR));
-      const { days, drift } = await audit(short, { from, to: addDays(today, -6), deep: true });
-      // of the 20th day back only a part is kept
-      expect(days).toMatchObject({ skipped: 11, missing: 14, checked: 14, failed: 0 });
-      expect(drift[0]?.date).toBe(addDays(today, -19));
-      const shallow = await audit(short, { from, to: addDays(today, -6) });
-      expect(shallow.days).toMatchObject({ skipped: 11, missing: 14 });
-    } finally {
-      await short.close();
-    }
+    const short = await openWorld({ EVENTS_RETENTION_DAYS: "20", USAGE_TIMEZONE: zone });
+    const from = addDays(today, -30);
+    await short.insert(arrived(daysOfEvents("acme", from, 25), HOUR));
+    const { days, drift } = await audit(short, { from, to: addDays(today, -6), deep: true });
+    // of the 20th day back only a part is kept
+    expect(days).toMatchObject({ skipped: 11, missing: 14, checked: 14, failed: 0 });
+    expect(drift[0]?.date).toBe(addDays(today, -19));
+    const shallow = await audit(short, { from, to: addDays(today, -6) });
+    expect(shallow.days).toMatchObject({ skipped: 11, missing: 14 });
   });
 
   test("that cannot be read are counted and named", async () => {

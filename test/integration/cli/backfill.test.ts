@@ -6,7 +6,7 @@ import { migrate } from "../../../src/db/postgres/migrate.ts";
 import { hostileEvents } from "../../support/hostile.ts";
 import { endProcesses, run, start, startWorker, untilWorked } from "../../support/process.ts";
 import { storedRows, type WholeRow } from "../../support/stored-rows.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 
 const RANGE = ["--from", "2026-03-01", "--to", "2026-03-12"];
 const DAYS = { from: "2026-03-01", days: 12, timeZone: "UTC" };
@@ -18,12 +18,11 @@ const EVENTS = [
   ),
 ];
 
-let world: World;
+const world = useWorld("backfill");
 /** a second database for the same events */
 let twin: { env: Record<string, string>; pool: pg.Pool };
 
 beforeAll(async () => {
-  world = await createWorld("backfill");
   const databaseUrl = await createDatabase(world.env["DATABASE_URL"] as string, "backfill_twin");
   await migrate(databaseUrl, "up");
   // no REDIS_URL: an inline rebuild must not need one
@@ -34,7 +33,6 @@ beforeAll(async () => {
 afterEach(endProcesses);
 afterAll(async () => {
   await twin.pool.end();
-  await world.close();
 });
 
 function lines(stdout: string): { created: boolean; run: Run }[] {
@@ -123,7 +121,7 @@ describe("backfill by two workers", () => {
 
   test("ends right where ranges overlap and run at once", async () => {
     const before = await contents(world.pool);
-    await world.pool.query("TRUNCATE daily_usage_cache");
+    await world.empty("daily_usage_cache");
     const ranges = [
       RANGE,
       ["--from", "2026-03-03", "--to", "2026-03-09"],

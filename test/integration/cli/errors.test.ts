@@ -7,7 +7,7 @@ import { createDatabase, withMongoDatabase } from "../../../dev/servers.ts";
 import { checkRange } from "../../../src/cli/command.ts";
 import { endProcesses, run } from "../../support/process.ts";
 import { event } from "../../support/sample.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 
 type Settings = Record<string, string | undefined>;
 interface Case {
@@ -28,14 +28,13 @@ const REBUILDERS = [
   ["rebuild", "--inline", ...RANGE],
 ];
 
-let world: World;
+const world = useWorld("errors");
 /** a database without a table */
 let bareDatabase: string;
 let folder: string;
 let taken: Server;
 
 beforeAll(async () => {
-  world = await createWorld("errors");
   await world.insert([event()]);
   bareDatabase = await createDatabase(world.env["DATABASE_URL"] as string, "errors_bare");
   folder = await mkdtemp(path.join(tmpdir(), "tallyman-errors-"));
@@ -47,7 +46,6 @@ afterAll(async () => {
   await endProcesses();
   await new Promise((resolve) => taken.close(resolve));
   await rm(folder, { recursive: true });
-  await world.close();
 });
 
 const flags: Case[] = [

@@ -4,27 +4,22 @@ import type { Run } from "../../../src/db/postgres/runs/run.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
 import { endProcesses, run, start, startWorker, type Command, type Ended, untilWorked } from "../../support/process.ts";
 import { HeldDay } from "../../support/held-day.ts";
+import { openedForEach } from "../../support/opened.ts";
 import { PermitGate } from "../../support/permit-gate.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorldForEach } from "../../support/world.ts";
 
 /** 256 tenant-days: two chunks */
 const RANGE = ["--from", "2025-03-01", "--to", "2025-11-11"];
 const FIRST_CHUNK_ENDS = "2025-07-06";
 const REBUILD = ["rebuild", "--inline", ...RANGE, "--json"];
 
-let world: World;
-let gate: PermitGate;
+const world = useWorldForEach("inline", { MONGODB_CONCURRENCY: "1", WORKER_CONCURRENCY: "1" });
+const gate = openedForEach(() => PermitGate.create(world.env["DATABASE_URL"]));
 
 beforeEach(async () => {
-  world = await createWorld("inline", { MONGODB_CONCURRENCY: "1", WORKER_CONCURRENCY: "1" });
-  gate = await PermitGate.create(world.env["DATABASE_URL"]);
   await world.insert(daysOfEvents("acme", "2025-03-01", 256));
 });
-afterEach(async () => {
-  await endProcesses();
-  await gate.close();
-  await world.close();
-});
+afterEach(endProcesses); // before the gate is let go
 
 const chunks = async (): Promise<{ state: string; attempts: number; claimed_by: string | null }[]> =>
   (await world.pool.query("SELECT state, attempts, claimed_by FROM usage_chunk ORDER BY number")).rows as Awaited<

@@ -1,23 +1,18 @@
 import { existsSync } from "node:fs";
 import type { Command } from "commander";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { createProgram } from "../../../src/cli/program.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
-import { endProcesses, run, startProgram, startWorker } from "../../support/process.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { run, startProgram, startWorker } from "../../support/process.ts";
+import { useWorld } from "../../support/world.ts";
 
 const RANGE = ["--from", "2026-03-01", "--to", "2026-03-12"];
 const SCRIPT = "/usr/bin/script";
 
-let world: World;
+const world = useWorld("output", { LOG_LEVEL: "trace" });
 
 beforeAll(async () => {
-  world = await createWorld("output", { LOG_LEVEL: "trace" });
   await world.insert(daysOfEvents("acme", "2026-03-01", 12));
-});
-afterAll(async () => {
-  await endProcesses();
-  await world.close();
 });
 
 /** Every command that does something, with its path. */

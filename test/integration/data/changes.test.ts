@@ -1,24 +1,20 @@
 import pg from "pg";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { beforeAll, beforeEach, expect, test } from "vitest";
 import type { Chunks } from "../../../src/db/postgres/runs/chunks.ts";
 import { lockWaiters, stampAt } from "../../support/backends.ts";
 import { cacheRow } from "../../support/cache-row.ts";
 import { claimed } from "../../support/claimed.ts";
 import { until } from "../../support/until.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 
 const DAY = "2026-03-01";
 
-let world: World;
+const world = useWorld("changes", { WORKER_CONCURRENCY: "6" });
 let chunks: Chunks;
 beforeAll(async () => {
-  world = await createWorld("changes", { WORKER_CONCURRENCY: "6" });
   chunks = await world.services.chunks();
 });
-afterAll(() => world.close());
-beforeEach(async () => {
-  await world.pool.query("TRUNCATE daily_usage_cache, usage_change, usage_dirty, usage_run CASCADE");
-});
+beforeEach(() => world.reset());
 
 const stamp = (shift?: string) => stampAt(world.pool, shift);
 const days = (count: number) => Array.from({ length: count }, (_, n) => `2026-03-${String(n + 1).padStart(2, "0")}`);

@@ -1,24 +1,20 @@
 import type { TenantSpan } from "../../../src/usage/tenant-day.ts";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { Chunks, MAX_ATTEMPTS, MAX_CLAIMS, FIRST_PAUSE_SECONDS } from "../../../src/db/postgres/runs/chunks.ts";
 import type { Runs } from "../../../src/db/postgres/runs/runs.ts";
 import { stampAt } from "../../support/backends.ts";
 import { claimChunk, expireLeases, plannedRun, workOff, keepLeases } from "../../support/claimed.ts";
 import { LEASE_SECONDS } from "../../../src/db/postgres/runs/claim.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 
-let world: World;
+const world = useWorld("claims", { WORKER_CONCURRENCY: "6" });
 let runs: Runs;
 let chunks: Chunks;
 beforeAll(async () => {
-  world = await createWorld("claims", { WORKER_CONCURRENCY: "6" });
   runs = await world.services.runs();
   chunks = await world.services.chunks();
 });
-afterAll(() => world.close());
-beforeEach(async () => {
-  await world.pool.query("TRUNCATE daily_usage_cache, usage_change, usage_dirty, usage_run CASCADE");
-});
+beforeEach(() => world.reset());
 
 const SPANS: TenantSpan[] = [
   { tenant: "a", from: "2026-03-01", to: "2026-03-04" },

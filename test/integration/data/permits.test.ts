@@ -1,14 +1,10 @@
 import { randomUUID } from "node:crypto";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { countWorkers, Session, type QueueName } from "../../../src/db/postgres/session.ts";
 import { until } from "../../support/until.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 
-let world: World;
-beforeAll(async () => {
-  world = await createWorld("permits");
-});
-afterAll(() => world.close());
+const world = useWorld("permits");
 
 const never = () => new AbortController().signal;
 

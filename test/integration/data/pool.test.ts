@@ -1,17 +1,15 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createPool, inTransaction, type Pool } from "../../../src/db/postgres/pool.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 
-let world: World;
+const world = useWorld("pool");
 let pool: Pool;
 
-beforeAll(async () => {
-  world = await createWorld("pool");
+beforeAll(() => {
   pool = createPool(world.env["DATABASE_URL"] as string, 1, () => undefined);
 });
 afterAll(async () => {
   await pool.end();
-  await world.close();
 });
 
 test("throws when the connection of a transaction is lost between two statements, and goes on with another one", async () => {

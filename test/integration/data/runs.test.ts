@@ -1,5 +1,5 @@
 import type { TenantSpan } from "../../../src/usage/tenant-day.ts";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Chunks } from "../../../src/db/postgres/runs/chunks.ts";
 import type { RebuildWish } from "../../../src/db/postgres/runs/request.ts";
 import type { Runs } from "../../../src/db/postgres/runs/runs.ts";
@@ -7,20 +7,16 @@ import { Session } from "../../../src/db/postgres/session.ts";
 import { planChunks } from "../../../src/usage/plan.ts";
 import { chunksOf, claimChunk, expireLeases, plannedRun, workOff, keepLeases } from "../../support/claimed.ts";
 import { until } from "../../support/until.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 
-let world: World;
+const world = useWorld("runs", { WORKER_CONCURRENCY: "6" });
 let runs: Runs;
 let chunks: Chunks;
 beforeAll(async () => {
-  world = await createWorld("runs", { WORKER_CONCURRENCY: "6" });
   runs = await world.services.runs();
   chunks = await world.services.chunks();
 });
-afterAll(() => world.close());
-beforeEach(async () => {
-  await world.pool.query("TRUNCATE daily_usage_cache, usage_change, usage_dirty, usage_run CASCADE");
-});
+beforeEach(() => world.reset());
 
 const WISH: RebuildWish = { kind: "backfill", from: "2026-03-01", to: "2026-03-04", requestedBy: "test" };
 const SPANS: TenantSpan[] = [

@@ -1,5 +1,5 @@
 import type pg from "pg";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { touchRows, upsertRows } from "../../../src/db/postgres/cache/rows.ts";
 import type { Chunks } from "../../../src/db/postgres/runs/chunks.ts";
 import { ClaimLostError, type Claim } from "../../../src/db/postgres/runs/claim.ts";
@@ -7,20 +7,16 @@ import { lockWaiters, stampAt } from "../../support/backends.ts";
 import { cacheRow } from "../../support/cache-row.ts";
 import { claimed } from "../../support/claimed.ts";
 import { storedRows } from "../../support/stored-rows.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 
 const DAY = "2026-03-01";
 
-let world: World;
+const world = useWorld("write", { WORKER_CONCURRENCY: "6" });
 let chunks: Chunks;
 beforeAll(async () => {
-  world = await createWorld("write", { WORKER_CONCURRENCY: "6" });
   chunks = await world.services.chunks();
 });
-afterAll(() => world.close());
-beforeEach(async () => {
-  await world.pool.query("TRUNCATE daily_usage_cache, usage_change, usage_dirty, usage_run CASCADE");
-});
+beforeEach(() => world.reset());
 
 const spans = (days: number, tenant = "acme") => [
   { tenant, from: DAY, to: `2026-03-${String(days).padStart(2, "0")}` },
@@ -160,7 +156,7 @@ describe("the read stamp", () => {
 
 test("two writers of the same new rows at once lose neither a row, a count nor a change", async () => {
   for (let round = 0; round < 8; round++) {
-    await world.pool.query("TRUNCATE daily_usage_cache, usage_change");
+    await world.empty("daily_usage_cache", "usage_change");
     const days = Array.from({ length: 20 }, (_, n) => `2026-03-${String(n + 1).padStart(2, "0")}`);
     const [older, newer] = [await stamp("-1 minute"), await stamp()];
     const claims = await Promise.all([claim(20), claim(20)]);

@@ -1,20 +1,12 @@
 import { randomUUID } from "node:crypto";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { History } from "../../../src/db/postgres/history.ts";
 import { trimHistory } from "../../../src/jobs/trim-history.ts";
 import type { JobContext } from "../../../src/jobs/job.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 
-let world: World;
-beforeAll(async () => {
-  world = await createWorld("history");
-});
-afterAll(() => world.close());
-beforeEach(async () => {
-  await world.pool.query("TRUNCATE usage_change RESTART IDENTITY");
-  await world.pool.query("TRUNCATE usage_run, usage_audit CASCADE");
-  await world.pool.query("DELETE FROM usage_meta");
-});
+const world = useWorld("history");
+beforeEach(() => world.reset());
 
 /** Runs the job as a worker would, with these settings. */
 async function trim(historyDays = 400, undoDays = 14, signal = new AbortController().signal) {

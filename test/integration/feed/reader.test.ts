@@ -1,12 +1,12 @@
 import pg from "pg";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { Services } from "../../../src/services.ts";
 import { stampAt } from "../../support/backends.ts";
 import { cacheRow } from "../../support/cache-row.ts";
 import { claimed } from "../../support/claimed.ts";
 import { mulberry32 } from "../../support/random.ts";
 import { until } from "../../support/until.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 
 const WRITERS = 6;
 const BATCHES = 30;
@@ -27,9 +27,8 @@ interface ChangeRow {
   readonly new_cost: string;
 }
 
-let world: World;
+const world = useWorld("feed");
 beforeAll(async () => {
-  world = await createWorld("feed");
   // Commits that take a moment, and each another one: without the lock they would not come in the order of the ids.
   await world.pool.query(`
     CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -37,7 +36,6 @@ beforeAll(async () => {
     CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT ON usage_change DEFERRABLE INITIALLY DEFERRED
       FOR EACH ROW EXECUTE FUNCTION dawdle()`);
 });
-afterAll(() => world.close());
 
 /**
  * One of several processes that write the same tenant-days: batches of some of them, with other figures each time.
@@ -123,7 +121,7 @@ test("a page has at most so many rows, a thousand unless told, and begins after 
         cursor,
       )
     ).rows.map(({ id }) => Number(id));
-  await world.pool.query("TRUNCATE usage_change RESTART IDENTITY");
+  await world.reset();
   await world.pool.query(
     "INSERT INTO usage_change (run_id, tenant_id, date, revision) SELECT gen_random_uuid(), 'a', '2026-03-01', 1 FROM generate_series(1, 1200)",
   );

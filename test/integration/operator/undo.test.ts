@@ -1,19 +1,12 @@
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { daysOfEvents } from "../../support/days-of-events.ts";
-import { endProcesses, run, type Ended } from "../../support/process.ts";
+import { run, type Ended } from "../../support/process.ts";
 import { storedRows, type WholeRow } from "../../support/stored-rows.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorldForEach } from "../../support/world.ts";
 
 const RANGE = ["--from", "2026-03-01", "--to", "2026-03-25"];
 
-let world: World;
-beforeEach(async () => {
-  world = await createWorld("undo");
-});
-afterEach(async () => {
-  await endProcesses();
-  await world.close();
-});
+const world = useWorldForEach("undo");
 
 const say = (...args: string[]): Promise<Ended> => run(world.env, ...args);
 const inline = (...args: string[]) => say("rebuild", "--inline", "--json", ...RANGE, ...args);

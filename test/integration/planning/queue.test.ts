@@ -1,27 +1,18 @@
-import { Queue } from "bullmq";
-import { Redis } from "ioredis";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { beforeEach, expect, test } from "vitest";
 import type { Priority } from "../../../src/db/postgres/runs/run.ts";
 import type { Runs } from "../../../src/db/postgres/runs/runs.ts";
 import type { Queues } from "../../../src/queues/queues.ts";
+import { BulkQueue } from "../../support/bulk-queue.ts";
 import { chunksOf } from "../../support/claimed.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { openedForEach } from "../../support/opened.ts";
+import { useWorldForEach } from "../../support/world.ts";
 
-let world: World;
-let redis: Redis;
-let bulk: Queue;
+const world = useWorldForEach("turns");
+const bulk = openedForEach(() => new BulkQueue(world));
 let queues: Queues;
 let runs: Runs;
 beforeEach(async () => {
-  world = await createWorld("turns");
-  redis = new Redis(world.env["REDIS_URL"] as string, { maxRetriesPerRequest: null });
-  bulk = new Queue("bulk", { connection: redis, prefix: world.config.queuePrefix });
   [queues, runs] = [await world.services.queues(), await world.services.runs()];
-});
-afterEach(async () => {
-  await bulk.close();
-  redis.disconnect();
-  await world.close();
 });
 
 const names = new Map<string, string>();

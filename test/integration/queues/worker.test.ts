@@ -1,38 +1,28 @@
 import { hostname } from "node:os";
-import { Queue, type Job } from "bullmq";
-import { Redis } from "ioredis";
+import type { Job } from "bullmq";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { RunRequest } from "../../../src/db/postgres/runs/run.ts";
+import { BulkQueue } from "../../support/bulk-queue.ts";
 import { keepLeases } from "../../support/claimed.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
 import { endProcesses, run, startWorker, untilWorked } from "../../support/process.ts";
 import { HeldDay } from "../../support/held-day.ts";
+import { openedForEach } from "../../support/opened.ts";
 import { PermitGate } from "../../support/permit-gate.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorldForEach } from "../../support/world.ts";
 
 /** 256 tenant-days: two chunks */
 const RANGE = { from: "2025-03-01", to: "2025-11-11" };
 const FIRST_CHUNK_ENDS = "2025-07-06";
 
-let world: World;
-let gate: PermitGate;
-let redis: Redis;
-let queue: Queue;
+const world = useWorldForEach("worker", { MONGODB_CONCURRENCY: "1", WORKER_CONCURRENCY: "1" });
+const gate = openedForEach(() => PermitGate.create(world.env["DATABASE_URL"]));
+const queue = openedForEach(() => new BulkQueue(world));
 
 beforeEach(async () => {
-  world = await createWorld("worker", { MONGODB_CONCURRENCY: "1", WORKER_CONCURRENCY: "1" });
-  gate = await PermitGate.create(world.env["DATABASE_URL"]);
-  redis = new Redis(world.env["REDIS_URL"] as string, { maxRetriesPerRequest: null });
-  queue = new Queue("bulk", { connection: redis, prefix: world.config.queuePrefix });
   await world.insert(daysOfEvents("acme", RANGE.from, 256));
 });
-afterEach(async () => {
-  await endProcesses();
-  await queue.close();
-  redis.disconnect();
-  await gate.close();
-  await world.close();
-});
+afterEach(endProcesses); // before the gate is let go
 
 interface ChunkRow {
   number: number;
@@ -85,6 +75,7 @@ async function expectWhole(runId: string): Promise<void> {
 
 /** Deletes every key of this world, as FLUSHALL would, on a server that others share. */
 async function wipeRedis(): Promise<number> {
+  const { redis } = queue;
   let deleted = 0;
   for await (const keys of redis.scanStream({ match: `${world.config.queuePrefix}:*`, count: 1_000 })) {
     if ((keys as string[]).length > 0) deleted += await redis.del(...(keys as string[]));
@@ -145,6 +136,7 @@ describe("a worker that is killed", () => {
     await world.pool.query("UPDATE usage_chunk SET lease_until = now() - interval '1 second' WHERE state = 'running'");
     const key = (name: string) => `${world.config.queuePrefix}:bulk:${name}`;
     const jobId = `aggregate-days|${runId}|${held.number}`;
+    const { redis } = queue;
     expect(await redis.lrange(key("active"), 0, -1)).toContain(jobId);
     await redis.del(key(`${jobId}:lock`), key("stalled-check"));
     await redis.sadd(key("stalled"), jobId);

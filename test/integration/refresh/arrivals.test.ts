@@ -1,26 +1,15 @@
 import { stampMillis } from "../../../src/usage/stamp.ts";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { beforeEach, expect, test } from "vitest";
 import { ArrivalReader } from "../../../src/db/mongo/arrivals.ts";
 import { stampAt } from "../../support/backends.ts";
 import { event } from "../../support/sample.ts";
 import { rebuild } from "../../support/rebuild.ts";
 import { storedRows } from "../../support/stored-rows.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 import { dateAt, DAY, dirty, follow, HOUR, idAt, noon, setWatermark, watermark, workOff, ZONE } from "./follow.ts";
 
-let world: World;
-
-beforeAll(async () => {
-  world = await createWorld("arrivals", { USAGE_TIMEZONE: ZONE, SETTLE_HOURS: "8760" });
-});
-beforeEach(async () => {
-  await world.events.deleteMany({});
-  await world.pool.query("DELETE FROM usage_meta WHERE name LIKE 'arrival%'");
-  await world.pool.query(
-    "TRUNCATE usage_run, usage_chunk, daily_usage_cache, usage_dirty, usage_tenant, usage_change, usage_undo",
-  );
-});
-afterAll(() => world.close());
+const world = useWorld("arrivals", { USAGE_TIMEZONE: ZONE, SETTLE_HOURS: "8760" });
+beforeEach(() => world.reset());
 
 /** An event that arrived so many seconds ago (negative: will) for noon of a date. */
 const arrived = (seconds: number, tenant_id: string, date: string, differs = {}) =>

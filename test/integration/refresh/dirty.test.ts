@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { DirtyDays } from "../../../src/db/postgres/dirty.ts";
 import { Watermarks } from "../../../src/db/postgres/watermarks.ts";
 import { Services } from "../../../src/services.ts";
@@ -6,22 +6,11 @@ import { stampAt } from "../../support/backends.ts";
 import { event } from "../../support/sample.ts";
 import { storedRows } from "../../support/stored-rows.ts";
 import { until } from "../../support/until.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld, type World } from "../../support/world.ts";
 import { dateAt, dirty, follow, HOUR, idAt, noon, setWatermark, watermark, workOff, ZONE } from "./follow.ts";
 
-let world: World;
-
-beforeAll(async () => {
-  world = await createWorld("dirty", { USAGE_TIMEZONE: ZONE, SETTLE_HOURS: "0", EVENTS_RETENTION_DAYS: "30" });
-});
-beforeEach(async () => {
-  await world.events.deleteMany({});
-  await world.pool.query("DELETE FROM usage_meta WHERE name LIKE 'arrival%'");
-  await world.pool.query(
-    "TRUNCATE usage_run, usage_chunk, daily_usage_cache, usage_dirty, usage_tenant, usage_change, usage_undo",
-  );
-});
-afterAll(() => world.close());
+const world = useWorld("dirty", { USAGE_TIMEZONE: ZONE, SETTLE_HOURS: "0", EVENTS_RETENTION_DAYS: "30" });
+beforeEach(() => world.reset());
 
 const arrived = (seconds: number, tenant_id: string, date: string, differs = {}) =>
   event({ _id: idAt(-seconds), tenant_id, created_at: noon(date), ...differs });

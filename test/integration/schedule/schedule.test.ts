@@ -1,39 +1,30 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
-import { Redis } from "ioredis";
+import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { parse as parseCron } from "node-cron";
 import { loadConfig } from "../../../src/config.ts";
 import { nightlyThrough } from "../../../src/db/postgres/runs/end.ts";
 import { JOBS } from "../../../src/jobs/index.ts";
-import { Queues } from "../../../src/queues/queues.ts";
+import type { Queues } from "../../../src/queues/queues.ts";
 import { Scheduler } from "../../../src/schedule/scheduler.ts";
 import { schedules, occurrenceOf, type Schedule, type TickActions } from "../../../src/schedule/schedules.ts";
 import { Services } from "../../../src/services.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
 import { until } from "../../support/until.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 
 const SLOT = "2026-11-21T02:15Z";
 const NO_PAUSE = { times: 20, pauseMs: 1 };
 
-let world: World;
-let redis: Redis;
+const world = useWorld("schedule");
 let queues: Queues;
 
 beforeAll(async () => {
-  world = await createWorld("schedule");
-  await world.insert(daysOfEvents("acme", "2026-11-15", 6));
-  redis = new Redis(world.env["REDIS_URL"] as string, { maxRetriesPerRequest: null });
-  queues = new Queues(redis, world.config.queuePrefix, () => undefined);
+  queues = await world.services.queues();
 });
 beforeEach(async () => {
-  await world.pool.query("TRUNCATE usage_run, usage_chunk, daily_usage_cache CASCADE");
+  await world.reset();
+  await world.insert(daysOfEvents("acme", "2026-11-15", 6));
 });
 afterEach(() => vi.useRealTimers());
-afterAll(async () => {
-  await queues.close();
-  redis.disconnect();
-  await world.close();
-});
 
 /** What the worker's ticks do, on the servers of the given services. */
 function actionsOf(services: Services): TickActions {

@@ -1,20 +1,18 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Pool } from "../../../src/db/postgres/pool.ts";
 import { forgetComputed, widenTenantSpans } from "../../../src/db/postgres/tenants.ts";
 import { lockWaiters } from "../../support/backends.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 import { day, numberOf, rows, span, TenantTables } from "./tenant-tables.ts";
 
-let world: World;
+const world = useWorld("computed");
 let pool: Pool;
 let tables: TenantTables;
 beforeAll(async () => {
-  world = await createWorld("computed");
   pool = await world.services.rawPool();
   tables = new TenantTables(pool);
 });
-afterAll(() => world.close());
-beforeEach(() => tables.clear());
+beforeEach(() => world.reset());
 
 describe("the end of a run", () => {
   test("computes the days that were read after they ended, and not one that is open", async () => {
