@@ -1,7 +1,8 @@
 import { Decimal128, Long } from "mongodb";
 import { expect, test } from "vitest";
 import { canonicalDecimal } from "../../support/exact-number.ts";
-import { differences, oracle, type Measures, type OracleDay } from "../../support/oracle.ts";
+import { differences } from "../../support/differences.ts";
+import { oracle, type Measures, type OracleDay } from "../../support/oracle.ts";
 import { rebuild } from "../../support/rebuild.ts";
 import { event, type SampleEvent } from "../../support/sample.ts";
 import { storedRows, type WholeRow } from "../../support/stored-rows.ts";

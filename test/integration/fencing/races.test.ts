@@ -2,7 +2,8 @@ import { describe, expect, test } from "vitest";
 import { createLogger } from "../../../src/log.ts";
 import { Services } from "../../../src/services.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
-import { differences, oracle } from "../../support/oracle.ts";
+import { differences } from "../../support/differences.ts";
+import { oracle } from "../../support/oracle.ts";
 import { openedForEach } from "../../support/opened.ts";
 import { event } from "../../support/sample.ts";
 import { storedRows } from "../../support/stored-rows.ts";
@@ -113,6 +114,7 @@ describe("a backfill and a nightly run over the same days, while events arrive",
 
     const rows = await storedRows(world.pool);
     expect(rows.size).toBe(18);
+    expect(producers.map(({ stored }) => stored.size)).toEqual([6, 6, 6]);
     for (const { tenant, stored } of producers) {
       for (const [date, events] of stored) {
         const row = rows.get(`${tenant}|${date}`);

@@ -1,6 +1,7 @@
 import { Decimal128 } from "mongodb";
 import { describe, expect, test } from "vitest";
-import { differences, emptyDay, oracle, type Measures, type OracleDay, type StoredRow } from "../../support/oracle.ts";
+import { differences, type StoredRow } from "../../support/differences.ts";
+import { emptyDay, oracle, type Measures, type OracleDay } from "../../support/oracle.ts";
 import { event } from "../../support/sample.ts";
 
 const COLUMNS = '["user","model","provider","requests","tokens","prompt","completion","cost"]';
