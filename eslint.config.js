@@ -9,6 +9,17 @@ const SLOW_RESETS = ["Literal[value=/TRUNCATE/]", "TemplateElement[value.raw=/TR
   selector,
   message: "Use world.reset() or world.empty() of test/support/world.ts.",
 }));
+/** An expectation that may not be reached proves nothing. */
+const UNSURE = [
+  "IfStatement[alternate=null] CallExpression[callee.name='expect']",
+  "CatchClause CallExpression[callee.name='expect']",
+  "CallExpression[callee.property.name='catch'] CallExpression[callee.name='expect']",
+  "LogicalExpression > CallExpression.right CallExpression[callee.name='expect']",
+].map((selector) => ({
+  selector,
+  message:
+    "Expect it in every case: put the condition into what is expected, or use refusal() of test/support/refusal.ts.",
+}));
 
 export default tseslint.config(
   { ignores: ["dist/", "coverage/", "node_modules/"] },
@@ -43,7 +54,7 @@ export default tseslint.config(
         { name: "fast-check", importNames: UNSEEDED, message: HOLDS },
         { name: "vitest", importNames: ["it"], message: "Use test, as all other tests do." },
       ],
-      "no-restricted-syntax": ["error", ...SLOW_RESETS],
+      "no-restricted-syntax": ["error", ...SLOW_RESETS, ...UNSURE],
     },
   },
   {

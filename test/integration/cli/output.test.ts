@@ -46,7 +46,7 @@ describe("--help", () => {
     expect(example.startsWith(path.join(" ")), example).toBe(true);
     const shown = leaves(createProgram()).find((leaf) => example.startsWith(leaf.path.join(" ")));
     const known = shown?.command.options.map(({ long }) => long);
-    for (const flag of example.match(/--[\w-]+/g) ?? []) expect(known, example).toContain(flag);
+    expect(known, example).toEqual(expect.arrayContaining([...(example.match(/--[\w-]+/g) ?? [])]));
   });
 
   test("leaves with 0, on standard output", async () => {
@@ -60,12 +60,12 @@ describe("--json", () => {
   /** One line, one document; whatever else there is went to standard error, as logs. */
   function onlyDocument({ stdout, stderr }: { stdout: string; stderr: string }): Record<string, unknown> {
     expect(stdout).toMatch(/^[^\n]+\n$/);
-    for (const line of stderr
+    const logged = stderr
       .replace(/^No worker runs.*\n/m, "")
       .trim()
       .split("\n")
-      .filter(Boolean))
-      expect(() => JSON.parse(line) as unknown).not.toThrow();
+      .filter(Boolean);
+    expect(() => logged.map((line) => JSON.parse(line) as unknown)).not.toThrow();
     return JSON.parse(stdout) as Record<string, unknown>;
   }
 
@@ -162,8 +162,9 @@ describe("the progress bar", () => {
   });
 
   // `script` gives a command a terminal; its flags are those of util-linux
-  if (process.platform === "linux" && existsSync(SCRIPT)) {
-    test("moves on a terminal, and is cleared at the end", async () => {
+  test.runIf(process.platform === "linux" && existsSync(SCRIPT))(
+    "moves on a terminal, and is cleared at the end",
+    async () => {
       const line = `${process.execPath} ${program} ${rebuild.join(" ")}`;
       const env = { ...world.env, LOG_LEVEL: "silent", TERM: "xterm" };
       const ended = await startProgram(SCRIPT, ["-qec", line, "/dev/null"], env).ended;
@@ -172,8 +173,8 @@ describe("the progress bar", () => {
       expect(shown).toMatch(
         /\r█{30} 100% 1\/1 chunks, 12\/12 tenant-days, [\d,]+ events\/s, 0 s left<clear>\r<clear>run {8}/,
       );
-    });
-  }
+    },
+  );
 });
 
 describe("a reader that leaves early", () => {

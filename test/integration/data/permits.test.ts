@@ -63,7 +63,7 @@ test("two processes together never hold more than the permits there are, and eve
       held += 1;
       most = Math.max(most, held);
       permits.add(permit ?? 0);
-      if (queue === "bulk") expect(permit).toBe(2);
+      expect(queue === "bulk" ? [2] : [1, 2]).toContain(permit);
       expect((await holders()).length).toBeLessThanOrEqual(2);
       held -= 1;
       await session?.releasePermit(permit ?? 0);

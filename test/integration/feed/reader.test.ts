@@ -94,13 +94,13 @@ test("a reader that pages by id while many processes write misses nothing, sees 
     const own = seen.filter((change) => change.tenant_id === tenant && change.date === date);
     expect(own.map(({ revision }) => revision)).toEqual(own.map((_, index) => index + 1));
     expect(own[0]).toMatchObject({ old_requests: null, old_tokens: null, old_cost: null });
-    for (const [index, change] of own.slice(1).entries()) {
-      expect(change).toMatchObject({
+    expect(own.slice(1)).toMatchObject(
+      own.slice(0, -1).map((before) => ({
         old_requests: "1",
-        old_tokens: own[index]?.new_tokens,
-        old_cost: own[index]?.new_cost,
-      });
-    }
+        old_tokens: before.new_tokens,
+        old_cost: before.new_cost,
+      })),
+    );
     const { rows } = await world.pool.query(
       "SELECT revision, total_tokens FROM daily_usage_cache WHERE tenant_id = $1 AND date = $2",
       [tenant, date],

@@ -257,8 +257,8 @@ describe("MongoDB", () => {
     expect(Object.keys(indexSizes as object).sort()).toEqual(["_id_", "by_kind", "by_tenant", "ttl"]);
     expect(indexOf(first.target, "_id_")?.guards).toContain("_id");
     expect(indexOf(first.target, "ttl")?.guards).toEqual(["ttl"]);
-    const names = [isFerret ? "not available on FerretDB" : "hit rate", "share of collection scans"];
-    if (isFerret) for (const name of names) expect(first.target.unknown.join("; ")).toContain(name);
+    const names = isFerret ? ["not available on FerretDB", "share of collection scans"] : [];
+    expect(names.filter((name) => !first.target.unknown.join("; ").includes(name))).toEqual([]);
 
     for (let n = 0; n < 10; n += 1) await events.find({ tenant: `t${n}` }).toArray();
     await until("ten scans", async () => {

@@ -77,6 +77,7 @@ describe("cancel and resume", () => {
     expect([again.code, again.stderr]).toEqual([1, `tallyman: Run ${id} is cancelled already.\n`]);
 
     const revisions = await rowsOfAcme();
+    expect(revisions.size).toBe(before);
     const resumed = await say("runs", "resume", id, "--watch");
     expect(resumed.code).toBe(0);
     expect(await getRun(id)).toMatchObject({ state: "done", cancelledBy: null, error: null });

@@ -114,7 +114,7 @@ describe("undo", () => {
     for (const [key, row] of rowsBefore) {
       const isReplaced = rows.get(key)?.revision !== row.revision;
       expect([key, rows.get(key)?.revision]).toEqual([key, isReplaced ? "3" : "1"]);
-      if (isReplaced) expect(rows.get(key)?.read_at, key).toBe(row.read_at);
+      expect(isReplaced ? rows.get(key)?.read_at : row.read_at, key).toBe(row.read_at);
     }
     const undoChanges = (await changes()).filter(({ run_id }) => run_id === undo.id);
     expect(undoChanges.filter((change) => change.new === null)).toHaveLength(15);
