@@ -137,7 +137,7 @@ describe("every setting", () => {
   );
 });
 
-test("all that is wrong is said at once, in the order of the settings", () => {
+test("all faults are listed at once, in the order of the settings", () => {
   const env = Object.fromEntries(NAMES.map((name) => [SETTINGS[name].env, VALUES[name].bad[0] ?? ""]));
   const named = faultsOf(env).map((fault) => fault.split(" ")[0]);
   expect([...new Set(named)]).toEqual(VARIABLES);

@@ -55,7 +55,7 @@ test.each(["UTC", "America/Los_Angeles", "Pacific/Kiritimati"])(
   },
 );
 
-test("every reason counts what it is for, and no event twice", async () => {
+test("every invisible event is counted once, under its first reason", async () => {
   const world = await openWorld();
   await world.insert([
     ...INVISIBLE_TENANTS.map((tenant) => withField("tenant_id", tenant)),

@@ -64,7 +64,7 @@ async function expectWhole(runId: string): Promise<void> {
 }
 
 describe("an inline rebuild", () => {
-  test("keeps what was done when interrupted, and goes on when called again", async () => {
+  test("keeps what was done when interrupted, and is resumed by the same command", async () => {
     const { rebuild, runId } = await startToTheMiddle();
     rebuild.signal("SIGINT");
     const interrupted = await rebuild.ended; // though there is no permit for it: the gate is shut still
@@ -97,7 +97,7 @@ describe("an inline rebuild", () => {
     await expectWhole(runId);
   });
 
-  test("is left alone while it lives: the same command leaves with 3, workers take nothing", async () => {
+  test("is left alone while its process lives: the same command exits with 3, workers take nothing of it", async () => {
     const { rebuild, runId } = await startToTheMiddle();
     const second = await run(world.env, ...REBUILD);
     expect([second.code, second.stdout]).toEqual([3, ""]);

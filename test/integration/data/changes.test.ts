@@ -70,7 +70,7 @@ test("a change wakes listeners and tells them nothing of the tenant; no change w
   await listener.end();
 });
 
-test("nobody's later id is visible before the commit of an earlier one", async () => {
+test("no change is visible before a change with a lower id has been committed", async () => {
   // The slow writer has its ids and comes to a halt in the middle of its commit.
   await world.pool.query(`
     CREATE FUNCTION halt() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -121,7 +121,7 @@ test("a reader that pages by id misses nothing of six writers at once", async ()
   expect(seen).toEqual(rows.map(({ id }) => id));
 });
 
-test("a tenant-day is dirty no more when a read that began after it was found is committed", async () => {
+test("a tenant-day leaves the dirty list when a read that began after it was listed is committed", async () => {
   const list = async () =>
     (await world.pool.query<{ date: string }>("SELECT date::text FROM usage_dirty ORDER BY 1")).rows;
   await world.pool.query(

@@ -46,7 +46,7 @@ describe("claim", () => {
     expect(await chunks.claimable(id)).toEqual([]);
   });
 
-  test("a chunk whose claimant died is gone on with where it stands", async () => {
+  test("a chunk whose claimant died is resumed at its cursor", async () => {
     const id = await plan();
     const dead = await claimChunk(world, id);
     await workOff(world, dead, 2);
@@ -99,7 +99,7 @@ describe("claim", () => {
     ]);
   });
 
-  test("progress forgives all claims before it", async () => {
+  test("progress sets the count of claims back to none", async () => {
     const id = await plan();
     for (let day = 0; day < 6; day++) {
       for (let n = 1; n < MAX_CLAIMS; n++) {
@@ -142,7 +142,7 @@ describe("the end of a claim", () => {
     expect((await claimChunk(world, id)).cursor).toBe(1);
   });
 
-  test("a retry that went well leaves no error behind", async () => {
+  test("a successful retry clears the chunk's error", async () => {
     const id = await plan();
     await chunks.retryLater(await claimChunk(world, id), "once");
     await sql("UPDATE usage_chunk SET not_before = '-infinity'");

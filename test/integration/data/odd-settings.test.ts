@@ -27,7 +27,7 @@ test("a run is planned, and given to a queue, only under the settings that it wa
   expect(await runs.get(id)).toMatchObject({ state: "planned", days: { planned: 0 } });
 });
 
-test("an inline run that loses the connection of its locks ends, and the same wish goes on with it", async () => {
+test("an inline run that loses the connection of its locks ends without spending an attempt", async () => {
   const world = await openWorld({ WORKER_CONCURRENCY: "1", MONGODB_CONCURRENCY: "1" });
   const { services, pool } = world;
   await world.insert(sampleEvents(100, (n) => ({ created_at: new Date(`${addDays(TO, -n)}T12:00:00Z`) })));

@@ -12,7 +12,7 @@ afterAll(async () => {
   await pool.end();
 });
 
-test("throws when the connection of a transaction is lost between two statements, and goes on with another one", async () => {
+test("a transaction whose connection is lost between two statements throws, and the pool opens another connection", async () => {
   const lost = inTransaction(pool, async (connection) => {
     const { rows } = await connection.query<{ pid: number }>("SELECT pg_backend_pid() AS pid");
     // Not events.once(), which would itself listen for errors; nobody asks the connection anything meanwhile.

@@ -30,7 +30,7 @@ const sql = async (text: string, values: unknown[] = []) =>
 const plan = (size?: number) => plannedRun(world, SPANS, size);
 
 describe("create", () => {
-  test("ten callers with one wish at once make one run, and all are told its id", async () => {
+  test("ten identical requests at once make one run, and all get its id", async () => {
     const made = await Promise.all(Array.from({ length: 10 }, () => create()));
     expect(new Set(made.map(({ id }) => id)).size).toBe(1);
     expect(made.filter(({ created }) => created)).toHaveLength(1);
@@ -64,7 +64,7 @@ describe("create", () => {
     expect((await create()).created).toBe(true);
   });
 
-  test("a nightly slot is taken for ever, whatever became of its run", async () => {
+  test("a nightly occurrence has one run for ever, however that run ended", async () => {
     const nightly = { kind: "nightly", dedupeBy: "2026-03-05T02:15Z" } as const;
     const { id } = await create(nightly);
     for (const state of ["planned", "running", "done", "failed", "cancelled"]) {
@@ -201,7 +201,7 @@ describe("due", () => {
     );
   });
 
-  test("the lock of an inline run is told from every other, whatever its id", async () => {
+  test("the lock of one inline run is not taken for that of another, whatever their ids", async () => {
     const session = await Session.open(world.env["DATABASE_URL"] as string, 1);
     const ids: string[] = [];
     for (let day = 1; day <= 20; day++) ids.push((await create({ inline: true, tenants: [`t${day}`] })).id);

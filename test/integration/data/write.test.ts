@@ -103,7 +103,7 @@ describe("the read stamp", () => {
     expect(await stored()).toEqual([{ total_tokens: "3", revision: "2" }]);
   });
 
-  test("so does one that saw no row when it began", async () => {
+  test("an older read that saw no row when it began finds itself stale after a newer one's commit", async () => {
     const [older, newer] = [await stamp("-1 minute"), await stamp()];
     const slow = await inTheWay(async (client) => {
       await upsertRows(client, [cacheRow("acme", DAY, 3, newer)]);
@@ -263,7 +263,7 @@ describe("a claim", () => {
     expect(chunk.rows).toEqual([{ cursor: 0, written: 0, failed: 0 }]);
   }
 
-  test("that another has by now writes nothing and is not renewed", async () => {
+  test("that another process has taken over writes nothing and is not renewed", async () => {
     const lost = await claim();
     expect(await chunks.renew(lost)).toBe(true);
     await world.pool.query("UPDATE usage_chunk SET lease_until = clock_timestamp() - interval '1 second'");
@@ -287,7 +287,7 @@ describe("a claim", () => {
     expect(await chunks.renew(own)).toBe(false);
   });
 
-  test("writes nothing either when the cancellation commits while it waits", async () => {
+  test("writes nothing when the cancellation commits while the write waits", async () => {
     const own = await claim();
     await inTheWay(async (client) => {
       await client.query("UPDATE usage_chunk SET state = 'cancelled', claim = NULL, lease_until = NULL");
@@ -298,7 +298,7 @@ describe("a claim", () => {
     });
   });
 
-  test("whose lease ran out unnoticed still writes, since nobody took it", async () => {
+  test("whose lease ran out still writes while nobody has taken the chunk over", async () => {
     const own = await claim();
     await world.pool.query("UPDATE usage_chunk SET lease_until = clock_timestamp() - interval '1 second'");
     expect(await chunks.write(own, [cacheRow("acme", DAY, 1, await stamp())], [], 1)).toEqual(one);

@@ -129,7 +129,7 @@ describe("after the clock of PostgreSQL was put back", () => {
   });
 
   describe.each(["4 minutes", "1 hour"])("by %s between a read and its write", (ahead) => {
-    test("a read from before that gives way to one from after it, and the day is read again", async () => {
+    test("a read from before the step gives way to a read from after it, and the day is read again", async () => {
       await clock.ahead(ahead);
       const slow = await SlowExecution.create(services);
       const late = workOn(await planRun(services, ONE), slow.context);
@@ -170,7 +170,7 @@ describe("after the clock of PostgreSQL was put back", () => {
     });
   });
 
-  test("two reads from before that keep their order, whoever writes first", async () => {
+  test("two reads from before the step keep their order, whichever is written first", async () => {
     await clock.ahead("1 hour");
     const slow = await SlowExecution.create(services);
     const late = workOn(await planRun(services, ONE), slow.context);

@@ -58,7 +58,7 @@ describe("of two rebuilds of one tenant-day, the one that read first and commits
     expect(await tableDifferences(world, events)).toEqual([]);
   });
 
-  test("does not take the newer read's place either where that found the events as they were", async () => {
+  test("does not replace the newer read where that found the content unchanged", async () => {
     await world.insert(daysOfEvents("acme", DAY, 1, 3));
     await doRun(other, one);
     const slow = await SlowExecution.create(world.services);

@@ -79,7 +79,7 @@ describe("a final day with fewer events than its row", () => {
     expect(await rows()).toEqual(before);
   });
 
-  test("is replaced by a run that may, and says why", async () => {
+  test("is replaced by a run that may shrink days and has a reason", async () => {
     await loseOne();
     const left = await world.events.find({}, { promoteValues: false }).toArray();
     const shrunk = await rebuild(ALLOWED);
@@ -93,7 +93,7 @@ describe("a final day with fewer events than its row", () => {
     await expect(rebuild({ allowShrink: true })).rejects.toThrow(/usage_run_shrink_has_reason/);
   });
 
-  test("of which another event came in its place passes", async () => {
+  test("is written where another event took the place of the lost one", async () => {
     await loseOne();
     await world.insert([event({ user_id: "bob", prompt_tokens: 1_000 })]);
     expect((await rebuild()).days).toMatchObject({ written: 1, refused: 0 });
@@ -140,7 +140,7 @@ test("a row that was last read while its day was open is not shrunk once the day
   expect(await row()).toEqual(before);
 });
 
-test("SETTLE_HOURS decides when that is, for the process that reads", async () => {
+test("SETTLE_HOURS of the process that reads decides when a day is final", async () => {
   const patient = await openWorld({ SETTLE_HOURS: "8760" });
   await patient.insert(daysOfEvents("acme", DAY, 1, 3));
   await doRun(patient.services, ONE);

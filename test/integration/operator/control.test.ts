@@ -91,7 +91,7 @@ describe("cancel and resume", () => {
     expect(nothing.stderr).toContain("is done. Only a failed or cancelled run can be resumed");
   });
 
-  test("of a run that is not planned yet, which is planned anew", async () => {
+  test("of a run that is not planned yet: the resumed run is planned", async () => {
     const id = await backfill();
     expect((await say("runs", "cancel", id)).code).toBe(0);
     await startWorker(world.env);

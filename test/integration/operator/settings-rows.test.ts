@@ -60,7 +60,7 @@ test("rows of the settings before are in no computed range until they are rebuil
   expect(await storedRows(world.pool)).toEqual(rows);
 });
 
-test("an event that lies two days earlier under the new ones is in a row of its new day", async () => {
+test("an event whose day is two days earlier in the new time zone is in the row of that day", async () => {
   world = await openWorld({ USAGE_TIMEZONE: "Pacific/Kiritimati" }); // UTC+14
   await world.insert(sampleEvents(2, (n) => ({ created_at: new Date(`2026-03-0${n + 1}T10:30:00Z`) })));
   await rebuild(world, { from: "2026-03-01", to: "2026-03-04" });
@@ -76,7 +76,7 @@ test("an event that lies two days earlier under the new ones is in a row of its 
   ]);
 });
 
-test("a row of a day that is still to come under the new ones is rebuilt too", async () => {
+test("a row of a day that has not begun in the new time zone is rebuilt too", async () => {
   world = await openWorld({ USAGE_TIMEZONE: "Pacific/Kiritimati" });
   const now = Date.now();
   await world.insert(sampleEvents(48, (n) => ({ created_at: new Date(now - n * HOUR_MS) })));

@@ -62,7 +62,7 @@ describe("a process whose settings differ", () => {
   });
 });
 
-test("of two processes that start at once with different time zones one stops", async () => {
+test("of several processes that start at once with different time zones all but one stop", async () => {
   const zones = ["UTC", "Pacific/Auckland", "America/St_Johns", "Asia/Kolkata"];
   const workers = zones.map((zone) => start({ ...world.env, USAGE_TIMEZONE: zone }, ["worker", "--json"]));
   const stopped = await Promise.all(

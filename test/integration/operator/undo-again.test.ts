@@ -21,7 +21,7 @@ async function undo(id: string): Promise<Run> {
   return runInline(services, services.request(wish), new AbortController().signal, () => undefined, chunks);
 }
 
-test("a run is taken back once: rows that another run has made since look the same, and stay", async () => {
+test("a run is undone once: equal rows that another run has made since stay", async () => {
   await world.insert(daysOfEvents("acme", RANGE.from, 2, 3));
   const first = await rebuild(world, RANGE);
   expect((await undo(first.id)).days).toMatchObject({ written: 2, refused: 0 });

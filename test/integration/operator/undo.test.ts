@@ -83,7 +83,7 @@ describe("a dry run", () => {
     expect([again.code, again.stdout]).toEqual([0, "Nothing would change: 40 tenant-days are as their events say.\n"]);
   });
 
-  test("does not make a tenant known that it came across, and says who is unknown", async () => {
+  test("records no tenant that it finds, and says which named tenants are unknown", async () => {
     await world.insert(daysOfEvents("acme", "2026-03-01", 2));
     const dry = await say("backfill", "--dry-run", "--json", "--tenant", "acme", ...RANGE);
     expect(shown(dry).forecasts).toHaveLength(2);

@@ -67,7 +67,7 @@ test("a new run comes to its turn at once, although a long one fills the queue",
   expect(await held()).toBeLessThan(1_200);
 });
 
-test("a run that has come far lets a new one go first", async () => {
+test("a run of which many chunks are done lets a new run go first", async () => {
   const long = await backfill("long", 3_000);
   await world.pool.query("UPDATE usage_chunk SET state = 'done' WHERE run_id = $1 AND number < 500", [long]);
   await queues.dispatch(runs);
@@ -101,7 +101,7 @@ test("runs of high priority go before all others, those of low priority after; a
   ]);
 });
 
-test("what is due is ordered likewise, a refresh before a nightly run", async () => {
+test("due chunks are ordered by the priority of their runs, a refresh before a nightly run", async () => {
   const ids: string[] = [];
   for (const kind of ["nightly", "refresh"] as const) {
     const wish = { kind, from: "2026-01-01", to: "2026-01-02", requestedBy: "test", dedupeBy: kind };

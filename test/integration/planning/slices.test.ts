@@ -108,7 +108,7 @@ test("a slice that takes too long is halved, and the tenant's next day begins in
   expect(distinct(slices).map(({ start, end }) => (end - start) / HOUR)).toEqual([5.75, 5.75, 5.75, 5.75]);
 });
 
-test("a slice of some minutes that takes too long fails the day: its length is not the reason", async () => {
+test("a slice of few minutes that takes too long fails the day and is not halved", async () => {
   const { slices, read } = watchedReader(MINUTE);
   await expect(read("crowd")).rejects.toThrow(TenantDayError);
   const lengths = distinct(slices).map(({ start, end }) => (end - start) / MINUTE);

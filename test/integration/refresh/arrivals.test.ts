@@ -185,7 +185,7 @@ test("pages end at a number of tenant-days and go on behind their last event", a
   expect(found.sort()).toEqual(days.flatMap((date) => [`acme ${date}`, `zeta ${date}`]).sort());
 });
 
-test("what fills several pages is all found", async () => {
+test("arrivals that fill several pages are all found", async () => {
   const days = Array.from({ length: 7 }, (_, n) => dateAt(-1 - n));
   await world.insert([...days.map((date) => arrived(60, "acme", date)), arrived(60, "", dateAt(-1))]);
   const arrivals = new ArrivalReader(world.events, world.config.eventsFields, ZONE);

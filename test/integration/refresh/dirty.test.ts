@@ -43,7 +43,7 @@ test("a tenant-day that fails holds up no other, and comes back when its time ha
 });
 
 test.each(["no watermark yet", "a watermark"])(
-  "two at once with %s: one moves it, and one run is made",
+  "of two refreshes at once with %s one moves the watermark, and one run is made",
   async (what) => {
     if (what === "a watermark") await setWatermark(world, 60);
     await world.insert([arrived(30, "acme", dateAt(-1)), arrived(30, "zeta", dateAt(-1))]);
@@ -149,7 +149,7 @@ describe("a refused tenant-day leaves the list", () => {
   });
 });
 
-test("what was found again keeps the later of the two moments, and its pause", async () => {
+test("a tenant-day that is listed again keeps the later time of the two, and its pause", async () => {
   await world.pool.query(
     `INSERT INTO usage_dirty VALUES ('acme', $1, clock_timestamp() + interval '1 hour', 'infinity'),
                                     ('zeta', $1, clock_timestamp() - interval '1 hour', 'infinity')`,

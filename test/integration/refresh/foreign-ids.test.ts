@@ -65,7 +65,7 @@ describe.each([
     expect(await follow(world)).toMatchObject({ differing: 0, runId: null });
   });
 
-  test("is said once, over all processes, and not asked about again", async () => {
+  test("is warned of once, over all processes, and not asked about again", async () => {
     await world.insert([stored("acme", dateAt(-1))]);
     const other: World = { ...world, services: new Services(world.config, world.services.log) };
     try {

@@ -41,7 +41,7 @@ test("two workers keep the rows of old days true to late events, without being a
   expect(rows).toEqual([{ state: "done", adds_up: true }]);
 });
 
-test("it is due every REFRESH_SECONDS, in the queue that nothing else fills up", async () => {
+test("the refresh is due every REFRESH_SECONDS, in the queue that bulk work does not fill", async () => {
   const refresh = schedules(world.config).find(({ name }) => name === "refresh");
   expect(refresh?.every).toBe(1);
   const enqueued: unknown[] = [];

@@ -77,7 +77,7 @@ async function computed(tenant: string): Promise<unknown> {
 
 const daysAgo = (first: number, last: number) => Array.from({ length: first - last + 1 }, (_, n) => ago(first - n));
 
-test("a starting worker makes up the nights that were missed, each tenant's days and no others", async () => {
+test("a starting worker runs the missed nights, over each tenant's days and no others", async () => {
   await world.insert(daysOfEvents("acme", ago(12), 12));
   await world.insert(daysOfEvents("gone", ago(12), 6)); // its last events are of seven days ago
   await world.insert(daysOfEvents("silent", ago(12), 2));

@@ -104,7 +104,7 @@ describe("the table of schedules", () => {
 });
 
 describe("Scheduler", () => {
-  test("makes one run of a slot that ten instances fire, then and ever after", async () => {
+  test("makes one run of an occurrence that ten instances fire, at once or later", async () => {
     const nightly = find("nightly");
     const services = Array.from({ length: 10 }, () => new Services(world.config, world.services.log));
     try {
@@ -172,7 +172,7 @@ describe("Scheduler", () => {
     expect(attempts).toBe(4);
   });
 
-  test("names a slot by its minute", () => {
+  test("names an occurrence by its minute", () => {
     expect(occurrenceOf(new Date("2026-11-21T02:15:59.999Z"))).toBe("2026-11-21T02:15Z");
   });
 });

@@ -46,7 +46,7 @@ function parsed<T>(parse: (text: string) => T, given: string): T | undefined {
 }
 
 describe("a flag", () => {
-  test("that is a day is one that exists, as it is written", () => {
+  test("that is a day takes an existing day in canonical form only", () => {
     holds(
       fc.property(text, (given) => {
         const day = parsed(parseDay, given);

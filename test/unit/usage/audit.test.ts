@@ -62,7 +62,7 @@ describe("a row that differs", () => {
     );
   });
 
-  test("is drifted where its sums are none that events can have", () => {
+  test("is drifted where no set of events can have its sums", () => {
     expect(judge(evidence({ stored: null, arrived: { ...noMeasures(), requests: 9 } }))).toBe("drifted");
   });
 

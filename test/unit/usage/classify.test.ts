@@ -72,7 +72,7 @@ describe("classify", () => {
     }
   });
 
-  test("what is allowed to be rewritten is, though its hash says nothing changed, and nothing else is loosened", () => {
+  test("a run that may rewrite rows rewrites an unchanged row, and no other guard is loosened", () => {
     expect(classify(at(EARLIER, 1), at(LATER, 1), NOW, REWRITE)).toBe("changed");
     expect(classify(at(LATER, 1), at(EARLIER, 1), NOW, REWRITE)).toBe("stale");
     expect(classify(at(EARLIER, 1, 2), at(LATER, 1, 1), NOW, REWRITE)).toBe("refused");
