@@ -2,12 +2,12 @@ import { Decimal128, MongoClient, type Collection, type Document } from "mongodb
 import pg from "pg";
 import { createDatabase, startServers, withMongoDatabase } from "../dev/servers.ts";
 import { loadConfig } from "../src/config.ts";
+import { commandExecutor } from "../src/execution/supply.ts";
 import { migrate } from "../src/db/postgres/migrate.ts";
 import { matchRange, tenantDateIndex } from "../src/db/mongo/pipeline.ts";
-import { PAYLOAD_VERSION } from "../src/jobs/job.ts";
-import { rebuildRange } from "../src/jobs/rebuild-range.ts";
+import { PAYLOAD_VERSION } from "../src/work/payload.ts";
+import { planRun } from "../src/jobs/plan-run.ts";
 import { createLogger } from "../src/log.ts";
-import { TimeLimit } from "../src/queues/time-limit.ts";
 import { Services } from "../src/services.ts";
 import { addDays, dayBounds, type Day } from "../src/usage/day.ts";
 
@@ -96,16 +96,10 @@ async function measure(shape: Shape, uri: string, databaseUrl: string): Promise<
 
 /** Plans a run as the job does, its chunks stored. */
 async function plan(services: Services, to: Day, tenants: string[] | undefined, dedupeBy: string): Promise<void> {
-  const wish = { kind: "backfill", from: FROM, to, tenants, requestedBy: "bench", dedupeBy } as const;
-  const { id } = await (await services.runs()).create(services.request(wish));
-  const context = await services.jobContext(() => Promise.resolve());
-  const limit = new TimeLimit(rebuildRange.timeoutMs);
-  try {
-    const execution = context({ log: services.log, signal: limit.signal, limit });
-    await rebuildRange.run({ v: PAYLOAD_VERSION, runId: id }, execution);
-  } finally {
-    limit.stop();
-  }
+  const request = { kind: "backfill", from: FROM, to, tenants, requestedBy: "bench", dedupeBy } as const;
+  const { id } = await (await services.runs()).create(request);
+  const given = { log: services.log, signal: new AbortController().signal };
+  await commandExecutor(services).execute(planRun, { v: PAYLOAD_VERSION, runId: id }, given);
 }
 
 const tenantName = (n: number) => `tenant-${String(n).padStart(5, "0")}`;

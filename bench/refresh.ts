@@ -1,13 +1,16 @@
 import { MongoClient, ObjectId, type Collection, type Document } from "mongodb";
+import type { z } from "zod";
 import { createDatabase, startServers, withMongoDatabase } from "../dev/servers.ts";
 import { loadConfig } from "../src/config.ts";
 import { migrate } from "../src/db/postgres/migrate.ts";
-import { runInline } from "../src/inline.ts";
+import type { RunRequest } from "../src/db/postgres/runs/request.ts";
+import { commandExecutor } from "../src/execution/supply.ts";
+import { runInline } from "../src/execution/inline.ts";
 import { aggregateDays } from "../src/jobs/aggregate-days.ts";
 import { followArrivals } from "../src/jobs/follow-arrivals.ts";
-import { PAYLOAD_VERSION, type JobContext } from "../src/jobs/job.ts";
+import type { Job } from "../src/work/job.ts";
+import { PAYLOAD_VERSION } from "../src/work/payload.ts";
 import { createLogger } from "../src/log.ts";
-import { TimeLimit } from "../src/queues/time-limit.ts";
 import { Services } from "../src/services.ts";
 import { addDays } from "../src/usage/day.ts";
 import { benchDay, seeded } from "./data.ts";
@@ -47,7 +50,7 @@ export async function benchRefresh(shape: RefreshShape): Promise<void> {
     await insertHistory(events, shape, from);
 
     const rebuild = await timed(async () => {
-      const request = services.request({ kind: "backfill", inline: true, requestedBy: "bench", from, to });
+      const request: RunRequest = { kind: "backfill", requestedBy: "bench", from, to };
       let said = 0;
       const run = await runInline(services, request, new AbortController().signal, ({ days }) => {
         if (days.written < said + SAY_EVERY) return;
@@ -59,14 +62,13 @@ export async function benchRefresh(shape: RefreshShape): Promise<void> {
     });
 
     const touched = await insertNew(events, shape, from);
-    const context = await jobContext(services);
-    const found = await timed(() => followArrivals.run({ v: PAYLOAD_VERSION, slot: "bench" }, context));
+    const found = await timed(() => execute(services, followArrivals, { v: PAYLOAD_VERSION, slot: "bench" }));
     const { runId } = found.result;
     if (runId === null) throw new Error("the refresh found nothing");
-    const rebuilt = await timed(() => workOff(services, context, runId));
+    const rebuilt = await timed(() => workOff(services, runId));
     const missed = [...touched].filter((day) => !rebuilt.result.has(day));
     const others = [...rebuilt.result].filter((day) => !touched.has(day));
-    const again = await timed(() => followArrivals.run({ v: PAYLOAD_VERSION, slot: "bench" }, context));
+    const again = await timed(() => execute(services, followArrivals, { v: PAYLOAD_VERSION, slot: "bench" }));
 
     const refresh = found.seconds + rebuilt.seconds;
     console.log(`\n${total.toLocaleString("en")} events, ${rebuild.result.toLocaleString("en")} tenant-days; seconds`);
@@ -132,15 +134,16 @@ async function insertNew(events: Collection, shape: RefreshShape, from: string):
   return touched;
 }
 
-async function jobContext(services: Services): Promise<JobContext> {
-  const context = await services.jobContext(() => Promise.resolve());
-  return context({ log: services.log, signal: new AbortController().signal, limit: new TimeLimit(3_600_000) });
+/** Executes a job as a process does that has no queue. */
+function execute<P extends z.ZodType, Result>(services: Services, job: Job<string, P, Result>, payload: z.output<P>) {
+  const given = { log: services.log, signal: new AbortController().signal };
+  return commandExecutor(services).execute(job, payload, given);
 }
 
 /** Works on every chunk of a run, one after the other as a worker does. @returns the tenant-days that it changed */
-async function workOff(services: Services, context: JobContext, runId: string): Promise<Set<string>> {
+async function workOff(services: Services, runId: string): Promise<Set<string>> {
   for (const chunk of await (await services.chunks()).claimable(runId)) {
-    await aggregateDays.run({ v: PAYLOAD_VERSION, runId, chunk }, context);
+    await execute(services, aggregateDays, { v: PAYLOAD_VERSION, runId, chunk });
   }
   const run = await (await services.runs()).get(runId);
   if (run?.state !== "done") throw new Error(`the refresh has ${run?.state}: ${run?.error}`);

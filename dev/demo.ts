@@ -174,8 +174,8 @@ async function insertSample({ services }: World, from: Day, to: Day, signal: Abo
 async function backfill({ services }: World, from: Day, to: Day, signal: AbortSignal): Promise<Run> {
   const queues = await services.queues();
   const runs = await services.runs();
-  const { id } = await runs.create(services.request({ kind: "backfill", from, to, requestedBy: "demo" }));
-  await queues.dispatch(runs);
+  const { id } = await runs.create({ kind: "backfill", from, to, requestedBy: "demo" });
+  await queues.dispatch(await services.due());
   const run = await watchRun(runs, id, signal, () => undefined);
   signal.throwIfAborted();
   if (run.state === "done") return run;

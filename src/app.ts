@@ -1,13 +1,15 @@
 import { requireConnection } from "./config.ts";
-import { agreeOnSettings } from "./db/postgres/meta.ts";
-import { nightlyThrough } from "./db/postgres/runs/end.ts";
-import type { RebuildWish } from "./db/postgres/runs/request.ts";
+import { agreeOnSettings } from "./db/postgres/settings.ts";
+import { nightlyThrough } from "./db/postgres/watermarks.ts";
+import type { RunRequest } from "./db/postgres/runs/request.ts";
 import type { QueueName } from "./db/postgres/session.ts";
 import { createWorkerRedis, evictionPolicy } from "./db/redis.ts";
 import { UsageError } from "./errors.ts";
 import type { Consumption } from "./http/health.ts";
 import { HttpServer } from "./http/server.ts";
-import type { Job } from "./jobs/job.ts";
+import { workerExecutor } from "./execution/supply.ts";
+import { JOBS } from "./jobs/index.ts";
+import type { Job } from "./work/job.ts";
 import { startParts, type Part, type Running } from "./lifecycle.ts";
 import { Metrics } from "./metrics.ts";
 import { Queues } from "./queues/queues.ts";
@@ -41,6 +43,7 @@ export interface WorkerApp extends Running {
 export async function startWorker(services: Services): Promise<WorkerApp> {
   const { config, log } = services;
   const runs = await services.runs();
+  const due = await services.due();
   const session = await services.session();
   const probe = await services.redis(); // fails at once where Redis does not answer
   const policy = await evictionPolicy(probe);
@@ -49,9 +52,10 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
   }
 
   const audits = await services.audits();
-  const context = await services.jobContext(() =>
+  const executor = workerExecutor(services, () =>
     dispatch().catch((err: unknown) => log.warn({ err }, "dispatch failed; the reconciler tries again")),
   );
+  await executor.prepare(JOBS);
 
   // From here on nothing is waited for until the parts are started, so that whatever fails stops them all.
   const redis = createWorkerRedis(requireConnection(config, "redisUrl"), (err) => log.warn({ err }, "Redis error"));
@@ -60,7 +64,7 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
     prefix: config.queuePrefix,
     concurrency: config.workerConcurrency,
     log,
-    context,
+    executor,
   });
   const unfit = new AbortController();
   const reconciler = new Reconciler(reconcile, RECONCILE_MS);
@@ -82,7 +86,7 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
   return { address, lost: AbortSignal.any([session.lost, unfit.signal]), stop: () => running.stop() };
 
   function dispatch(): Promise<void> {
-    return queues.dispatch(runs);
+    return queues.dispatch(due);
   }
 
   async function closeQueues(): Promise<void> {
@@ -93,7 +97,7 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
   async function reconcile(): Promise<void> {
     try {
       await agreeOnSettings(await services.pool(), services.settings);
-      for (const id of await runs.unfinishedButDone()) await runs.finish(id);
+      for (const id of await due.unfinishedButDone()) await runs.finish(id);
       await dispatch();
     } catch (err) {
       log.error({ err }, "reconcile failed; it is tried again");
@@ -101,8 +105,8 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
     }
   }
 
-  async function request(wish: RebuildWish): Promise<void> {
-    const { created } = await runs.create(services.request(wish));
+  async function request(asked: RunRequest): Promise<void> {
+    const { created } = await runs.create(asked);
     if (created) await dispatch();
   }
 

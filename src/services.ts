@@ -1,5 +1,4 @@
 import { hostname } from "node:os";
-import type { Redis } from "ioredis";
 import type { Collection, Db, MongoClient } from "mongodb";
 import { computeSettings, requireConnection, type ComputeSettings, type Config } from "./config.ts";
 import type { ArrivalReader } from "./db/mongo/arrivals.ts";
@@ -7,30 +6,22 @@ import type { EventReader } from "./db/mongo/events.ts";
 import type { InvisibleReader } from "./db/mongo/invisible.ts";
 import type { TotalsReader } from "./db/mongo/totals.ts";
 import { Audits } from "./db/postgres/cache/audits.ts";
-import { Chunks } from "./db/postgres/runs/chunks.ts";
-import { DirtyDays } from "./db/postgres/dirty.ts";
-import { agreeOnSettings } from "./db/postgres/meta.ts";
+import { agreeOnSettings } from "./db/postgres/settings.ts";
 import { requireMigrated } from "./db/postgres/migrate.ts";
-import { createPool, pingPostgres, type Pool } from "./db/postgres/pool.ts";
-import { runRequest, type RebuildWish } from "./db/postgres/runs/request.ts";
-import type { RunRequest } from "./db/postgres/runs/run.ts";
+import { createPool, pingPostgres } from "./db/postgres/pool.ts";
+import { Chunks } from "./db/postgres/runs/chunks.ts";
+import { DueWork } from "./db/postgres/runs/due.ts";
 import { Runs } from "./db/postgres/runs/runs.ts";
 import { Session } from "./db/postgres/session.ts";
-import { History } from "./db/postgres/history.ts";
-import { readStamp } from "./db/postgres/stamp.ts";
-import { knownTenants, widenTenantSpans } from "./db/postgres/tenants.ts";
-import { Watermarks } from "./db/postgres/watermarks.ts";
-import type { Tenants } from "./rebuild/tenants.ts";
+import { IndexKeeper, OWN_MANIFEST } from "./index-keeper.ts";
 import { newestReport, requireIndexes, type StatsReport } from "./indexes/index.ts";
-import type { JobContext } from "./jobs/job.ts";
 import type { Logger } from "./log.ts";
-import type { Queues } from "./queues/queues.ts";
-import type { TimeLimit } from "./queues/time-limit.ts";
-import { IndexKeeper, OWN_MANIFEST } from "./services/keeper.ts";
+import type { Tenants } from "./rebuild/tenants.ts";
+import { recently } from "./recently.ts";
+import { Resources } from "./resources.ts";
 import { dayOf, type Day } from "./usage/day.ts";
-import { MAX_DOCUMENT_BYTES } from "./usage/document.ts";
-import type { Retention } from "./usage/horizon.ts";
 
+/** What others may change is looked at again after so long. */
 const LOOKED_AT_MS = 5_000;
 
 interface Mongo {
@@ -57,16 +48,7 @@ export class Services {
   readonly log: Logger;
   readonly settings: ComputeSettings;
   readonly keeper: IndexKeeper;
-  #pool: Pool | undefined;
-  #migrated: Promise<void> | undefined;
-  #agreed: Promise<void> | undefined;
-  #retention: { readonly value: Promise<Retention>; readonly until: number } | undefined;
-  #required: { readonly value: Promise<void>; readonly until: number } | undefined;
-  #mongo: Promise<Mongo> | undefined;
-  #source: Promise<Source> | undefined;
-  #redis: Promise<Redis> | undefined;
-  #queues: Queues | undefined;
-  #session: Promise<Session> | undefined;
+  readonly #resources = new Resources();
 
   constructor(config: Config, log: Logger) {
     this.config = config;
@@ -75,144 +57,132 @@ export class Services {
     this.keeper = new IndexKeeper(config);
   }
 
+  /** Closes what was opened, in reverse. */
+  readonly close = (): Promise<void> => this.#resources.close();
+
   /** Today in the reporting time zone. */
   readonly today = (): Day => dayOf(Date.now(), this.config.timeZone);
 
   /** PostgreSQL, whether or not it has the tables. Two connections a chunk: one reads the clock while the other writes. */
-  async rawPool(): Promise<Pool> {
-    if (!this.#pool) {
+  readonly rawPool = this.#resources.lazily(
+    async () => {
       const size = 2 * (this.config.workerConcurrency + 1) + 2;
-      this.#pool = createPool(requireConnection(this.config, "databaseUrl"), size, (err) =>
+      const pool = createPool(requireConnection(this.config, "databaseUrl"), size, (err) =>
         this.log.warn({ err }, "an idle connection to PostgreSQL was lost"),
       );
-      await pingPostgres(this.#pool);
-    }
-    return this.#pool;
-  }
+      try {
+        await pingPostgres(pool);
+        return pool;
+      } catch (error) {
+        await pool.end();
+        throw error;
+      }
+    },
+    (pool) => pool.end(),
+  );
 
   /** PostgreSQL with the tables of this version. */
-  async pool(): Promise<Pool> {
+  readonly pool = this.#resources.lazily(async () => {
     const pool = await this.rawPool();
-    await (this.#migrated ??= requireMigrated(pool));
+    await requireMigrated(pool);
     return pool;
-  }
+  });
 
   /** PostgreSQL, whose rows were computed under the settings of this process; the first process ever settles them. */
-  async agreedPool(): Promise<Pool> {
+  readonly agreedPool = this.#resources.lazily(async () => {
     const pool = await this.pool();
-    await (this.#agreed ??= agreeOnSettings(pool, this.settings));
+    await agreeOnSettings(pool, this.settings);
     return pool;
-  }
-
-  async runs(): Promise<Runs> {
-    return new Runs(await this.agreedPool(), this.settings.hash);
-  }
-
-  async chunks(): Promise<Chunks> {
-    return new Chunks(await this.agreedPool(), this.settings.hash, `${hostname()}:${process.pid}`);
-  }
-
-  async audits(): Promise<Audits> {
-    return new Audits(await this.pool());
-  }
+  });
 
   /** MongoDB with the collection of events. */
-  #openMongo(): Promise<Mongo> {
-    this.#mongo ??= (async () => {
+  readonly #mongo = this.#resources.lazily(
+    async (): Promise<Mongo> => {
       const uri = requireConnection(this.config, "mongodbUri");
       const { connectMongo } = await import("./db/mongo/client.ts"); // the driver is slow to load
       const { client, db } = await connectMongo(uri);
       return { client, db, collection: db.collection(this.config.eventsCollection) };
-    })();
-    return this.#mongo;
-  }
+    },
+    ({ client }) => client.close(),
+  );
 
   /** The events; the index that every read goes through must be there, and it must be told how long they are kept. */
-  source(): Promise<Source> {
-    this.#source ??= (async () => {
-      const { eventsFields, timeZone } = this.config;
-      const pool = await this.agreedPool();
-      const mongo = await this.#openMongo();
-      await this.requireIndexes();
-      await this.retention(); // or an error that says what must be set
-      const { collection } = mongo;
-      const { EventReader } = await import("./db/mongo/events.ts");
-      const { TenantReader } = await import("./db/mongo/tenants.ts");
-      const { ArrivalReader } = await import("./db/mongo/arrivals.ts");
-      const { TotalsReader } = await import("./db/mongo/totals.ts");
-      const { InvisibleReader } = await import("./db/mongo/invisible.ts");
-      const { Tenants } = await import("./rebuild/tenants.ts");
-      return {
-        ...mongo,
-        events: new EventReader(collection, eventsFields),
-        tenants: new Tenants(new TenantReader(collection, eventsFields, timeZone), pool, this.today),
-        arrivals: new ArrivalReader(collection, eventsFields, timeZone),
-        totals: new TotalsReader(collection, eventsFields),
-        invisible: new InvisibleReader(collection, eventsFields),
-      };
-    })();
-    return this.#source;
-  }
-
-  /** The indexes without which no rebuild may begin, looked for every few seconds at most: a DBA may drop one any time. */
-  readonly requireIndexes = async (): Promise<void> => {
-    if (!this.#required || this.#required.until < Date.now()) {
-      const value = (async () => {
-        const [{ db }, pool, manifest] = await Promise.all([
-          this.#openMongo(),
-          this.pool(),
-          this.keeper.manifest(OWN_MANIFEST),
-        ]);
-        await requireIndexes(manifest, db, pool);
-      })();
-      this.#required = { value, until: Date.now() + LOOKED_AT_MS };
-      value.catch(() => (this.#required = undefined));
-    }
-    return this.#required.value;
-  };
-
-  /** For how long raw events are kept, known for a few seconds: a DBA may set a TTL at any time. */
-  readonly retention = async (anew?: "anew"): Promise<Retention> => {
-    const { collection } = await this.#openMongo();
-    const { eventsFields, eventsRetentionDays } = this.config;
-    if (anew || !this.#retention || this.#retention.until < Date.now()) {
-      // Kept before anything is waited for, so that reads which ask at once share one look.
-      const value = import("./db/mongo/retention.ts").then(({ readRetention }) =>
-        readRetention(collection, eventsFields, eventsRetentionDays),
-      );
-      this.#retention = { value, until: Date.now() + LOOKED_AT_MS };
-      value.catch(() => (this.#retention = undefined));
-    }
-    return this.#retention.value;
-  };
+  readonly source = this.#resources.lazily(async (): Promise<Source> => {
+    const { eventsFields, timeZone } = this.config;
+    const pool = await this.agreedPool();
+    const mongo = await this.#mongo();
+    await this.requireIndexes();
+    await this.retention(); // or an error that says what must be set
+    const { collection } = mongo;
+    const { EventReader } = await import("./db/mongo/events.ts");
+    const { TenantReader } = await import("./db/mongo/tenants.ts");
+    const { ArrivalReader } = await import("./db/mongo/arrivals.ts");
+    const { TotalsReader } = await import("./db/mongo/totals.ts");
+    const { InvisibleReader } = await import("./db/mongo/invisible.ts");
+    const { Tenants } = await import("./rebuild/tenants.ts");
+    return {
+      ...mongo,
+      events: new EventReader(collection, eventsFields),
+      tenants: new Tenants(new TenantReader(collection, eventsFields, timeZone), pool, this.today),
+      arrivals: new ArrivalReader(collection, eventsFields, timeZone),
+      totals: new TotalsReader(collection, eventsFields),
+      invisible: new InvisibleReader(collection, eventsFields),
+    };
+  });
 
   /** Redis, for a command: an error at once where it does not answer. */
-  redis(): Promise<Redis> {
-    this.#redis ??= (async () => {
+  readonly redis = this.#resources.lazily(
+    async () => {
       const url = requireConnection(this.config, "redisUrl");
       const { connectRedis } = await import("./db/redis.ts");
       return connectRedis(url);
-    })();
-    return this.#redis;
-  }
+    },
+    (redis) => redis.disconnect(),
+  );
 
   /** The queues, for a command. */
-  async queues(): Promise<Queues> {
-    const redis = await this.redis();
-    const { Queues } = await import("./queues/queues.ts"); // its library is slow to load, and few commands need it
-    this.#queues ??= new Queues(redis, this.config.queuePrefix, (err) => this.log.warn({ err }, "queue error"));
-    return this.#queues;
-  }
+  readonly queues = this.#resources.lazily(
+    async () => {
+      const redis = await this.redis();
+      const { Queues } = await import("./queues/queues.ts"); // its library is slow to load, and few commands need it
+      return new Queues(redis, this.config.queuePrefix, (err) => this.log.warn({ err }, "queue error"));
+    },
+    (queues) => queues.close(),
+  );
 
   /** The locks of this process. */
-  session(): Promise<Session> {
-    this.#session ??= Session.open(requireConnection(this.config, "databaseUrl"), this.config.mongodbConcurrency);
-    return this.#session;
-  }
+  readonly session = this.#resources.lazily(
+    async () => Session.open(requireConnection(this.config, "databaseUrl"), this.config.mongodbConcurrency),
+    (session) => session.close(),
+  );
 
-  request(wish: RebuildWish): RunRequest {
-    return runRequest(wish, this.settings.hash);
-  }
+  readonly runs = async (): Promise<Runs> => new Runs(await this.agreedPool(), this.settings.hash);
+
+  readonly due = async (): Promise<DueWork> => new DueWork(await this.agreedPool(), this.settings.hash);
+
+  readonly chunks = async (): Promise<Chunks> => {
+    return new Chunks(await this.agreedPool(), this.settings.hash, `${hostname()}:${process.pid}`);
+  };
+
+  readonly audits = async (): Promise<Audits> => new Audits(await this.pool());
+
+  /** The indexes without which no rebuild may begin: a DBA may drop one any time. */
+  readonly requireIndexes = recently(LOOKED_AT_MS, async (): Promise<void> => {
+    const [{ db }, pool, manifest] = await Promise.all([
+      this.#mongo(),
+      this.pool(),
+      this.keeper.manifest(OWN_MANIFEST),
+    ]);
+    await requireIndexes(manifest, db, pool);
+  });
+
+  /** For how long raw events are kept: a DBA may set a TTL at any time. */
+  readonly retention = recently(LOOKED_AT_MS, async () => {
+    const { collection } = await this.#mongo();
+    const { eventsFields, eventsRetentionDays } = this.config;
+    const { readRetention } = await import("./db/mongo/retention.ts");
+    return readRetention(collection, eventsFields, eventsRetentionDays);
+  });
 
   /** Looks at Tallyman's own indexes, and keeps a report that this process's role may read. */
   async reportIndexUsage(signal: AbortSignal): Promise<StatsReport> {
@@ -222,76 +192,4 @@ export class Services {
 
   /** The newest such report; undefined where there is none, or this role may not read it. */
   readonly newestIndexReport = async (): Promise<StatsReport | undefined> => newestReport(await this.pool());
-
-  /** What a job may use, given what belongs to one execution of it. */
-  async jobContext(dispatch: () => Promise<void>): Promise<(execution: Execution) => JobContext> {
-    const pool = await this.pool();
-    const [source, session] = await Promise.all([this.source(), this.session()]);
-    const { config } = this;
-    const shared = {
-      events: source.events,
-      tenants: source.tenants,
-      runs: await this.runs(),
-      chunks: await this.chunks(),
-      arrivals: source.arrivals,
-      totals: source.totals,
-      invisible: source.invisible,
-      audits: await this.audits(),
-      dirtyDays: new DirtyDays(pool),
-      watermarks: new Watermarks(pool),
-      settings: {
-        timeZone: config.timeZone,
-        settleHours: config.settleHours,
-        limits: { maxKeys: config.maxKeys, maxRawRows: config.maxRawRows, maxBytes: MAX_DOCUMENT_BYTES },
-      },
-      refresh: { delaySeconds: config.refreshDelaySeconds, overlapSeconds: config.refreshOverlapSeconds },
-      history: new History(pool, { historyDays: config.historyRetentionDays, undoDays: config.undoRetentionDays }),
-      knownTenants: () => knownTenants(pool),
-      widenTenantSpans: (spans: Parameters<typeof widenTenantSpans>[1]) => widenTenantSpans(pool, spans),
-      request: (wish: RebuildWish) => this.request(wish),
-      stamp: () => readStamp(pool),
-      retention: this.retention,
-      requireIndexes: this.requireIndexes,
-      today: this.today,
-      dispatch,
-      ensureIndexes: (signal: AbortSignal) => this.keeper.ensure({ signal }),
-      reportIndexUsage: (signal: AbortSignal) => this.reportIndexUsage(signal),
-    };
-    return ({ log, signal: given, limit }) => {
-      const signal = AbortSignal.any([given, session.lost]);
-      return {
-        ...shared,
-        log,
-        signal,
-        underPermit: async (queue, work) => {
-          const permit = await limit.without(() => session.takePermit(queue, signal));
-          try {
-            return await work();
-          } finally {
-            await session.releasePermit(permit);
-          }
-        },
-      };
-    };
-  }
-
-  /** Closes what was opened, in reverse. */
-  async close(): Promise<void> {
-    const settled = async <T>(opened: Promise<T> | undefined, close: (service: T) => unknown) => {
-      const service = await opened?.catch(() => undefined);
-      if (service !== undefined) await close(service);
-    };
-    await settled(this.#session, (session) => session.close());
-    await this.#queues?.close();
-    await settled(this.#redis, (redis) => redis.disconnect());
-    await settled(this.#mongo, ({ client }) => client.close());
-    await this.#pool?.end();
-  }
-}
-
-/** What belongs to one execution of a job. */
-export interface Execution {
-  readonly log: Logger;
-  readonly signal: AbortSignal;
-  readonly limit: TimeLimit;
 }

@@ -14,7 +14,7 @@ const COLLECTION_LIMIT_MS = 6 * 60 * 60_000;
 const SAMPLE = { days: 200, deep: 20 };
 
 /** What somebody asks to be audited. */
-export interface AuditWish {
+export interface AuditRequest {
   readonly from: Day;
   readonly to: Day;
   /** compares documents too, and counts the invisible events of the whole collection */
@@ -52,17 +52,17 @@ export type OnProgress = (done: number, total: number) => void;
  * @param concurrency tenant-days that are read at once, as far as the permits allow
  */
 export async function auditRange(
-  wish: AuditWish,
+  request: AuditRequest,
   known: readonly TenantSpan[],
   context: AuditContext,
   concurrency: number,
   onProgress: OnProgress,
 ): Promise<AuditReport> {
   const { audits, settings } = context;
-  const { from, to, deep, requestedBy } = wish;
+  const { from, to, deep, requestedBy } = request;
   const startedAt = await context.stamp();
   const final = lastFinalDay(startedAt, settings.timeZone, settings.settleHours);
-  const through = wish.allStates ? to : earlierDay(to, final);
+  const through = request.allStates ? to : earlierDay(to, final);
   const total = countWithin(known, from, through);
   const tasks = function* (): Generator<Task> {
     for (const span of clipSpans(known, { from, to: through })) {

@@ -1,6 +1,7 @@
-import type { AuditReport, AuditWish } from "../audit/audit.ts";
+import { randomUUID } from "node:crypto";
+import type { AuditReport, AuditRequest } from "../audit/audit.ts";
 import type { AuditContext, Drift } from "../audit/check.ts";
-import type { RebuildWish } from "../db/postgres/runs/request.ts";
+import type { RunRequest } from "../db/postgres/runs/request.ts";
 import type { RefusedDay, Run } from "../db/postgres/runs/run.ts";
 import { planChunks } from "../usage/plan.ts";
 import { joinTenantDays } from "../usage/spans.ts";
@@ -24,7 +25,7 @@ export interface Repair {
  */
 export async function repair(
   { id, days, drift }: AuditReport,
-  { deep, requestedBy }: AuditWish,
+  { deep, requestedBy }: AuditRequest,
   context: AuditContext,
   command: CommandContext,
 ): Promise<Repair | null> {
@@ -34,11 +35,11 @@ export async function repair(
   if (id === undefined || from === undefined || to === undefined) return null;
   const tenants = [...new Set(drift.map(({ tenant }) => tenant))];
   const reason = `audit ${id}`; // its own tenant-days, no other repair's
-  const wish: RebuildWish = { kind: "repair", from, to, tenants, inline: true, requestedBy, reason, dedupeBy: reason };
+  const runId = randomUUID();
+  const request: RunRequest = { id: runId, kind: "repair", from, to, tenants, requestedBy, reason, dedupeBy: reason };
   const { auditAgain } = await import("../audit/audit.ts");
   await context.tenants.learnSpans(tenants, { from, to }, signal); // rows are written of known tenants alone
-  const request = services.request(wish);
-  await context.audits.recordRepair(id, request.id);
+  await context.audits.recordRepair(id, runId);
   const run = await runUnderBar(command, request, planChunks(joinTenantDays(drift)));
   const refused = (await (await services.runs()).problems(run.id)).flatMap(({ refusedDays }) => refusedDays);
   const remaining = await auditAgain(drift, context, deep);

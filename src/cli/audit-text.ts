@@ -1,4 +1,4 @@
-import type { AuditReport, AuditWish } from "../audit/audit.ts";
+import type { AuditReport, AuditRequest } from "../audit/audit.ts";
 import type { Drift } from "../audit/check.ts";
 import type { InvisibleCounts, InvisibleReason } from "../db/mongo/invisible.ts";
 import type { Figures } from "../db/postgres/cache/audits.ts";
@@ -20,13 +20,13 @@ const REASONS: Readonly<Record<InvisibleReason, string>> = {
 };
 
 /** An audit for a person: what differs, old -> new, then a fact a line. */
-export function auditText(report: AuditReport, wish: AuditWish, repaired: Repair | null): string {
+export function auditText(report: AuditReport, request: AuditRequest, repaired: Repair | null): string {
   const { days, notFinal, invisible, drift, failed } = report;
-  const depth = wish.deep ? "sums and documents" : "sums";
+  const depth = request.deep ? "sums and documents" : "sums";
   const lines = [
-    `audited    ${wish.from} to ${wish.to}, ${depth}: ${count(days.checked, "tenant-day")}`,
+    `audited    ${request.from} to ${request.to}, ${depth}: ${count(days.checked, "tenant-day")}`,
     `found      ${days.equal} equal, ${days.pending} pending, ${days.drifted} drifted, ${days.missing} missing`,
-    `left out   ${days.skipped} before the horizon, ${notFinal} not final${notFinal > 0 && !wish.allStates ? " (--all-states takes them in)" : ""}, ${days.failed} that could not be read`,
+    `left out   ${days.skipped} before the horizon, ${notFinal} not final${notFinal > 0 && !request.allStates ? " (--all-states takes them in)" : ""}, ${days.failed} that could not be read`,
   ];
   if (days.pending > 0)
     lines.push("pending    events that came after the row was read, or rows that wait to be rebuilt");

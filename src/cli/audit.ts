@@ -1,8 +1,10 @@
 import type { Command } from "commander";
-import type { AuditReport, AuditWish } from "../audit/audit.ts";
+import type { AuditReport, AuditRequest } from "../audit/audit.ts";
 import type { AuditContext } from "../audit/check.ts";
 import { EXIT, UnreachableError } from "../errors.ts";
 import type { Day } from "../usage/day.ts";
+import { AUDITING } from "../work/context.ts";
+import { defineTask } from "../work/job.ts";
 import { repair, type Repair } from "./audit-repair.ts";
 import { auditText } from "./audit-text.ts";
 import { action, checkRange, collectTenant, createCommand, defaultRequester, parseDay } from "./command.ts";
@@ -36,25 +38,26 @@ export function auditCommand(): Command {
       action<AuditOptions>(async (options, context) => {
         const { services, signal, answer } = context;
         checkRange(options.from, options.to, services.today());
-        const wish: AuditWish = {
+        const request: AuditRequest = {
           from: options.from,
           to: options.to,
           deep: options.deep ?? false,
           allStates: options.allStates ?? false,
           requestedBy: options.by ?? defaultRequester(),
         };
+        const { commandExecutor, commandLog } = await import("../execution/supply.ts");
         const session = await services.session();
         let recorded = "nothing was recorded";
         try {
-          const auditContext = await contextOf(context);
-          const report = await auditTenants(wish, options.tenant, auditContext, context);
-          recorded = "the audit is recorded, and workers go on with its repair";
-          const repaired = options.repair ? await repair(report, wish, auditContext, context) : null;
+          const onRecorded = () => (recorded = "the audit is recorded, and workers go on with its repair");
+          const input = { request, options, command: context, onRecorded };
+          const given = { log: commandLog(services.log), signal };
+          const { report, repaired } = await commandExecutor(services).execute(auditTask, input, given);
           const { drift, pending, failed, ...audit } = report;
-          const facts = { deep: wish.deep, allStates: wish.allStates, requestedBy: wish.requestedBy };
+          const facts = { deep: request.deep, allStates: request.allStates, requestedBy: request.requestedBy };
           answer(
             { audit: { ...audit, ...facts }, drift, pending, failed, repair: repaired },
-            auditText(report, wish, repaired),
+            auditText(report, request, repaired),
           );
           return exitCodeOf(report, repaired);
         } catch (error) {
@@ -72,26 +75,44 @@ export function auditCommand(): Command {
     );
 }
 
-async function contextOf({ services, log, signal }: CommandContext): Promise<AuditContext> {
-  const { TimeLimit } = await import("../queues/time-limit.ts");
-  const context = await services.jobContext(() => Promise.resolve());
-  return context({ log, signal, limit: TimeLimit.none() });
+/** An audit of a range, with the repair of its drift if that is asked for. */
+const auditTask = defineTask({
+  name: "audit",
+  needs: AUDITING,
+  async run({ request, options, command, onRecorded }: AuditInput, context): Promise<Audited> {
+    const report = await auditTenants(request, options.tenant, context, command.services.config.workerConcurrency);
+    onRecorded();
+    return { report, repaired: options.repair ? await repair(report, request, context, command) : null };
+  },
+});
+
+interface AuditInput {
+  readonly request: AuditRequest;
+  readonly options: AuditOptions;
+  readonly command: CommandContext;
+  /** called when the audit is in the table, and only its repair is left to do */
+  readonly onRecorded: () => void;
+}
+
+interface Audited {
+  readonly report: AuditReport;
+  readonly repaired: Repair | null;
 }
 
 async function auditTenants(
-  wish: AuditWish,
+  request: AuditRequest,
   wanted: readonly string[] | undefined,
   context: AuditContext,
-  { services }: CommandContext,
+  concurrency: number,
 ): Promise<AuditReport> {
   const { tenants, signal } = context;
   const { auditRange } = await import("../audit/audit.ts");
-  const known = await tenants.findSpans(wanted ?? (await tenants.listAll(signal)), wish, signal);
+  const known = await tenants.findSpans(wanted ?? (await tenants.listAll(signal)), request, signal);
   if (wanted) requireKnown(wanted, known);
   const bar = new Bar();
   const startedAt = Date.now();
   try {
-    return await auditRange(wish, known, context, services.config.workerConcurrency, (done, total) => {
+    return await auditRange(request, known, context, concurrency, (done, total) => {
       const secondsLeft = Math.ceil(((Date.now() - startedAt) / 1_000 / done) * (total - done));
       bar.show(done / total, `${done}/${total} tenant-days, ${secondsLeft} s left`);
     });

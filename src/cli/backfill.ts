@@ -3,7 +3,7 @@ import { UsageError } from "../errors.ts";
 import { action, createCommand } from "./command.ts";
 import { printDryRun } from "./dry-run.ts";
 import { enqueueDue } from "./enqueue.ts";
-import { checkedWish, priorityOption, withRebuildOptions, type RebuildOptions } from "./rebuild-options.ts";
+import { checkedRequest, priorityOption, withRebuildOptions, type RebuildOptions } from "./rebuild-options.ts";
 import { runText } from "./show-run.ts";
 import { findRun, followRun } from "./watch.ts";
 
@@ -23,11 +23,11 @@ export function backfillCommand(): Command {
           return printDryRun(options, context);
         }
         const { services, answer } = context;
-        const wish = await checkedWish(options, context);
+        const request = await checkedRequest(options, context);
         const queues = await services.queues(); // before the run: what nobody could carry is not asked for
         const runs = await services.runs();
-        const { id, created } = await runs.create(services.request(wish));
-        await enqueueDue(services, queues, runs);
+        const { id, created } = await runs.create(request);
+        await enqueueDue(services, queues);
         if (!created)
           process.stderr.write(
             "A run of the same range is not finished yet; this is it, with its own reason and priority.\n",

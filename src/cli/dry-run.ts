@@ -1,27 +1,32 @@
-import type { DryRun, Forecast } from "../dry-run.ts";
+import type { DryRun, DryRunInput, Forecast } from "../execution/dry-run.ts";
 import type { Figures } from "../db/postgres/cache/rows.ts";
 import { EXIT } from "../errors.ts";
 import { formatCost, parseCost } from "../usage/decimal.ts";
 import { clipSpans } from "../usage/spans.ts";
 import type { CommandContext } from "./command.ts";
 import { Bar } from "./progress.ts";
-import { requireKnown, tenantFlags, wishOf, type RebuildOptions } from "./rebuild-options.ts";
+import { requireKnown, tenantFlags, requestOf, type RebuildOptions } from "./rebuild-options.ts";
 import { table } from "./table.ts";
 
 /** Prints what a backfill would change, having computed all of it here and written nothing. @returns the exit code */
 export async function printDryRun(options: RebuildOptions, context: CommandContext): Promise<number> {
   const { services, signal, answer } = context;
-  const wish = wishOf(options, services.today());
+  const request = requestOf(options, services.today());
   const { tenants } = await services.source();
-  const known = await tenants.findSpans(wish.tenants ?? (await tenants.listAll(signal)), wish, signal);
-  if (wish.tenants) requireKnown(wish.tenants, known, tenantFlags(options));
-  const { dryRun } = await import("../dry-run.ts");
+  const known = await tenants.findSpans(request.tenants ?? (await tenants.listAll(signal)), request, signal);
+  if (request.tenants) requireKnown(request.tenants, known, tenantFlags(options));
+  const { dryRun } = await import("../execution/dry-run.ts");
+  const { commandExecutor, commandLog } = await import("../execution/supply.ts");
   const bar = new Bar();
   let result: DryRun;
   try {
-    result = await dryRun(services, wish, clipSpans(known, wish), signal, (done, planned) =>
-      bar.show(done / planned, `${done}/${planned} tenant-days`),
-    );
+    const input: DryRunInput = {
+      spans: clipSpans(known, request),
+      allowShrink: request.allowShrink ?? false,
+      concurrency: services.config.workerConcurrency,
+      onProgress: (done, planned) => bar.show(done / planned, `${done}/${planned} tenant-days`),
+    };
+    result = await commandExecutor(services).execute(dryRun, input, { log: commandLog(services.log), signal });
   } finally {
     bar.end();
   }

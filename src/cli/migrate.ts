@@ -58,11 +58,12 @@ function settingsCommand(): Command {
     .option("--by <name>", "who asks, for the runs' records (default: user@host)")
     .action(
       action<{ yes?: true; by?: string }>(async ({ yes, by }, { services, config, answer }) => {
-        const { differences, readSettings } = await import("../db/postgres/meta.ts");
+        const { readMeta } = await import("../db/postgres/meta.ts");
+        const { differences } = await import("../db/postgres/settings.ts");
         const { changeSettings } = await import("../db/postgres/change-settings.ts");
         const { readStamp } = await import("../db/postgres/stamp.ts");
         const pool = await services.pool();
-        const before = await readSettings(pool);
+        const before = await readMeta(pool, "settings");
         const changes = differences(before?.values ?? {}, services.settings.values);
         if (changes === "") {
           answer({ changes: "", cancelled: [], rebuild: null }, "These settings are in force already.");

@@ -20,8 +20,9 @@ export function queuesCommand(): Command {
       .argument("[queue]", "fresh (refresh and nightly) or bulk (all else); both unless given", parseQueue)
       .action((queue: QueueName | undefined, given: { json?: true }) =>
         action<typeof given>(async (_options, context) => {
-          const runs = await context.services.runs();
-          await runs.setPaused(queue ? [queue] : ["fresh", "bulk"], command === pause);
+          const { setPaused } = await import("../db/postgres/meta.ts");
+          const pool = await context.services.agreedPool();
+          await setPaused(pool, queue ? [queue] : ["fresh", "bulk"], command === pause);
           try {
             return await show(context);
           } catch (error) {
@@ -40,10 +41,10 @@ export function queuesCommand(): Command {
 
 /** Prints the queues after Redis was told what PostgreSQL knows. */
 async function show({ services, answer }: CommandContext): Promise<undefined> {
-  const runs = await services.runs();
-  const paused = await runs.pausedQueues();
+  const { pausedQueues } = await import("../db/postgres/meta.ts");
+  const paused = await pausedQueues(await services.agreedPool());
   const queues = await services.queues();
-  await queues.dispatch(runs);
+  await queues.dispatch(await services.due());
   const counts = (await queues.counts()).map((count) => ({ ...count, paused: paused.has(count.queue) }));
   const rows = counts.map((q) => [q.queue, q.paused ? "paused" : "open", q.waiting, q.active, q.delayed]);
   answer({ queues: counts }, table(["queue", "is", "waiting", "active", "delayed"], rows));

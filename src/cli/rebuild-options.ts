@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { InvalidArgumentError, Option, type Command } from "commander";
-import type { RebuildWish } from "../db/postgres/runs/request.ts";
+import type { RunRequest } from "../db/postgres/runs/request.ts";
 import type { Priority } from "../db/postgres/runs/run.ts";
 import { UsageError } from "../errors.ts";
 import type { Day } from "../usage/day.ts";
@@ -45,8 +45,8 @@ export function priorityOption(): Option {
   );
 }
 
-/** The wish of the flags, its range checked. @throws UsageError for flags that do not fit each other */
-export function wishOf(options: RebuildOptions, today: Day): RebuildWish {
+/** The request of the flags, its range checked. @throws UsageError for flags that do not fit each other */
+export function requestOf(options: RebuildOptions, today: Day): RunRequest {
   checkRange(options.from, options.to, today);
   const { from, to, tenant, tenantsFrom, allowShrink, priority, reason, by } = options;
   if (allowShrink && !reason?.trim()) {
@@ -58,16 +58,19 @@ export function wishOf(options: RebuildOptions, today: Day): RebuildWish {
 }
 
 /** The request of the flags, checked against the servers: a range that can be rebuilt, tenants that are known. */
-export async function checkedWish(options: RebuildOptions, { services, signal }: CommandContext): Promise<RebuildWish> {
-  const wish = wishOf(options, services.today());
+export async function checkedRequest(
+  options: RebuildOptions,
+  { services, signal }: CommandContext,
+): Promise<RunRequest> {
+  const request = requestOf(options, services.today());
   const { tenants } = await services.source();
-  if (wish.tenants) {
-    requireKnown(wish.tenants, await tenants.findSpans(wish.tenants, wish, signal), tenantFlags(options));
+  if (request.tenants) {
+    requireKnown(request.tenants, await tenants.findSpans(request.tenants, request, signal), tenantFlags(options));
   }
-  return wish;
+  return request;
 }
 
-/** The flags that named the tenants of a wish. */
+/** The flags that named the tenants. */
 export function tenantFlags({ tenant, tenantsFrom }: RebuildOptions): string {
   return [tenant && "--tenant", tenantsFrom && "--tenants-from"].filter(Boolean).join(", ");
 }

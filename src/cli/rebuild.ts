@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { UsageError } from "../errors.ts";
 import { action, createCommand } from "./command.ts";
-import { checkedWish, withRebuildOptions, type RebuildOptions } from "./rebuild-options.ts";
+import { checkedRequest, withRebuildOptions, type RebuildOptions } from "./rebuild-options.ts";
 import { runHere } from "./run-here.ts";
 
 const EXAMPLE = "tallyman rebuild --inline --from 2026-11-01 --to 2026-11-20";
@@ -18,7 +18,7 @@ export function rebuildCommand(): Command {
             "rebuild does its work in this process: say --inline. To hand it to the workers, use: tallyman backfill",
           );
         }
-        return runHere(context, context.services.request({ ...(await checkedWish(options, context)), inline: true }));
+        return runHere(context, await checkedRequest(options, context));
       }),
     );
 }

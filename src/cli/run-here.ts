@@ -1,4 +1,5 @@
-import type { Run, RunRequest } from "../db/postgres/runs/run.ts";
+import type { RunRequest } from "../db/postgres/runs/request.ts";
+import type { Run } from "../db/postgres/runs/run.ts";
 import { EXIT } from "../errors.ts";
 import type { ChunkPlan } from "../usage/plan.ts";
 import type { CommandContext } from "./command.ts";
@@ -12,7 +13,7 @@ export async function runUnderBar(
   request: RunRequest,
   chunks?: readonly ChunkPlan[],
 ): Promise<Run> {
-  const { runInline } = await import("../inline.ts");
+  const { runInline } = await import("../execution/inline.ts");
   const progress = new Progress();
   try {
     return await runInline(services, request, signal, (now) => progress.show(now), chunks);

@@ -52,8 +52,9 @@ export function runsCommand(): Command {
     .option("--by <name>", "who cancels it, for the run's record (default: user@host)")
     .action((id: string, given: { json?: true; by?: string }) =>
       action<typeof given>(async ({ by }, { services, answer }) => {
+        const { cancelRun } = await import("../db/postgres/runs/control.ts");
         const runs = await services.runs();
-        const before = await runs.cancel(id, by ?? defaultRequester());
+        const before = await cancelRun(await services.pool(), id, by ?? defaultRequester());
         const run = await findRun(runs, id);
         if (before !== "planned" && before !== "running") throw new UsageError(`Run ${id} is ${before} already.`);
         answer({ run }, `${runText(run)}\nGo on with it: tallyman runs resume ${id}`);
@@ -71,10 +72,11 @@ export function runsCommand(): Command {
     .action((id: string, given: { json?: true; watch?: true }) =>
       action<typeof given>(async ({ watch }, context) => {
         const { services, answer } = context;
+        const { resumeRun } = await import("../db/postgres/runs/control.ts");
         const queues = await services.queues();
         const runs = await services.runs();
-        const missing = await runs.resume(id);
-        await enqueueDue(services, queues, runs);
+        const missing = await resumeRun(await services.agreedPool(), id, services.settings.hash);
+        await enqueueDue(services, queues);
         if (!watch) {
           const text = missing === undefined ? "It is planned anew." : `${missing} tenant-days are to be done.`;
           answer({ missing, run: await findRun(runs, id) }, `${text} Follow it with: tallyman runs show ${id} --watch`);

@@ -16,12 +16,13 @@ export function statusCommand(): Command {
       action<{ tenants: number }>(async (options, { services, answer }) => {
         const { tenantFreshness } = await import("../db/postgres/tenants.ts");
         const { countWorkers } = await import("../db/postgres/session.ts");
+        const { pausedQueues } = await import("../db/postgres/meta.ts");
         const pool = await services.pool();
         const runs = await (await services.runs()).list(5);
         const tenants = await tenantFreshness(pool, options.tenants);
         let code: number = EXIT.done;
         const workers = await countWorkers(pool);
-        const paused = await services.runs().then((all) => all.pausedQueues());
+        const paused = await pausedQueues(pool);
         let queues: Awaited<ReturnType<Awaited<ReturnType<typeof services.queues>>["counts"]>> | null = null;
         let queueText: string;
         try {

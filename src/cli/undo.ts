@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import type { RunRequest } from "../db/postgres/runs/request.ts";
 import { UsageError } from "../errors.ts";
 import { planChunks } from "../usage/plan.ts";
 import { joinTenantDays } from "../usage/spans.ts";
@@ -34,17 +35,16 @@ export function undoCommand(): Command {
           );
         }
         const dates = days.map(({ date }) => date).sort();
-        const request = services.request({
+        const request: RunRequest = {
           kind: "undo",
           from: dates[0] ?? first.date,
           to: dates.at(-1) ?? first.date,
           tenants: [...new Set(days.map(({ tenant }) => tenant))],
-          inline: true,
           reason: reason ?? `undo of ${id}`,
           requestedBy: by ?? defaultRequester(),
           undoes: id,
           dedupeBy: id,
-        });
+        };
         return runHere(context, request, planChunks(joinTenantDays(days)));
       })(given),
     );

@@ -30,7 +30,7 @@ export function formatDay(time: string): string {
   return `${time.slice(0, 10)} ${time.slice(11, 16)} UTC`;
 }
 
-/** Milliseconds with as many places as they deserve. */
+/** Milliseconds: one decimal below 10, none above. */
 export function formatMs(ms: number): string {
   return ms < 10 ? ms.toFixed(1) : Math.round(ms).toLocaleString("en");
 }

@@ -1,6 +1,6 @@
 /**
- * The index keeper, a library: it keeps the indexes of both databases as a manifest declares them. This file is the one
- * way in. Each verb is loaded when it is called, since few commands need it.
+ * The index keeper: a library that keeps the indexes of both databases as a manifest declares them. Other code imports
+ * this file only. Each verb is loaded when it is called, since few commands need it.
  */
 import type { Db } from "mongodb";
 import type { Pool } from "pg";
@@ -50,21 +50,28 @@ export async function definitionTail(index: PostgresIndex): Promise<string> {
   return (await import("./engines/postgres/ddl.ts")).definitionTail(index);
 }
 
-/** What the databases have against what is declared. Looks only. @throws UsageError (manifest, server), UnreachableError */
+/**
+ * Compares the databases with the manifest. Changes nothing.
+ * @throws UsageError (manifest, server), UnreachableError
+ */
 export async function checkIndexes(options: OpenOptions): Promise<CheckReport> {
   return (await import("./check/check.ts")).checkIndexes(options);
 }
 
-/** The statements that `ensureIndexes` would run. Looks only. @throws UsageError (manifest, server), UnreachableError */
+/**
+ * The statements that `ensureIndexes` would run. Changes nothing.
+ * @throws UsageError (manifest, server), UnreachableError
+ */
 export async function planIndexes(options: OpenOptions): Promise<PlanReport> {
   return (await import("./check/plan.ts")).planIndexes(options);
 }
 
 /**
- * Creates what is missing, online, and finishes what was interrupted. Before an index goes whose work another one took
- * over, the contracts of that one are verified.
+ * Creates missing indexes online and finishes interrupted changes. Before a replaced index or an older window is
+ * dropped, the contracts of the new index are verified.
  *
- * @throws UsageError (manifest, server), LockedError after `waitMs`, UnreachableError. Everything else is in the report.
+ * @throws UsageError (manifest, server), LockedError after `waitMs`, UnreachableError. Everything else is in the
+ * report.
  */
 export async function ensureIndexes(options: EnsureOptions): Promise<EnsureReport> {
   const [{ ensureIndexes: ensure }, { proveWith }] = await Promise.all([
@@ -74,12 +81,15 @@ export async function ensureIndexes(options: EnsureOptions): Promise<EnsureRepor
   return ensure({ prove: proveWith(options), ...options });
 }
 
-/** What a rollback would do, newest change first. Changes nothing. @throws UsageError for a run that has nothing left */
+/**
+ * What a rollback would do, newest change first. Changes nothing.
+ * @throws UsageError for a run that has nothing left
+ */
 export async function planRollback(options: OpenOptions, request: RollbackRequest): Promise<readonly UndoneEntry[]> {
   return (await import("./rollback/rollback.ts")).planRollback(options, request);
 }
 
-/** Takes back what a run made, and nothing that was there before. @throws UsageError, LockedError, UnreachableError */
+/** Takes back the changes of a run, and nothing else. @throws UsageError, LockedError, UnreachableError */
 export async function rollbackIndexes(options: OpenOptions, request: RollbackRequest): Promise<readonly UndoneEntry[]> {
   return (await import("./rollback/rollback.ts")).rollbackIndexes(options, request);
 }
@@ -89,17 +99,20 @@ export async function newestUndoableRun(options: OpenOptions): Promise<string | 
   return (await import("./rollback/rollback.ts")).newestUndoableRun(options);
 }
 
-/** Explains the queries that the indexes exist for, on the live data. @throws UsageError (manifest), UnreachableError */
+/** Explains the query of each contract on the live data. @throws UsageError (manifest), UnreachableError */
 export async function verifyIndexes(options: VerifyOptions): Promise<VerifyReport> {
   return (await import("./verify/verify.ts")).verifyIndexes(options);
 }
 
-/** Takes a sample of the figures, and judges it with those before. @throws UsageError (manifest, server), UnreachableError */
+/**
+ * Takes a sample of the figures and judges it with the earlier samples.
+ * @throws UsageError (manifest, server), UnreachableError
+ */
 export async function readStats(options: StatsOptions): Promise<StatsReport> {
   return (await import("./stats/stats.ts")).readStats(options);
 }
 
-/** The newest kept report of `readStats`; undefined where there is none yet or this role may not read it. */
+/** The newest stored report of `readStats`; undefined where there is none yet or this role may not read it. */
 export async function newestReport(sql: Pick<Pool, "query">): Promise<StatsReport | undefined> {
   return (await import("./stats/samples.ts")).newestReport<StatsReport>(sql);
 }

@@ -1,6 +1,6 @@
 /**
- * Rebuilds bloated indexes of PostgreSQL, online, one at a time under the keeper's lock; never by the calendar. If asked,
- * has MongoDB give space back. What there is to do comes from the figures of `stats`.
+ * Rebuilds bloated indexes of PostgreSQL online, one at a time, under the keeper's lock; never by the calendar. On
+ * request compacts MongoDB's collections. The figures of `stats` decide what is to be done.
  */
 import { UsageError } from "../errors.ts";
 import { messageOf, type Engine } from "./engines/engine.ts";
@@ -13,7 +13,7 @@ import type { IndexReport, TargetReport } from "./stats/report.ts";
 import { readStats, type StatsReport } from "./stats/stats.ts";
 
 export interface MaintainOptions extends OpenOptions {
-  /** Only says what would be done. */
+  /** Reports what would be done, and changes nothing. */
   readonly dryRun?: boolean;
   /** Rebuilds this index, bloated or not. */
   readonly index?: string;
@@ -27,8 +27,8 @@ export interface MaintainEntry {
   /** absent for a whole collection */
   readonly name?: string;
   /**
-   * What is done: `reindex` (with ANALYZE), `compact`, `drop` (a leftover of ours). `none`: nothing need be done;
-   * `refused`: it cannot be done here.
+   * `reindex` (with ANALYZE), `compact`, `drop` (a leftover of the keeper). `none`: nothing to do; `refused`: not
+   * possible here.
    */
   readonly action: "reindex" | "compact" | "drop" | "none" | "refused";
   /** `planned` in a dry run */
@@ -46,7 +46,10 @@ export interface MaintainReport {
   readonly ok: boolean;
 }
 
-/** @throws UsageError (manifest, server, no such index), LockedError, UnreachableError. Everything else is in the report. */
+/**
+ * @throws UsageError (manifest, server, no such index), LockedError, UnreachableError. Everything else is in the
+ * report.
+ */
 export async function maintainIndexes(options: MaintainOptions): Promise<MaintainReport> {
   const { dryRun = false } = options;
   const report = await readStats({ ...options, keep: !dryRun });
@@ -74,7 +77,7 @@ export async function maintainIndexes(options: MaintainOptions): Promise<Maintai
 
 type MaintainRequest = Pick<MaintainOptions, "index" | "compact">;
 
-/** What there is to do, by the figures. Pure. @throws UsageError for a name that no index has */
+/** Plans the maintenance from the figures. Pure. @throws UsageError for a name that no index has */
 export function planMaintenance(
   { targets }: Pick<StatsReport, "targets">,
   { index: wanted, compact }: MaintainRequest,
@@ -112,14 +115,14 @@ function planIndex({ engine, target }: TargetReport, index: IndexReport, wanted:
 
 function planCompact({ engine, target, unusable, dataBytes, indexBytes }: TargetReport): PlannedEntry {
   if (unusable !== undefined) return { engine, target, action: "refused", state: "left", why: unusable };
-  const why = "asked for; only on this node, and some servers block the collection meanwhile";
+  const why = "asked for; compacts this node only, and some servers block the collection meanwhile";
   return { engine, target, action: "compact", state: "planned", why, bytesBefore: dataBytes + indexBytes };
 }
 
 async function clear({ name: engine, maintenance }: Engine, target: string, dryRun: boolean): Promise<MaintainEntry[]> {
   const leftovers = await maintenance.leftovers(target);
   if (leftovers.length === 0) return [];
-  const why = "an interrupted maintain left it";
+  const why = "left by an interrupted maintain";
   const entries = leftovers.map((name) => ({ engine, target, name, action: "drop" as const, why }));
   if (dryRun) return entries.map((entry) => ({ ...entry, state: "planned" }));
   try {

@@ -1,4 +1,4 @@
-/** The indexes without which a rebuild would be wrong or hopeless: looked for by what they do, whatever their names. */
+/** Checks the indexes that a rebuild needs. They are found by their definition, not by name. */
 import type { Db } from "mongodb";
 import type { Pool } from "pg";
 import { UsageError } from "../errors.ts";

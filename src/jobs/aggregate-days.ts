@@ -4,18 +4,25 @@ import type { TenantDay } from "../usage/tenant-day.ts";
 import type { Claim } from "../db/postgres/runs/claim.ts";
 import { queueOf, type FailedDay } from "../db/postgres/runs/run.ts";
 import { judgeHorizonAgain, readTenantDay } from "../rebuild/read-tenant-day.ts";
-import type { BatchCounts } from "../db/postgres/cache/write.ts";
+import { addCounts, noCounts, type BatchCounts } from "../db/postgres/cache/write.ts";
 import { sizeOf } from "../usage/document.ts";
 import { expectedOn, listTenantDays } from "../usage/plan.ts";
-import { chunkPayload, defineJob, workOnChunk, type JobContext } from "./job.ts";
+import { workOnChunk } from "../work/chunk.ts";
+import { CHUNK_WORK, READING, type ContextOf } from "../work/context.ts";
+import { defineJob } from "../work/job.ts";
+import { chunkPayload } from "../work/payload.ts";
 
 /** A batch is written when it holds this much, so that memory stays bounded whatever the size of a day. */
 const BATCH = { rows: 64, bytes: 8 * 1024 * 1024 };
+
+const NEEDS = [...CHUNK_WORK, ...READING, "requireIndexes", "writeBatch"] as const;
+type AggregateContext = ContextOf<(typeof NEEDS)[number]>;
 
 /** Recomputes the tenant-days of one chunk from their events and replaces them in the cache. */
 export const aggregateDays = defineJob({
   name: "aggregate-days",
   payload: chunkPayload,
+  needs: NEEDS,
   timeoutMs: 60 * 60_000,
   id: ({ runId, chunk }) => `aggregate-days|${runId}|${chunk}`,
   run(payload, context) {
@@ -27,10 +34,10 @@ export const aggregateDays = defineJob({
  * Reads the chunk's tenant-days in order. While one is folded the next is read already, and while a batch is written
  * the reads go on.
  */
-async function aggregate(claim: Claim, context: JobContext): Promise<BatchCounts> {
+async function aggregate(claim: Claim, context: AggregateContext): Promise<BatchCounts> {
   await context.requireIndexes();
   const days = listTenantDays(claim.spans);
-  const counts = { written: 0, unchanged: 0, stale: 0, refused: 0, failed: 0 };
+  const counts = noCounts();
   let writing = Promise.resolve();
   let batch = newBatch();
   let reading = readAhead(days[claim.cursor], claim, context);
@@ -53,9 +60,7 @@ async function aggregate(claim: Claim, context: JobContext): Promise<BatchCounts
     const isFull = batch.bytes >= BATCH.bytes || batch.rows.length >= BATCH.rows;
     if (isFull || cursor === days.length - 1) {
       await writing;
-      writing = write(batch, cursor + 1, claim, context).then((written) => {
-        for (const outcome of Object.keys(counts) as (keyof BatchCounts)[]) counts[outcome] += written[outcome];
-      });
+      writing = write(batch, cursor + 1, claim, context).then((written) => addCounts(counts, written));
       batch = newBatch();
       writing.catch(() => undefined); // the next await of it throws
     }
@@ -72,9 +77,9 @@ interface OpenBatch {
 
 const newBatch = (): OpenBatch => ({ rows: [], failures: [], bytes: 0 });
 
-async function write(batch: OpenBatch, cursor: number, claim: Claim, context: JobContext): Promise<BatchCounts> {
+async function write(batch: OpenBatch, cursor: number, claim: Claim, context: AggregateContext): Promise<BatchCounts> {
   const rows = await judgeHorizonAgain(batch.rows, context);
-  return context.chunks.write(claim, rows, batch.failures, cursor, (days) =>
+  return context.writeBatch(claim, { rows, failures: batch.failures, cursor }, (days) =>
     context.log.error(
       { runId: claim.runId, days },
       "rows bear read stamps more than five minutes ahead of PostgreSQL's clock, which was wrong then or is now",
@@ -83,7 +88,7 @@ async function write(batch: OpenBatch, cursor: number, claim: Claim, context: Jo
 }
 
 /** Begins a read whose error is thrown where it is awaited. */
-function readAhead(day: TenantDay | undefined, claim: Claim, context: JobContext): Promise<CacheRow | undefined> {
+function readAhead(day: TenantDay | undefined, claim: Claim, context: AggregateContext): Promise<CacheRow | undefined> {
   const reading = day
     ? readTenantDay(day, queueOf(claim.kind), context, expectedOn(claim.spans, day.tenant, day.date))
     : Promise.resolve(undefined);

@@ -1,5 +1,7 @@
 import { auditSample as audit } from "../audit/audit.ts";
-import { defineJob, occurrencePayload } from "./job.ts";
+import { AUDITING } from "../work/context.ts";
+import { defineJob } from "../work/job.ts";
+import { occurrencePayload } from "../work/payload.ts";
 
 /** Tenant-days of drift that are logged; the row of the audit has more. */
 const LOGGED = 100;
@@ -8,6 +10,7 @@ const LOGGED = 100;
 export const auditSample = defineJob({
   name: "audit-sample",
   payload: occurrencePayload,
+  needs: AUDITING,
   timeoutMs: 60 * 60_000,
   id: ({ slot }) => `audit-sample|${slot}`,
   async run({ slot }, context) {

@@ -1,9 +1,11 @@
-import { defineJob, occurrencePayload } from "./job.ts";
+import { defineJob } from "../work/job.ts";
+import { occurrencePayload } from "../work/payload.ts";
 
 /** Creates the declared indexes that are missing in either database; one that blocks writers is left to an operator. */
 export const ensureIndexes = defineJob({
   name: "ensure-indexes",
   payload: occurrencePayload,
+  needs: ["ensureIndexes"],
   timeoutMs: 6 * 60 * 60_000,
   id: ({ slot }) => `ensure-indexes|${slot}`,
   async run(_payload, { ensureIndexes, log, signal }) {

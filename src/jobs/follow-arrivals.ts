@@ -1,13 +1,16 @@
 import { stampMillis, type Stamp } from "../usage/stamp.ts";
 import type { ArrivalPage, ScanStart } from "../db/mongo/arrivals.ts";
 import type { TenantDay } from "../usage/tenant-day.ts";
+import type { RunRequest } from "../db/postgres/runs/request.ts";
 import type { CountedDay } from "../db/postgres/dirty.ts";
 import { addDays, dayBounds, earlierDay, laterDay } from "../usage/day.ts";
 import { isBeforeHorizon } from "../usage/horizon.ts";
 import { planChunks } from "../usage/plan.ts";
 import { joinTenantDays } from "../usage/spans.ts";
 import { inParallel } from "../in-parallel.ts";
-import { defineJob, occurrencePayload, type JobContext } from "./job.ts";
+import type { ContextOf } from "../work/context.ts";
+import { defineJob } from "../work/job.ts";
+import { occurrencePayload } from "../work/payload.ts";
 
 /** A refresh rebuilds at most so many tenant-days, some 600 chunks; what is left is for the next. */
 const REFRESH_DAYS = 20_000;
@@ -17,6 +20,23 @@ const COUNTED_AT_ONCE = 2;
 const MARK_BATCH = 1_000;
 const COUNT_LIMIT_MS = 60_000;
 
+const NEEDS = [
+  "arrivals",
+  "dirtyDays",
+  "dispatch",
+  "knownTenants",
+  "refresh",
+  "retention",
+  "runs",
+  "settings",
+  "stamp",
+  "tenants",
+  "today",
+  "watermarks",
+  "widenTenantSpans",
+] as const;
+type RefreshContext = ContextOf<(typeof NEEDS)[number]>;
+
 /**
  * Finds the tenant-days that got events since it last looked, by the order of arrival; puts those on the list whose
  * number of events is not that of their row; and starts a refresh of what is on the list and due. What it finds is kept
@@ -25,6 +45,7 @@ const COUNT_LIMIT_MS = 60_000;
 export const followArrivals = defineJob({
   name: "follow-arrivals",
   payload: occurrencePayload,
+  needs: NEEDS,
   timeoutMs: 60 * 60_000,
   // One at a time: ticks that nobody came to would all be worked on before the first chunk.
   id: () => "follow-arrivals",
@@ -60,12 +81,12 @@ export const followArrivals = defineJob({
   },
 });
 
-function readPage(start: ScanStart, { arrivals, today, underPermit, signal }: JobContext): Promise<ArrivalPage> {
+function readPage(start: ScanStart, { arrivals, today, underPermit, signal }: RefreshContext): Promise<ArrivalPage> {
   return underPermit("fresh", () => arrivals.page(start, today(), signal));
 }
 
 /** Compares each day's events with its row. @returns how many differ, and are on the list now */
-async function markDiffering(days: readonly TenantDay[], now: Stamp, context: JobContext): Promise<number> {
+async function markDiffering(days: readonly TenantDay[], now: Stamp, context: RefreshContext): Promise<number> {
   const retention = await context.retention();
   const { timeZone } = context.settings;
   const whole = days.filter(({ date }) => !isBeforeHorizon(dayBounds(date, timeZone), now, retention));
@@ -80,7 +101,7 @@ async function markDiffering(days: readonly TenantDay[], now: Stamp, context: Jo
   return differing;
 }
 
-async function countEvents(days: readonly TenantDay[], context: JobContext): Promise<CountedDay[]> {
+async function countEvents(days: readonly TenantDay[], context: RefreshContext): Promise<CountedDay[]> {
   const { arrivals, underPermit, signal } = context;
   const counted: CountedDay[] = [];
   await inParallel(days, COUNTED_AT_ONCE, async ({ tenant, date }) => {
@@ -91,7 +112,7 @@ async function countEvents(days: readonly TenantDay[], context: JobContext): Pro
 }
 
 /** Are there ids that say nothing about when an event arrived? Asked until the answer is yes, which is said once. */
-async function hasForeignIds(known: string | undefined, context: JobContext): Promise<boolean> {
+async function hasForeignIds(known: string | undefined, context: RefreshContext): Promise<boolean> {
   if (known !== undefined) return true;
   const type = await context.underPermit("fresh", () => context.arrivals.foreignIdType(context.signal));
   if (type === undefined) return false;
@@ -105,22 +126,21 @@ async function hasForeignIds(known: string | undefined, context: JobContext): Pr
   return true;
 }
 
-async function recentDays({ knownTenants, today }: JobContext): Promise<TenantDay[]> {
+async function recentDays({ knownTenants, today }: RefreshContext): Promise<TenantDay[]> {
   const dates = [today(), addDays(today(), -1)];
   return (await knownTenants()).flatMap(({ tenant }) => dates.map((date) => ({ tenant, date })));
 }
 
 /** @returns the id of the refresh that was started; null = nothing is due, or one is underway */
-async function startRefresh({ dirtyDays, tenants, request, runs, dispatch, log }: JobContext): Promise<string | null> {
+async function startRefresh({ dirtyDays, tenants, runs, dispatch, log }: RefreshContext): Promise<string | null> {
   const due = await dirtyDays.due(REFRESH_DAYS);
   const [first] = due;
   if (!first) return null;
   const from = due.reduce((earliest, { date }) => earlierDay(earliest, date), first.date);
   const to = due.reduce((latest, { date }) => laterDay(latest, date), first.date);
-  // One key for all: a refresh is one at a time.
-  const wish = { ...request({ kind: "refresh", from, to, requestedBy: "schedule" }), dedupeKey: "refresh" };
+  const request: RunRequest = { kind: "refresh", from, to, requestedBy: "schedule", dedupeBy: null };
   const spans = joinTenantDays(due);
-  const { id, created } = await runs.createRunning(wish, planChunks(spans, await tenants.expectedEvents(spans)));
+  const { id, created } = await runs.createRunning(request, planChunks(spans, await tenants.expectedEvents(spans)));
   if (!created) return null;
   log.info({ runId: id, days: due.length }, "refresh started");
   await dispatch();

@@ -1,9 +1,11 @@
-import { defineJob, occurrencePayload } from "./job.ts";
+import { defineJob } from "../work/job.ts";
+import { occurrencePayload } from "../work/payload.ts";
 
 /** Looks at what the declared indexes cost and are good for, and keeps the report for the metrics. */
 export const reportIndexUsage = defineJob({
   name: "report-index-usage",
   payload: occurrencePayload,
+  needs: ["reportIndexUsage"],
   timeoutMs: 30 * 60_000,
   id: ({ slot }) => `report-index-usage|${slot}`,
   async run(_payload, { reportIndexUsage: report, log, signal }) {

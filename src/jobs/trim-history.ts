@@ -1,9 +1,11 @@
-import { defineJob, occurrencePayload } from "./job.ts";
+import { defineJob } from "../work/job.ts";
+import { occurrencePayload } from "../work/payload.ts";
 
 /** Removes what is older than it is to be kept: changes, runs that ended, rows kept for an undo, audits. */
 export const trimHistory = defineJob({
   name: "trim-history",
   payload: occurrencePayload,
+  needs: ["history"],
   timeoutMs: 60 * 60_000,
   id: ({ slot }) => `trim-history|${slot}`,
   async run(_payload, { history, log, signal }) {

@@ -1,13 +1,12 @@
 import { Queue, type JobsOptions } from "bullmq";
 import type { Redis } from "ioredis";
 import type { z } from "zod";
-import type { DueChunk } from "../db/postgres/runs/due.ts";
-import type { Runs } from "../db/postgres/runs/runs.ts";
+import type { DueChunk, DueWork } from "../db/postgres/runs/due.ts";
 import type { QueueName } from "../db/postgres/session.ts";
-import { PAYLOAD_VERSION, type Job } from "../jobs/job.ts";
-import { aggregateDays } from "../jobs/aggregate-days.ts";
-import { rebuildRange } from "../jobs/rebuild-range.ts";
-import { restoreRows } from "../jobs/restore-rows.ts";
+import { CHUNK_JOBS } from "../jobs/index.ts";
+import { planRun } from "../jobs/plan-run.ts";
+import type { Job } from "../work/job.ts";
+import { PAYLOAD_VERSION } from "../work/payload.ts";
 
 /** The queues: `fresh` for the refresh and the nightly rebuild, `bulk` for everything else. */
 export const QUEUES = ["fresh", "bulk"] as const satisfies readonly QueueName[];
@@ -52,7 +51,7 @@ export class Queues {
    * also then, so that the chunks of a new run do not wait for a long one. To enqueue and to reconcile is this one
    * function. Calls that come while it runs share one further run.
    */
-  async dispatch(runs: Runs): Promise<void> {
+  async dispatch(work: DueWork): Promise<void> {
     if (this.#dispatching) {
       this.#again = true;
       return this.#dispatching;
@@ -60,11 +59,7 @@ export class Queues {
     this.#dispatching = (async () => {
       do {
         this.#again = false;
-        const paused = await runs.pausedQueues();
-        for (const name of QUEUES) {
-          if (await this.#hold(name, paused.has(name))) continue;
-          await this.#fill(name, runs);
-        }
+        for (const name of QUEUES) await this.#fill(name, work);
       } while (this.#again);
     })().finally(() => {
       this.#dispatching = undefined;
@@ -72,22 +67,16 @@ export class Queues {
     return this.#dispatching;
   }
 
-  /** Pauses the queue in Redis, or lets it go on, as PostgreSQL says. @returns whether it is paused */
-  async #hold(name: QueueName, paused: boolean): Promise<boolean> {
-    const queue = this.#queues[name];
-    if ((await queue.isPaused()) !== paused) await (paused ? queue.pause() : queue.resume());
-    return paused;
-  }
-
-  async #fill(name: QueueName, runs: Runs): Promise<void> {
+  async #fill(name: QueueName, work: DueWork): Promise<void> {
     const queue = this.#queues[name];
     const isLow = (await queue.getJobCountByTypes("waiting", "prioritized", "delayed")) < QUEUE_LOW;
-    const due = await runs.due(name, isLow ? QUEUE_FULL : QUEUE_FRONT);
+    const due = await work.of(name, isLow ? QUEUE_FULL : QUEUE_FRONT);
+    if ((await queue.isPaused()) !== due.paused) await (due.paused ? queue.pause() : queue.resume());
     const jobs = [
-      ...due.runs.map((runId) => entry(rebuildRange, { v: PAYLOAD_VERSION, runId })), // none is a priority above all
+      ...due.runs.map((runId) => entry(planRun, { v: PAYLOAD_VERSION, runId })), // none is a priority above all
       ...due.chunks.map((chunk) => {
         const payload = { v: PAYLOAD_VERSION, runId: chunk.runId, chunk: chunk.number } as const;
-        return entry(chunk.isUndo ? restoreRows : aggregateDays, payload, priorityOf(chunk));
+        return entry(CHUNK_JOBS[chunk.kind], payload, priorityOf(chunk));
       }),
     ];
     if (jobs.length > 0) await queue.addBulk(jobs);

@@ -1,9 +1,9 @@
 import { DelayedError, UnrecoverableError, WaitingError, Worker, type Job as QueueJob } from "bullmq";
 import type { Redis } from "ioredis";
 import type { QueueName } from "../db/postgres/session.ts";
-import { PAYLOAD_VERSION, PermanentError, type Job, type JobContext } from "../jobs/job.ts";
 import type { Logger } from "../log.ts";
-import { TimeLimit } from "./time-limit.ts";
+import type { Executor } from "../work/executor.ts";
+import { NewerVersionError, PermanentError, type Job } from "../work/job.ts";
 
 /** The signal's reason when the process stops: the job goes back without an attempt spent. */
 const SHUTDOWN = "shutdown";
@@ -19,13 +19,12 @@ export interface WorkerOptions {
   readonly prefix: string;
   readonly jobs: readonly Job[];
   readonly log: Logger;
-  /** what a job may use, given what belongs to this one execution */
-  readonly context: (execution: { log: Logger; signal: AbortSignal; limit: TimeLimit }) => JobContext;
+  readonly executor: Executor;
 }
 
 /**
- * Works on one queue. This is the one place that parses, logs, times and cancels jobs; its outcomes are: done; failed
- * (PostgreSQL knows whether to try again); failed for ever (a payload that does not parse); handed back.
+ * Takes the jobs of one queue to the executor, and tells the queue how each ended: done; failed (PostgreSQL knows
+ * whether to try again); failed for ever (a payload that does not parse); handed back.
  */
 export class QueueWorker {
   readonly #worker: Worker;
@@ -47,6 +46,7 @@ export class QueueWorker {
     });
     this.#worker.on("error", (err) => log.error({ err, queue }, "queue error"));
     this.#worker.on("lockRenewalFailed", (ids: string[]) => {
+      log.warn({ queue, ids }, "the queue's lock on jobs was lost, so they are cancelled here");
       for (const id of ids) this.#worker.cancelJob(id, "the queue's lock was lost");
     });
   }
@@ -71,42 +71,27 @@ export class QueueWorker {
   }
 
   async #process(queueJob: QueueJob, token?: string, cancelled?: AbortSignal): Promise<unknown> {
-    const { jobs, log: parent, queue } = this.#options;
+    const { jobs, executor, log: parent, queue } = this.#options;
     const log = parent.child({ queue, job: queueJob.name, id: queueJob.id });
-    const job = jobs.find(({ name }) => name === queueJob.name);
+    const job = jobs.find(({ name, formerNames }) => name === queueJob.name || formerNames?.includes(queueJob.name));
     if (!job) throw new Error(`unknown job ${queueJob.name}`); // a newer worker may know it
-    const version = (queueJob.data as { v?: unknown } | null)?.v;
-    if (typeof version === "number" && version > PAYLOAD_VERSION) {
-      log.info({ version }, "job of a newer version handed back");
-      await queueJob.moveToDelayed(Date.now() + NEWER_DELAY_MS, token);
-      throw new DelayedError();
-    }
-    const payload = job.payload.safeParse(queueJob.data);
-    if (!payload.success) {
-      const faults = payload.error.issues.map(({ path, message }) => `${path.join(".") || "payload"}: ${message}`);
-      log.error({ faults }, "payload refused");
-      throw new UnrecoverableError(`payload refused: ${faults.join("; ")}`);
-    }
-
-    const limit = new TimeLimit(job.timeoutMs);
-    const signal = AbortSignal.any([limit.signal, ...(cancelled ? [cancelled] : [])]);
-    const started = Date.now();
     this.#begin();
     try {
-      const result = await job.run(payload.data, this.#options.context({ log, signal, limit }));
-      log.info({ ms: Date.now() - started, result }, "job done");
-      return result;
-    } catch (err) {
+      const given = { log, signal: cancelled ?? new AbortController().signal };
+      return await executor.executeJob(job, queueJob.data, given);
+    } catch (error) {
+      if (error instanceof NewerVersionError) {
+        log.info({ reason: error.message }, "job of a newer version handed back");
+        await queueJob.moveToDelayed(Date.now() + NEWER_DELAY_MS, token);
+        throw new DelayedError();
+      }
       if (cancelled?.aborted && cancelled.reason === SHUTDOWN) {
-        log.info({ ms: Date.now() - started }, "job handed back");
         await queueJob.moveToWait(token);
         throw new WaitingError();
       }
-      log.error({ ms: Date.now() - started, err }, "job failed");
-      if (err instanceof PermanentError) throw new UnrecoverableError(err.message);
-      throw err;
+      if (error instanceof PermanentError) throw new UnrecoverableError(error.message);
+      throw error;
     } finally {
-      limit.stop();
       this.#end();
     }
   }

@@ -6,7 +6,7 @@ import { QUEUES } from "./queues.ts";
 import { QueueWorker, type WorkerOptions } from "./worker.ts";
 
 /** What the workers of a process share. */
-export interface WorkersOptions extends Pick<WorkerOptions, "prefix" | "context"> {
+export interface WorkersOptions extends Pick<WorkerOptions, "prefix" | "executor"> {
   /** jobs of `bulk` at once; of `fresh` it is one */
   readonly concurrency: number;
   readonly log: Logger;

@@ -1,17 +1,18 @@
 import type { Config } from "../config.ts";
-import type { RebuildWish } from "../db/postgres/runs/request.ts";
+import type { RunRequest } from "../db/postgres/runs/request.ts";
 import type { QueueName } from "../db/postgres/session.ts";
 import { auditSample } from "../jobs/audit-sample.ts";
 import { ensureIndexes } from "../jobs/ensure-indexes.ts";
 import { followArrivals } from "../jobs/follow-arrivals.ts";
-import { PAYLOAD_VERSION, type Job } from "../jobs/job.ts";
+import type { Job } from "../work/job.ts";
+import { PAYLOAD_VERSION } from "../work/payload.ts";
 import { reportIndexUsage } from "../jobs/report-index-usage.ts";
 import { trimHistory } from "../jobs/trim-history.ts";
 import { addDays, dayOf, earlierDay, FIRST_DAY, laterDay, type Day } from "../usage/day.ts";
 
 /** What a tick may do: ask for a run, or enqueue a job. It never does the work. */
 export interface TickActions {
-  readonly request: (wish: RebuildWish) => Promise<void>;
+  readonly request: (request: RunRequest) => Promise<void>;
   /** @param queue `bulk` unless told */
   readonly enqueue: (job: Job, payload: unknown, queue?: QueueName) => Promise<void>;
   /** the last day through which a nightly rebuild has ended; undefined = none ever did */
@@ -56,7 +57,7 @@ export function schedules(config: Config): readonly Schedule[] {
       cron: config.nightlyCron,
       catchUp: true,
       tick: async (occurrence, { request, nightlyThrough }) =>
-        request(nightlyWish(occurrence, await nightlyThrough(), config)),
+        request(nightlyRequest(occurrence, await nightlyThrough(), config)),
     },
     {
       name: "refresh",
@@ -99,11 +100,11 @@ const MAX_DAYS = 3_660;
  *
  * @param through the watermark; without one yesterday stands for it
  */
-export function nightlyWish(
+export function nightlyRequest(
   occurrence: string,
   through: Day | undefined,
   { timeZone, nightlyDays, settleHours }: Pick<Config, "timeZone" | "nightlyDays" | "settleHours">,
-): RebuildWish {
+): RunRequest {
   const yesterday = addDays(dayOf(Date.parse(occurrence), timeZone), -1);
   const watermark = earlierDay(through ?? yesterday, yesterday);
   const back = Math.max(nightlyDays, Math.ceil(settleHours / 24) + 1);

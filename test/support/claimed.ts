@@ -1,5 +1,8 @@
 import type { TenantSpan } from "../../src/usage/tenant-day.ts";
 import { randomUUID } from "node:crypto";
+import type { CacheRow } from "../../src/db/postgres/cache/rows.ts";
+import { writeBatch, type BatchCounts } from "../../src/db/postgres/cache/write.ts";
+import type { FailedDay } from "../../src/db/postgres/runs/run.ts";
 import type { Claim } from "../../src/db/postgres/runs/claim.ts";
 import { listTenantDays, planChunks, type ChunkPlan } from "../../src/usage/plan.ts";
 import { stampAt } from "./backends.ts";
@@ -17,7 +20,7 @@ export async function plannedRun({ services }: World, spans: readonly TenantSpan
   const [from, to] = ["2026-01-01", "2026-12-31"];
   // A key of its own: no other request is the same.
   const wish = { kind: "backfill", from, to, requestedBy: "test", dedupeBy: randomUUID() } as const;
-  const { id } = await runs.create(services.request(wish));
+  const { id } = await runs.create(wish);
   await runs.plan(id, chunksOf(spans, size));
   return id;
 }
@@ -44,11 +47,22 @@ export async function expireLeases({ pool }: World): Promise<void> {
   await pool.query("UPDATE usage_chunk SET lease_until = clock_timestamp() - interval '1 ms' WHERE state = 'running'");
 }
 
+/** Stores rows and failures of a chunk as one batch, after which `cursor` of its days are done. */
+export async function store(
+  { services }: World,
+  claim: Claim,
+  rows: readonly CacheRow[],
+  failures: readonly FailedDay[],
+  cursor: number,
+): Promise<BatchCounts> {
+  return writeBatch(await services.pool(), claim, { rows, failures, cursor });
+}
+
 /** Stores the next days of a chunk in one batch: so many that are read, then so many that failed. */
-export async function workOff({ services, pool }: World, claim: Claim, read: number, failed = 0): Promise<void> {
-  const readAt = await stampAt(pool);
+export async function workOff(world: World, claim: Claim, read: number, failed = 0): Promise<void> {
+  const readAt = await stampAt(world.pool);
   const days = listTenantDays(claim.spans).slice(claim.cursor, claim.cursor + read + failed);
   const rows = days.slice(0, read).map(({ tenant, date }) => cacheRow(tenant, date, 1, readAt));
   const failures = days.slice(read).map((day) => ({ ...day, error: "bad" }));
-  await (await services.chunks()).write(claim, rows, failures, claim.cursor + days.length);
+  await store(world, claim, rows, failures, claim.cursor + days.length);
 }

@@ -8,15 +8,15 @@ import { watching, withWatch, type WatchFlags } from "./watching.ts";
 
 type CheckFlags = IndexFlags & WatchFlags & { readonly strict?: true };
 
-/** `indexes check`: what there is against what is declared. */
+/** `indexes check`: compares the databases with the manifest. */
 export function checkCommand(): Command {
   const command = createCommand(
     "check",
-    "Compare the indexes of both databases with what is declared; changes nothing.",
+    "Compare the indexes of both databases with the manifest; changes nothing.",
     "tallyman indexes check --manifest petbuddy --strict",
   );
   return withWatch(withIndexFlags(command))
-    .option("--strict", "duplicate, redundant, extra and too many indexes count as found too (exit 2)")
+    .option("--strict", "exit with 2 also for duplicate, redundant, extra and too many indexes")
     .action(
       action<CheckFlags>(async (flags, context) => {
         return watching(flags, context, () =>
@@ -31,12 +31,12 @@ export function checkCommand(): Command {
     );
 }
 
-/** A report for a person: each table and collection with its count, and every index that is not simply as declared. */
+/** The report for a person: the counts of each table and collection, then every index and every piece of advice. */
 export function checkText({ targets, ok }: CheckReport, flags: CheckFlags): string {
   const rows = targets.flatMap(({ target, indexes, advice }) => [
     ...indexes.map(({ name, status, isNew, detail }) => [target, name, isNew ? "ok (new)" : status, detail ?? null]),
     ...advice
-      .filter(({ kind }) => kind !== "extra" && kind !== "invalid") // they are lines of their own
+      .filter(({ kind }) => kind !== "extra" && kind !== "invalid") // these have a row among the indexes
       .map(({ kind, name, text }) => [target, name ?? null, `advice: ${kind}`, text]),
   ]);
   const lines = targets.map(countLine);
@@ -46,13 +46,13 @@ export function checkText({ targets, ok }: CheckReport, flags: CheckFlags): stri
       ? ""
       : ` ${count} ${count === 1 ? "piece" : "pieces"} of advice${flags.strict ? ", which --strict counts (exit 2)" : ""}.`;
   const summary = ok
-    ? `Every declared index is there, valid and as declared.${advised}`
-    : `Not as declared. To see what would be done: ${again("plan", flags)}`;
-  return `${lines.join("\n")}\n\n${table(["of", "index", "is", "why"], rows)}\n${summary}`;
+    ? `Every declared index exists, is valid and as declared.${advised}`
+    : `Not as declared. To see what ensure would do: ${again("plan", flags)}`;
+  return `${lines.join("\n")}\n\n${table(["target", "index", "status", "why"], rows)}\n${summary}`;
 }
 
 function countLine({ engine, target, isMissing, count, indexes, advice }: TargetFinding): string {
-  if (isMissing) return `${engine} ${target}: not there`;
+  if (isMissing) return `${engine} ${target}: does not exist`;
   const tally = (label: string, number: number) => (number > 0 ? [`${number} ${label}`] : []);
   const of = (...wanted: IndexFinding["status"][]) => indexes.filter(({ status }) => wanted.includes(status)).length;
   const parts = [

@@ -20,8 +20,8 @@ export function ensureCommand(): Command {
   );
   return withIndexFlags(command)
     .option("--allow-blocking", "build also where the server blocks writers meanwhile (FerretDB)")
-    .option("--replace", "put a declared index in the place of one with its name and another definition, online")
-    .option("--all-or-nothing", "take back what this run created if one of its indexes fails")
+    .option("--replace", "replace, online, indexes that have a declared name but another definition")
+    .option("--all-or-nothing", "if one index fails, take back what this run created")
     .action(
       action<EnsureFlags>(async (flags, context) => {
         const { signal, answer } = context;
@@ -36,10 +36,10 @@ export function ensureCommand(): Command {
           }),
         );
         if (report.entries.some((entry) => entry.action === "refused")) {
-          tell(`To build what was refused, in a quiet hour: ${again("ensure", flags, "--allow-blocking")}`);
+          tell(`To build the refused indexes, in a quiet hour: ${again("ensure", flags, "--allow-blocking")}`);
         }
         if (!flags.replace && report.entries.some((entry) => entry.action === "different")) {
-          tell(`To put the declared ones in their place, online: ${again("ensure", flags, "--replace")}`);
+          tell(`To replace the different indexes, online: ${again("ensure", flags, "--replace")}`);
         }
         answer(report, ensureText(report, flags));
         return exitCodeOf(report);
@@ -54,7 +54,7 @@ function exitCodeOf({ ok, entries }: EnsureReport): number {
 
 type Entry = EnsureReport["entries"][number];
 
-/** A report for a person: each index, then how many each table and collection has, and how many of them are new. */
+/** The report for a person: each index, then the counts of each table and collection. */
 export function ensureText({ runId, entries, undone }: EnsureReport, { manifest }: IndexFlags): string {
   const rows = entries.map(({ engine, target, name, action: what, detail }) => [
     engine,
@@ -74,10 +74,10 @@ export function ensureText({ runId, entries, undone }: EnsureReport, { manifest 
   const summary =
     `${entries.length} declared, ${created} created or repaired, ${entries.filter(isWanting).length} not as declared.` +
     (created > 0 && !undone
-      ? ` To take it back: ${again("rollback", manifest === undefined ? {} : { manifest }, "--run", runId)}`
+      ? ` To take this run back: ${again("rollback", manifest === undefined ? {} : { manifest }, "--run", runId)}`
       : "") +
     (undone
       ? ` What this run created was taken back: ${undone.map(({ name }) => name || "the collection").join(", ")}.`
       : "");
-  return `${table(["engine", "of", "index", "is", "why"], rows)}\n${targets.join("\n")}\n${summary}`;
+  return `${table(["engine", "target", "index", "result", "why"], rows)}\n${targets.join("\n")}\n${summary}`;
 }

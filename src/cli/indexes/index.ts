@@ -9,7 +9,7 @@ import { showCommand } from "./show.ts";
 import { statsCommand } from "./stats.ts";
 import { verifyCommand } from "./verify.ts";
 
-/** `indexes`: what is declared against what the databases have. A verb is one file and one line here. */
+/** `indexes`: the index keeper. Each verb is one file, and one line here. */
 export function indexesCommand(): Command {
   const description = "Keep the declared indexes of both databases.";
   return createGroup("indexes", description, "tallyman indexes ensure", [

@@ -11,16 +11,16 @@ interface MaintainFlags extends IndexFlags {
   readonly compact?: true;
 }
 
-/** `indexes maintain`: builds bloated indexes anew, online. */
+/** `indexes maintain`: rebuilds bloated indexes online. */
 export function maintainCommand(): Command {
   const command = createCommand(
     "maintain",
-    "Build bloated PostgreSQL indexes anew, online, and analyze their tables.",
+    "Rebuild bloated PostgreSQL indexes online, and analyze their tables.",
     "tallyman indexes maintain --dry-run",
   );
   return withIndexFlags(command)
     .option("--dry-run", "only show what would be done")
-    .option("--index <name>", "build this index anew, bloated or not")
+    .option("--index <name>", "rebuild this index, bloated or not")
     .option("--compact", "also run compact on the collections of MongoDB")
     .action(
       action<MaintainFlags>(async ({ dryRun = false, index, compact = false, ...flags }, context) => {
@@ -43,7 +43,7 @@ export function maintainCommand(): Command {
         const summary = dryRun
           ? `${count("planned")} to do; nothing was changed.`
           : `${count("done")} done, ${count("failed")} failed, ${count("left")} left as they are.`;
-        const head = ["engine", "of", "index", "action", "state", "before", "after", "why"];
+        const head = ["engine", "target", "index", "action", "state", "before", "after", "why"];
         answer(report, `${table(head, rows)}\n${summary}`);
         return report.ok ? EXIT.done : EXIT.failed;
       }),

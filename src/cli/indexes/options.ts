@@ -10,7 +10,7 @@ export interface IndexFlags {
   readonly phase?: 1 | 2 | 3;
 }
 
-/** Adds the flags that say which indexes are meant. */
+/** Adds the flags that select indexes. */
 export function withIndexFlags(command: Command): Command {
   return command
     .option("--manifest <name|file>", "usage (the default), earlybird, petbuddy, justoai, or a .yaml or .json file")
@@ -18,7 +18,7 @@ export function withIndexFlags(command: Command): Command {
     .option("--phase <number>", "only the indexes of this phase: 1, 2 or 3", parsePhase);
 }
 
-/** Opens both databases under the roles for index work for as long as `work` goes on. */
+/** Opens the databases of the manifest under the roles for index work, and closes them after `work`. */
 export async function withIndexes<T>(
   { services, json }: CommandContext,
   { manifest: nameOrFile = "usage", ...part }: IndexFlags,
@@ -26,14 +26,14 @@ export async function withIndexes<T>(
 ): Promise<T> {
   const manifest = select(await services.keeper.manifest(nameOrFile), part);
   requireSome(manifest, part);
-  if (nameOrFile === "usage") await services.pool(); // its table is of a migration
+  if (nameOrFile === "usage") await services.pool(); // checks that the migrations, which create its table, have run
   return services.keeper.with(manifest, (targets) => {
     if (!json) tell(`${nameOrFile}: ${whereText(targets)}`);
     return work(targets);
   });
 }
 
-/** A command as it has to be typed for the same indexes. */
+/** The text of a command for the same selection of indexes. */
 export function again(verb: string, { manifest, engine, phase }: IndexFlags, ...more: readonly string[]): string {
   const part = [
     ...(manifest === undefined ? [] : ["--manifest", manifest]),
@@ -43,7 +43,7 @@ export function again(verb: string, { manifest, engine, phase }: IndexFlags, ...
   return ["tallyman indexes", verb, ...part, ...more].join(" ");
 }
 
-/** @throws UsageError where no index is meant, which would pass for all being well */
+/** @throws UsageError if no index is selected: the command would do nothing and report success */
 function requireSome({ project, mongo, postgres }: Manifest, { engine, phase }: IndexFlags): void {
   const indexes = [...Object.values(mongo ?? {}), ...Object.values(postgres ?? {})].flat();
   if (indexes.length > 0) return;
@@ -53,7 +53,7 @@ function requireSome({ project, mongo, postgres }: Manifest, { engine, phase }: 
   );
 }
 
-/** Which databases are meant: a typo in a connection string is seen before anything is made there. */
+/** The databases in use, so that a typo in a connection string shows before anything is created. */
 function whereText({ manifest, mongo, databaseUrl }: IndexTargets): string {
   const url = new URL(databaseUrl);
   const places = [
@@ -63,7 +63,7 @@ function whereText({ manifest, mongo, databaseUrl }: IndexTargets): string {
   return places.filter(Boolean).join(", ");
 }
 
-/** Tells of work that goes on, on standard error. */
+/** Writes a line of progress to standard error. */
 export function tell(line: string): void {
   process.stderr.write(`${line}\n`);
 }

@@ -31,13 +31,13 @@ function planText({ steps, declared }: PlanReport): string {
         ...statements.map((statement) => `${statement};`),
         ...(replacement === undefined
           ? []
-          : [comment(`with --replace, beside it and then in its place: ${replacement}`)]),
+          : [comment(`with --replace, built beside it and then renamed: ${replacement}`)]),
       ].join("\n"),
     )
     .join("\n\n");
 }
 
-/** A name may hold a line break, and what comes after that would be run. */
+/** Comments out every line: a name may contain a line break, and the text after it would run as a statement. */
 function comment(text: string): string {
   return text.replace(/^/gm, "-- ");
 }

@@ -21,20 +21,20 @@ interface RollbackFlags extends IndexFlags {
   readonly allowBlocking?: true;
 }
 
-/** `indexes rollback`: takes back what ensure made, and nothing that was there before. */
+/** `indexes rollback`: takes back the changes of ensure, and nothing else. */
 export function rollbackCommand(): Command {
   const command = createCommand(
     "rollback",
-    "Drop what the newest run that changed anything created, and bring back what it replaced.",
+    "Take back the newest run that changed anything: drop the indexes it created, bring back those it replaced.",
     "tallyman indexes rollback --manifest earlybird --yes",
   );
   return withIndexFlags(command)
-    .option("--run <id>", "of this run, as ensure prints it", parseRunId)
-    .option("--index <name>", "only this index, of whichever run")
-    .option("--all", "of every run of this manifest")
-    .option("--dry-run", "print what would go, and change nothing")
+    .option("--run <id>", "take back this run; ensure prints its id", parseRunId)
+    .option("--index <name>", "take back only this index, from whichever run")
+    .option("--all", "take back every run of this manifest")
+    .option("--dry-run", "print what would be taken back, and change nothing")
     .option("--yes", "do not ask")
-    .option("--allow-blocking", "bring back also where the server blocks writers meanwhile (FerretDB)")
+    .option("--allow-blocking", "bring indexes back also where the server blocks writers meanwhile (FerretDB)")
     .action(
       action<RollbackFlags>(async (flags, context) => {
         const { run, index, all, yes, dryRun, phase, allowBlocking = false } = flags;
@@ -50,13 +50,14 @@ export function rollbackCommand(): Command {
           const options = { ...targets, signal: context.signal, allowBlocking, onProgress: tell };
           const planned = await planRollback(options, request);
           if (index !== undefined && planned.length === 0)
-            throw new UsageError(`the keeper made no index ${index} that is left. See: ${again("check", flags)}`);
+            throw new UsageError(`the keeper made no index ${index} that still exists. See: ${again("check", flags)}`);
           if (!planned.some(({ action: what }) => what === "drop" || what === "restore")) {
             const older = planned.length === 0 ? await newestUndoableRun(options) : undefined;
-            const hint = older === undefined ? "" : ` An older run has: ${again("rollback", flags, "--run", older)}`;
+            const hint =
+              older === undefined ? "" : ` To take back an older run: ${again("rollback", flags, "--run", older)}`;
             context.answer(
               { undone: planned },
-              `${undoneTable(planned)}Nothing to take back of the newest run.${hint}`,
+              `${undoneTable(planned)}The newest run has nothing left to take back.${hint}`,
             );
             return planned.some(({ action: what }) => what === "kept") ? EXIT.found : EXIT.done;
           }
@@ -78,10 +79,11 @@ export function rollbackCommand(): Command {
     );
 }
 
-/** @throws UsageError where nobody can be asked */
+/** @throws UsageError without a terminal to ask at */
 async function isAgreed(planned: readonly UndoneEntry[]): Promise<boolean> {
   process.stderr.write(undoneTable(planned));
-  if (!process.stdin.isTTY) throw new UsageError("Nobody can be asked here. To take it back all the same, say --yes.");
+  if (!process.stdin.isTTY)
+    throw new UsageError("There is no terminal to ask at. To take it back without asking, add --yes.");
   const lines = createInterface({ input: process.stdin, output: process.stderr });
   try {
     return /^y(es)?$/i.test((await lines.question("Take this back? [y/N] ")).trim());
@@ -100,5 +102,5 @@ function undoneTable(entries: readonly UndoneEntry[]): string {
     detail || null,
     runId,
   ]);
-  return `${table(["engine", "of", "index", "is", "why", "made by run"], rows)}\n`;
+  return `${table(["engine", "target", "index", "result", "why", "made by run"], rows)}\n`;
 }

@@ -3,11 +3,11 @@ import { describeManifest, select } from "../../indexes/index.ts";
 import { action, createCommand } from "../command.ts";
 import { tell, withIndexFlags, type IndexFlags } from "./options.ts";
 
-/** `indexes show`: a manifest as a file, to begin one's own from; and what is doubtful in it. */
+/** `indexes show`: prints a manifest as a file, to begin an own one from, and warns of doubtful declarations. */
 export function showCommand(): Command {
   const command = createCommand(
     "show",
-    "Print a manifest as YAML, or with --json as JSON, and warn of what is doubtful in it; asks no server.",
+    "Print a manifest as YAML, or with --json as JSON, and warn of doubtful declarations; asks no server.",
     "tallyman indexes show --manifest petbuddy > petbuddy.yaml",
   );
   return withIndexFlags(command).action(

@@ -23,7 +23,7 @@ interface StatsFlags extends IndexFlags {
 
 const WATCH_SECONDS = 10;
 
-/** `indexes stats`: what the indexes cost and what they are good for. */
+/** `indexes stats`: the cost and the use of the indexes. */
 export function statsCommand(): Command {
   const command = createCommand(
     "stats",
@@ -31,10 +31,10 @@ export function statsCommand(): Command {
     "tallyman indexes stats --strict",
   );
   return withIndexFlags(command)
-    .option("--strict", "leave with 2 when a verdict is an alert")
+    .option("--strict", "exit with 2 if a verdict is an alert")
     .option(
       "--watch [seconds]",
-      `again every so many seconds (${WATCH_SECONDS}); with --json, one document a line`,
+      `repeat every so many seconds (default: ${WATCH_SECONDS}); with --json, one document a line`,
       parseCount,
     )
     .action(
@@ -63,7 +63,7 @@ export function statsText(report: StatsReport): string {
   );
   const alerts = report.verdicts.filter(({ level }) => level === "alert").length;
   const summary = `${alerts} alert(s), ${report.verdicts.length - alerts} warning(s).`;
-  const kept = report.notKept === undefined ? [] : [`This sample could not be kept: ${report.notKept}`];
+  const kept = report.notKept === undefined ? [] : [`This sample could not be stored: ${report.notKept}`];
   return [...parts, [...verdicts, ...kept, summary].join("\n")].join("\n\n");
 }
 
@@ -103,7 +103,7 @@ function indexTable(target: TargetReport): string {
     .filter(({ state }) => state === "missing")
     .map(({ name }) => [name, "missing", null, null, null, null, null, null, null, "missing"]);
   return table(
-    ["index", "is", "size", "of data", "scans", "new", "since", "hit", "bloat", "verdicts"],
+    ["index", "state", "size", "of data", "scans", "new", "since", "hit", "bloat", "verdicts"],
     [...rows, ...missing],
   );
 }
@@ -113,14 +113,14 @@ function stateOf({ state, declaredAs, guards }: IndexReport): string {
   return [...(state === "ready" ? [] : [state]), what, ...guards].join(", ");
 }
 
-/** Where PostgreSQL's counters were never reset they are as old as the index. */
+/** PostgreSQL's counters, if never reset, count from the creation of the index. */
 function sinceOf({ since }: IndexReport, { since: ofTarget, engine }: TargetReport): string | null {
   const began = since ?? ofTarget;
   if (began !== null) return formatDay(began);
   return FACTS[engine].countsFromCreation ? "its creation" : null;
 }
 
-/** Of few pages, with their number: one page that was read is no hit rate of 0 %. */
+/** With the number of pages if they are few: one page that was read makes no meaningful hit rate of 0 %. */
 function hitOf({ hit }: IndexReport): string | null {
   if (hit === null) return null;
   return hit.of < MIN_PAGES ? `${formatShare(hit.value)} of ${hit.of}` : formatShare(hit.value);

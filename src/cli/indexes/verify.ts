@@ -11,16 +11,16 @@ interface VerifyFlags extends IndexFlags, WatchFlags {
   readonly index?: readonly string[];
 }
 
-/** `indexes verify`: whether the queries that the indexes exist for use them, on the live data. */
+/** `indexes verify`: checks on the live data that the queries of the contracts use their indexes. */
 export function verifyCommand(): Command {
   const command = createCommand(
     "verify",
-    "Explain the queries that each index exists for on the live data, and compare with what is promised.",
+    "Explain the query of each contract on the live data, and compare the plan with the contract.",
     "tallyman indexes verify --manifest petbuddy --index facebookChatId_1",
   );
   return withWatch(withIndexFlags(command))
     .option("--target <name>", "only queries of this collection or schema.table")
-    .option("--index <name>", "only queries of this index; may be given again", collect)
+    .option("--index <name>", "only queries of this index; may be repeated", collect)
     .action(
       action<VerifyFlags>(async (flags, context) => {
         const { signal, answer, json } = context;
@@ -32,7 +32,7 @@ export function verifyCommand(): Command {
           );
           if (report.entries.length === 0 && Object.keys(only).length > 0) {
             throw new UsageError(
-              `no contract of ${[target ?? [], indexes ?? []].flat().join(" ")} is declared; see: ${again("show", flags)}`,
+              `${[target ?? [], indexes ?? []].flat().join(" ")} has no contract; see: ${again("show", flags)}`,
             );
           }
           answer(report, verifyText(report));
@@ -42,7 +42,7 @@ export function verifyCommand(): Command {
     );
 }
 
-/** The report for a person: a line for each contract, then what its table has no room for. */
+/** The report for a person: a row for each contract, then the checks that the server does not allow, and a summary. */
 export function verifyText({ entries, ok }: VerifyReport): string {
   if (entries.length === 0) return "No contract is declared.";
   const rows = entries.map((entry) => [
@@ -64,15 +64,17 @@ export function verifyText({ entries, ok }: VerifyReport): string {
     .map((verdict) => `${of(verdict)} ${verdict}`);
   const broken = entries.filter((entry) => !entry.ok).length;
   return [
-    table(["of", "index", "query", "verdict", "examined/returned", "ms", "why"], rows),
+    table(["target", "index", "query", "verdict", "examined/returned", "ms", "why"], rows),
     ...(checks.length > 0
-      ? [`Not told by this server, so not checked for ${unchecked.length} of them: ${checks.join(", ")}.`]
+      ? [
+          `This server does not allow these checks, so ${unchecked.length} contracts went without: ${checks.join(", ")}.`,
+        ]
       : []),
     `${entries.length} contracts: ${tally.join(", ")}. ${ok ? "All as promised." : `${broken} not as promised.`}`,
   ].join("\n");
 }
 
-/** What it took against what is promised, and against what a document tells of a database without the index. */
+/** The measured time, the promised time, and the source document's time without the index. */
 function timeOf({ ms, maxMs, promised }: VerifyEntry): string | null {
   const parts = [
     ms === null ? "" : formatMs(ms),

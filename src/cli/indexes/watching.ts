@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { InvalidArgumentError, type Command } from "commander";
 import type { CommandContext } from "../command.ts";
 
-/** The flag of a verb that can look again and again. */
+/** The flag of a verb that can repeat its look. */
 export interface WatchFlags {
   readonly watch?: number | true;
 }
@@ -13,12 +13,12 @@ const DEFAULT_SECONDS = 5;
 export function withWatch(command: Command): Command {
   return command.option(
     "--watch [seconds]",
-    `look again every so many seconds (default: ${DEFAULT_SECONDS}) until Ctrl-C; with --json, one document a line`,
+    `repeat every so many seconds (default: ${DEFAULT_SECONDS}) until Ctrl-C; with --json, one document a line`,
     parseSeconds,
   );
 }
 
-/** Does it once, or again until the signal. @returns the exit code of the last time */
+/** Calls `look` once, or with --watch until the signal. @returns the exit code of the last look */
 export async function watching(
   { watch }: WatchFlags,
   { signal }: CommandContext,

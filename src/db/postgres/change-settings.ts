@@ -1,11 +1,11 @@
 import { UsageError } from "../../errors.ts";
 import { addDays, FIRST_DAY, laterDay, type Day } from "../../usage/day.ts";
-import { differences, readSettings, type AgreedSettings } from "./meta.ts";
+import { lockSettings, readMeta, writeSettings, type AgreedSettings } from "./meta.ts";
 import type { Connection, Pool } from "./pool.ts";
 import { inRacingTransaction } from "./race.ts";
-import { runRequest } from "./runs/request.ts";
 import { cancelLocked } from "./runs/control.ts";
-import { insertRun } from "./runs/runs.ts";
+import { insertRun } from "./runs/request.ts";
+import { differences } from "./settings.ts";
 
 /** An event may lie so many days earlier in another time zone: from UTC+14 to UTC-12 are 26 hours. */
 const MOST_DAYS_APART = 2;
@@ -33,8 +33,8 @@ export async function changeSettings(
   { horizon, today, by }: { readonly horizon: Day | undefined; readonly today: Day; readonly by: string },
 ): Promise<SettingsChange> {
   return inRacingTransaction(pool, async (connection) => {
-    await connection.query("SELECT 1 FROM usage_meta WHERE name = 'settings' FOR UPDATE"); // no run is inserted from here on
-    const before = await readSettings(connection);
+    await lockSettings(connection);
+    const before = await readMeta(connection, "settings");
     if (before?.hash === settings.hash) return { changes: "", cancelled: [], rebuild: undefined };
     await refuseRowsBefore(connection, horizon);
     const unfinished = await connection.query<{ id: string }>(
@@ -42,17 +42,13 @@ export async function changeSettings(
     );
     for (const { id } of unfinished.rows) await cancelLocked(connection, id, `${by}: the settings changed`);
     // Only now that no row of the old ones can be written any more: what was read before this moment is of those.
-    await connection.query(
-      `INSERT INTO usage_meta (name, value) VALUES ('settings', $1::jsonb || jsonb_build_object('since', clock_timestamp()))
-       ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value`,
-      [JSON.stringify(settings)],
-    );
+    await writeSettings(connection, settings);
     await connection.query(
       "UPDATE usage_tenant SET computed_from = NULL, computed_through = NULL, searched_through = NULL",
     );
     const changes = differences(before?.values ?? {}, settings.values);
     const { first, lastRow } = await daysInUse(connection);
-    const wish = {
+    const request = {
       kind: "backfill",
       to: laterDay(today, lastRow ?? today), // elsewhere it may be tomorrow already
       allowShrink: true,
@@ -61,8 +57,8 @@ export async function changeSettings(
     } as const;
     const cancelled = unfinished.rows.map(({ id }) => id);
     if (first === undefined) return { changes, cancelled, rebuild: undefined };
-    const request = runRequest({ ...wish, from: laterDay(FIRST_DAY, addDays(first, -MOST_DAYS_APART)) }, settings.hash);
-    const { id } = await insertRun(connection, request, "planned");
+    const from = laterDay(FIRST_DAY, addDays(first, -MOST_DAYS_APART));
+    const { id } = await insertRun(connection, { ...request, from }, settings.hash, "planned");
     return { changes, cancelled, rebuild: id };
   });
 }

@@ -1,3 +1,4 @@
+import { moveMark } from "./meta.ts";
 import type { Pool } from "./pool.ts";
 
 /** For how long what happened is kept, in days. */
@@ -13,9 +14,10 @@ const BATCH = 10_000;
 /** A run takes all its chunks with it. */
 const RUN_BATCH = 100;
 
-/** A run `r` that ended so many days ago ($1) and that nothing which goes on refers to. */
-const LONG_ENDED = `r.state NOT IN ('planned', 'running') AND r.finished_at < clock_timestamp() - make_interval(days => $1)
-  AND NOT EXISTS (SELECT FROM usage_run u WHERE u.undoes = r.id AND u.state IN ('planned', 'running'))`;
+/** Condition on a run: it ended so many days ago, and no undo of it goes on. */
+const isLongEnded = (run: string, days: string): string =>
+  `${run}.state NOT IN ('planned', 'running') AND ${run}.finished_at < clock_timestamp() - make_interval(days => ${days})
+   AND NOT EXISTS (SELECT FROM usage_run u WHERE u.undoes = ${run}.id AND u.state IN ('planned', 'running'))`;
 
 /** What is kept of the past, and how it goes. Each method removes one batch and answers how many rows went; 0 = no more. */
 export class History {
@@ -42,10 +44,7 @@ export class History {
                                               OR (SELECT bool_and(is_old) FROM oldest))
          RETURNING c.id
        ), marked AS (
-         INSERT INTO usage_meta AS m (name, value)
-         SELECT 'changes_trimmed', jsonb_build_object('through', max(id)) FROM removed HAVING count(*) > 0
-         ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value
-          WHERE (m.value ->> 'through')::bigint < (EXCLUDED.value ->> 'through')::bigint
+         ${moveMark("changes_trimmed", "SELECT max(id) AS through FROM removed HAVING count(*) > 0")}
        )
        SELECT count(*)::int FROM removed`,
       [this.#retention.historyDays, BATCH],
@@ -61,7 +60,7 @@ export class History {
     const { rowCount } = await this.#pool.query(
       `DELETE FROM usage_run WHERE id IN (
          SELECT r.id FROM usage_run r
-          WHERE ${LONG_ENDED}
+          WHERE ${isLongEnded("r", "$1")}
             AND r.id NOT IN (SELECT id FROM usage_run WHERE kind = 'nightly' ORDER BY created_at DESC LIMIT 1)
           ORDER BY r.finished_at LIMIT $2)
         AND state NOT IN ('planned', 'running') -- one that is resumed at this moment`,
@@ -74,7 +73,7 @@ export class History {
   async trimUndo(): Promise<number> {
     const { rowCount } = await this.#pool.query(
       `DELETE FROM usage_undo WHERE ctid = ANY (ARRAY(
-         SELECT o.ctid FROM usage_run r JOIN usage_undo o ON o.run_id = r.id WHERE ${LONG_ENDED} LIMIT $2))`,
+         SELECT o.ctid FROM usage_run r JOIN usage_undo o ON o.run_id = r.id WHERE ${isLongEnded("r", "$1")} LIMIT $2))`,
       [Math.min(this.#retention.undoDays, this.#retention.historyDays), BATCH],
     );
     return rowCount ?? 0;

@@ -1,19 +1,7 @@
-import { UsageError } from "../../errors.ts";
+import type { Day } from "../../usage/day.ts";
+import type { Stamp } from "../../usage/stamp.ts";
 import type { Connection } from "./pool.ts";
-import { QUEUE_OF_RUN } from "./runs/run.ts";
 import type { QueueName } from "./session.ts";
-
-/** Condition: the settings that this parameter is the hash of are those of the database. */
-export const SETTINGS_AGREED = (hash: `$${number}`): string =>
-  `EXISTS (SELECT 1 FROM usage_meta WHERE name = 'settings' AND value->>'hash' = ${hash})`;
-
-/** When the settings in force were put in force: a row that was read before may be of others. */
-export const SETTINGS_SINCE =
-  "coalesce((SELECT (value->>'since')::timestamptz FROM usage_meta WHERE name = 'settings'), '-infinity')";
-
-/** Condition on a run `r`: the queue that carries it is paused. */
-export const QUEUE_PAUSED = `EXISTS (SELECT 1 FROM usage_meta WHERE name = 'paused'
-  AND value ? ${QUEUE_OF_RUN})`;
 
 /** The settings that decide what a row holds, by their environment names, and a hash that tells them apart. */
 export interface AgreedSettings {
@@ -21,51 +9,100 @@ export interface AgreedSettings {
   readonly values: Readonly<Record<string, unknown>>;
 }
 
-/**
- * Holds a process to the settings that the rows were computed by: the first process ever writes its own, every other
- * is compared with them.
- *
- * @throws UsageError that names each setting that differs, with both values
- */
-export async function agreeOnSettings(connection: Connection, { hash, values }: AgreedSettings): Promise<void> {
-  await connection.query(
-    "INSERT INTO usage_meta (name, value) VALUES ('settings', $1::jsonb) ON CONFLICT (name) DO NOTHING",
-    [JSON.stringify({ hash, values })],
-  );
-  const stored = await readSettings(connection);
-  if (stored?.hash === hash) return;
-  throw new UsageError(
-    `The rows were computed under other settings than this process has:\n${differences(stored?.values ?? {}, values)}\n` +
-      "Set them as they were, or change them for good, which rebuilds every row: tallyman migrate settings --yes",
-  );
+/** What all processes share: one JSON value a name, in the table usage_meta, which this file alone speaks to. */
+export interface Meta {
+  /** the settings that the rows were computed by, and since when; the first process ever did not say when */
+  readonly settings: AgreedSettings & { readonly since?: string };
+  /** the queues of which nothing is begun */
+  readonly paused: readonly QueueName[];
+  /** every event that arrived before was looked at */
+  readonly arrivals: { readonly through: Stamp };
+  /** a type other than ObjectId that ids of events were found to have */
+  readonly arrival_ids: { readonly type: string };
+  /** the last day through which a nightly rebuild has ended */
+  readonly nightly: { readonly through: Day };
+  /** the highest id of a change that was removed */
+  readonly changes_trimmed: { readonly through: number };
 }
 
-/** The settings in force, or undefined before the first process. */
-export async function readSettings(connection: Connection): Promise<AgreedSettings | undefined> {
-  const { rows } = await connection.query<{ value: AgreedSettings }>(
-    "SELECT value FROM usage_meta WHERE name = 'settings'",
-  );
+type MetaName = keyof Meta;
+
+/** Names whose value is a mark that only moves forward, and the SQL type by which marks are compared. */
+const MARKS = { nightly: "date", changes_trimmed: "bigint" } as const satisfies Partial<Record<MetaName, string>>;
+
+export async function readMeta<N extends MetaName>(connection: Connection, name: N): Promise<Meta[N] | undefined> {
+  const { rows } = await connection.query<{ value: Meta[N] }>("SELECT value FROM usage_meta WHERE name = $1", [name]);
   return rows[0]?.value;
 }
 
-/** One line for each setting that differs. */
-export function differences(stored: Readonly<Record<string, unknown>>, own: Readonly<Record<string, unknown>>): string {
-  return [...new Set([...Object.keys(stored), ...Object.keys(own)])]
-    .filter((name) => text(stored[name]) !== text(own[name]))
-    .map((name) => `  ${name} was ${text(stored[name])}, and is ${text(own[name])} here`)
-    .join("\n");
+/** Writes a value where there is none. @returns whether there was none */
+export async function writeFirst<N extends MetaName>(
+  connection: Connection,
+  name: N,
+  value: Meta[N],
+): Promise<boolean> {
+  const { rowCount } = await connection.query(
+    "INSERT INTO usage_meta (name, value) VALUES ($1, $2::jsonb) ON CONFLICT (name) DO NOTHING",
+    [name, JSON.stringify(value)],
+  );
+  return rowCount === 1;
 }
 
-/** JSON whose keys have one order, as jsonb has not kept ours. */
-function text(value: unknown): string {
-  if (typeof value !== "object" || value === null) return JSON.stringify(value) ?? "not set";
-  return JSON.stringify(Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))));
+/** Replaces a value, unless another process has replaced it since it was read. @returns whether it was replaced */
+export async function replaceMeta<N extends MetaName>(
+  connection: Connection,
+  name: N,
+  read: Meta[N],
+  value: Meta[N],
+): Promise<boolean> {
+  const { rowCount } = await connection.query(
+    "UPDATE usage_meta SET value = $3::jsonb WHERE name = $1 AND value = $2::jsonb",
+    [name, JSON.stringify(read), JSON.stringify(value)],
+  );
+  return rowCount === 1;
 }
+
+/** Statement, or part of one, that moves a mark to what `select` answers as \`through\`, and never back. */
+export const moveMark = (name: keyof typeof MARKS, select: string): string =>
+  `INSERT INTO usage_meta AS m (name, value)
+   SELECT '${name}', jsonb_build_object('through', through) FROM (${select}) AS moved
+   ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value
+    WHERE (m.value ->> 'through')::${MARKS[name]} < (EXCLUDED.value ->> 'through')::${MARKS[name]}`;
+
+/** Puts settings in force from now on. */
+export async function writeSettings(connection: Connection, settings: AgreedSettings): Promise<void> {
+  await connection.query(
+    `INSERT INTO usage_meta (name, value)
+     VALUES ('settings', $1::jsonb || jsonb_build_object('since', clock_timestamp()))
+     ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value`,
+    [JSON.stringify(settings)],
+  );
+}
+
+/** Keeps every run from being inserted until the transaction ends. */
+export async function lockSettings(connection: Connection): Promise<void> {
+  await connection.query("SELECT 1 FROM usage_meta WHERE name = 'settings' FOR UPDATE");
+}
+
+/** Condition: the settings of the hash are those in force. @param hash an SQL expression, such as $2 */
+export const settingsAgreed = (hash: string): string =>
+  `EXISTS (SELECT 1 FROM usage_meta WHERE name = 'settings' AND value ->> 'hash' = ${hash})`;
+
+/** One row where the settings of the hash are those in force, which then stay so until the transaction ends. */
+export const heldSettings = (hash: string): string =>
+  `SELECT 1 FROM usage_meta WHERE name = 'settings' AND value ->> 'hash' = ${hash} FOR SHARE`;
+
+/** When the settings in force were put in force: a row that was read before may be of others. */
+export const SETTINGS_SINCE =
+  "coalesce((SELECT (value ->> 'since')::timestamptz FROM usage_meta WHERE name = 'settings'), '-infinity')";
+
+/** Condition: a queue is paused. @param queue an SQL expression for its name */
+export const queuePaused = (queue: string): string =>
+  `EXISTS (SELECT 1 FROM usage_meta WHERE name = 'paused' AND value ? ${queue})`;
 
 /** The queues that are paused. */
 export async function pausedQueues(connection: Connection): Promise<Set<QueueName>> {
-  const { rows } = await connection.query<{ value: QueueName[] }>("SELECT value FROM usage_meta WHERE name = 'paused'");
-  return new Set(rows[0]?.value ?? []);
+  return new Set(await readMeta(connection, "paused"));
 }
 
 /** Pauses queues, or lets them go on, whatever Redis knows. @returns the queues that are paused now */

@@ -83,14 +83,14 @@ export class Session {
 
   /** Takes the lock of an inline run for as long as this process lives. @throws LockedError when another holds it */
   async lockRun(runId: string): Promise<void> {
-    if (await this.#tryLock(`SELECT pg_try_advisory_lock(${RUN_LOCK_KEY}) AS locked`, [runId])) return;
+    if (await this.#tryLock(`SELECT pg_try_advisory_lock(${runLockKey("$1::text")}) AS locked`, [runId])) return;
     throw new LockedError(
       `Run ${runId} is being worked on by another process. Wait for it, or watch it with: tallyman runs show ${runId}`,
     );
   }
 
   async unlockRun(runId: string): Promise<void> {
-    if (!this.lost.aborted) await this.#query(`SELECT pg_advisory_unlock(${RUN_LOCK_KEY})`, [runId]);
+    if (!this.lost.aborted) await this.#query(`SELECT pg_advisory_unlock(${runLockKey("$1::text")})`, [runId]);
   }
 
   async close(): Promise<void> {
@@ -131,5 +131,5 @@ export async function countWorkers(connection: Connection): Promise<number> {
   return rows[0]?.workers ?? 0;
 }
 
-/** The advisory lock of an inline run, for a parameter $1 that holds its id. */
-export const RUN_LOCK_KEY = "hashtextextended('tallyman.run.' || $1::text, 0)";
+/** The advisory lock of an inline run. @param runId an SQL expression for its id as text */
+export const runLockKey = (runId: string): string => `hashtextextended('tallyman.run.' || ${runId}, 0)`;

@@ -1,5 +1,7 @@
 import type { Stamp } from "../../usage/stamp.ts";
-import type { Pool } from "./pool.ts";
+import type { Day } from "../../usage/day.ts";
+import { moveMark, readMeta, replaceMeta, writeFirst } from "./meta.ts";
+import type { Connection, Pool } from "./pool.ts";
 
 /** How far arrivals were followed. */
 export interface ArrivalMark {
@@ -9,7 +11,7 @@ export interface ArrivalMark {
   readonly foreignIds: string | undefined;
 }
 
-/** Where the refresh stands, for all processes. One exported method a statement. */
+/** Where the refresh stands, for all processes. */
 export class Watermarks {
   readonly #pool: Pool;
 
@@ -18,34 +20,29 @@ export class Watermarks {
   }
 
   async read(): Promise<ArrivalMark> {
-    const { rows } = await this.#pool.query<{ through: Stamp | null; foreignIds: string | null }>(
-      `SELECT (SELECT value ->> 'through' FROM usage_meta WHERE name = 'arrivals') AS through,
-              (SELECT value ->> 'type' FROM usage_meta WHERE name = 'arrival_ids') AS "foreignIds"`,
-    );
-    return { through: rows[0]?.through ?? undefined, foreignIds: rows[0]?.foreignIds ?? undefined };
+    const arrivals = await readMeta(this.#pool, "arrivals");
+    const foreignIds = await readMeta(this.#pool, "arrival_ids");
+    return { through: arrivals?.through, foreignIds: foreignIds?.type };
   }
 
   /** Moves the watermark from where it was read. @returns false when another process has moved it since */
   async move(from: Stamp | undefined, through: Stamp): Promise<boolean> {
-    const { rowCount } = await this.#pool.query(
-      from === undefined
-        ? `INSERT INTO usage_meta (name, value) VALUES ('arrivals', jsonb_build_object('through', $2::text))
-           ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value
-            WHERE usage_meta.value ->> 'through' IS NOT DISTINCT FROM $1::text`
-        : `UPDATE usage_meta SET value = jsonb_build_object('through', $2::text)
-            WHERE name = 'arrivals' AND value ->> 'through' = $1::text`,
-      [from ?? null, through],
-    );
-    return rowCount === 1;
+    if (from === undefined) return writeFirst(this.#pool, "arrivals", { through });
+    return replaceMeta(this.#pool, "arrivals", { through: from }, { through });
   }
 
   /** Remembers that ids have another type than ObjectId. @returns true for the one process that is the first to say so */
   async rememberForeignIds(type: string): Promise<boolean> {
-    const { rowCount } = await this.#pool.query(
-      `INSERT INTO usage_meta (name, value) VALUES ('arrival_ids', jsonb_build_object('type', $1::text))
-       ON CONFLICT (name) DO NOTHING`,
-      [type],
-    );
-    return rowCount === 1;
+    return writeFirst(this.#pool, "arrival_ids", { type });
   }
+}
+
+/** The last day through which a nightly rebuild has ended; undefined = none ever did. */
+export async function nightlyThrough(connection: Connection): Promise<Day | undefined> {
+  return (await readMeta(connection, "nightly"))?.through;
+}
+
+/** Moves that day forward, never back. */
+export async function moveNightly(connection: Connection, through: Day): Promise<void> {
+  await connection.query(moveMark("nightly", "SELECT $1::date AS through"), [through]);
 }

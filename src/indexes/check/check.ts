@@ -1,4 +1,4 @@
-/** What the databases have against what is declared. Looks only. */
+/** Compares the indexes of the databases with the manifest. Changes nothing. */
 import type { DeclaredIndex, Engine } from "../engines/engine.ts";
 import { currentEntries, isOpenDrop, keyOf, type LedgerEntry } from "../ledger/ledger.ts";
 import { DEFAULTS, type Manifest, type EngineName } from "../manifest/manifest.ts";
@@ -10,9 +10,10 @@ import type { Observation, ActualIndex } from "../decision/observation.ts";
 import { isChangeInPlace, stateOf, type IndexState } from "../decision/state.ts";
 
 /**
- * `renamed`: there under another name. `attrs`: only TTL or hidden differ. `invalid-create`, `invalid-drop`: what a build
- * or a drop left; ensure repairs the one and finishes the other. `invalid-foreign`: somebody else's leftover. `table-missing`: no
- * such table or collection. `unusable`: the server refuses the definition, or the target is no table.
+ * `renamed`: an equal index has another name. `attrs`: only TTL or hidden differ. `invalid-create`: left by a failed
+ * build, ensure builds it again. `invalid-drop`: left by an interrupted drop, ensure finishes it. `invalid-foreign`:
+ * invalid, and not declared. `table-missing`: no such table or collection. `unusable`: the server refuses the
+ * definition, or the target is no table.
  */
 export type IndexStatus =
   | "ok"
@@ -33,14 +34,14 @@ export interface IndexFinding {
   readonly status: IndexStatus;
   readonly isDeclared: boolean;
   readonly isRequired: boolean;
-  /** made by the newest run of the keeper */
+  /** made by the keeper's newest run */
   readonly isNew: boolean;
   readonly detail?: string;
-  /** the statement that makes it, of one that is wanting */
+  /** the statement that builds it, where the index is missing, invalid or different */
   readonly statement?: string;
 }
 
-/** Something to think about, which is no drift. */
+/** A finding that is no drift from the manifest. */
 export interface Advice {
   readonly kind: "duplicate" | "redundant" | "extra" | "over-budget" | "invalid";
   readonly name?: string;
@@ -51,7 +52,7 @@ export interface TargetFinding {
   readonly engine: EngineName;
   readonly target: string;
   readonly isMissing: boolean;
-  /** all indexes that are there, the primary key's included */
+  /** all indexes of the target, including the primary key's */
   readonly count: number;
   readonly indexes: readonly IndexFinding[];
   readonly advice: readonly Advice[];
@@ -59,11 +60,11 @@ export interface TargetFinding {
 
 export interface CheckReport {
   readonly targets: readonly TargetFinding[];
-  /** every declared index is there, valid and as declared */
+  /** every declared index exists, is valid and has the declared definition */
   readonly ok: boolean;
 }
 
-/** The words of this report for how a declared index stands; `statusOf` tells some of them apart further. */
+/** The status of each state of a declared index; `statusOf` splits some of them further. */
 const STATUSES: Readonly<Record<IndexState["state"], IndexStatus>> = {
   present: "ok",
   building: "building",
@@ -83,7 +84,10 @@ export async function checkIndexes(options: OpenOptions): Promise<CheckReport> {
   return { targets, ok: targets.every(({ indexes }) => indexes.every(({ status }) => FINE.has(status))) };
 }
 
-/** Tells of each target in turn while its engine is open. @throws UsageError (manifest, server), UnreachableError */
+/**
+ * Calls `tell` for each target in turn, while its engine is open.
+ * @throws UsageError (manifest, server), UnreachableError
+ */
 export async function lookAtTargets<T>(
   options: OpenOptions,
   tell: (engine: Engine, found: TargetFinding) => T,
@@ -101,7 +105,7 @@ export async function lookAtTargets<T>(
   });
 }
 
-/** What there is to say of one table or collection. Pure but for the statements, which the engine writes. */
+/** The findings of one table or collection. Pure, except that the engine writes the statements. */
 export function findingsOf(
   engine: Pick<Engine, "name" | "targets" | "definition" | "ignored">,
   target: string,
@@ -192,7 +196,7 @@ function detailOf(state: IndexState, { checked }: DeclaredIndex, mayCreate: bool
   }
 }
 
-/** Would its statement help? Not where it is somebody else's, nor without a collection that the keeper does not make. */
+/** May the keeper run its statement? Not for an index it only checks, nor where it may not create the collection. */
 function isMakeable(state: IndexState, { checked, constraint }: DeclaredIndex, mayCreate: boolean): boolean {
   if (checked || constraint !== undefined) return false;
   return state.state !== "without target" || state.detail !== undefined || mayCreate;

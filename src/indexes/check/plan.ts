@@ -1,5 +1,4 @@
-/** The exact statements that `ensure` would run. Looks only. */
-
+/** The exact statements that `ensure` would run. Changes nothing. */
 import type { Engine } from "../engines/engine.ts";
 import type { OpenOptions } from "../engines/open.ts";
 import { lookAtTargets, type IndexFinding } from "./check.ts";
@@ -10,9 +9,9 @@ export interface PlannedStep {
   readonly name: string;
   readonly status: string;
   readonly detail?: string;
-  /** in the order in which ensure runs them; none where it would do nothing */
+  /** in the order in which ensure runs them; empty where it would do nothing */
   readonly statements: readonly string[];
-  /** the definition that takes the place of the one there, with --replace only */
+  /** the statement of the new definition, which ensure runs only with --replace */
   readonly replacement?: string;
 }
 

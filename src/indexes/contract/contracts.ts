@@ -1,4 +1,4 @@
-/** The contracts of a manifest, each with its place; and what is wrong with them before any server is asked. Pure. */
+/** The contracts of a manifest, each with its target, and the faults that show without asking a server. Pure. */
 import { UsageError } from "../../errors.ts";
 import type {
   Contract,
@@ -19,14 +19,14 @@ interface Common {
   readonly contract: Contract;
 }
 
-/** A contract and the index it is about; a query of `manifest.queries` has none. */
+/** A contract and its index; a query of `manifest.queries` has no index. */
 export type Placed =
   | (Common & { readonly engine: "mongodb"; readonly index?: MongoIndex })
   | (Common & { readonly engine: "postgres"; readonly index?: PostgresIndex });
 
 /**
- * In the order of the manifest: each index with its contracts, then the queries without one. An engine that the manifest
- * was cut down from has none, its queries neither.
+ * In the order of the manifest: the contracts of each index, then the queries without an index. Contracts of an engine
+ * that the selection (`select`) took out of the manifest are left out.
  */
 export function placedContracts(manifest: Manifest): Placed[] {
   const { mongo = {}, postgres = {}, queries = {} } = manifest;
@@ -73,7 +73,7 @@ function contractFaults({ engine, contract }: Placed): string[] {
   const { find, count, aggregate, sql, params } = contract;
   const kinds = [find, count, aggregate, sql].filter((query) => query !== undefined).length;
   if (kinds !== 1) return ["it needs one query: find, count, aggregate or sql"];
-  if (engineOf(contract) !== engine) return [`its query is none for ${engine}`];
+  if (engineOf(contract) !== engine) return [`its query is not one for ${engine}`];
   const faults = Object.values(params ?? {})
     .filter(isSample)
     .filter(({ shift }) => shift !== undefined && shiftMs(shift) === undefined)
@@ -85,13 +85,13 @@ function contractFaults({ engine, contract }: Placed): string[] {
     if (params !== undefined && !Array.isArray(params))
       faults.push("its params must be a list, in the order of $1, $2");
     else if (given !== parameterCount(sql))
-      faults.push(`it has ${parameterCount(sql)} parameters, and params for ${given}`);
+      faults.push(`its SQL has ${parameterCount(sql)} parameters, but params gives ${given}`);
     return faults;
   }
   if (Array.isArray(params)) return [...faults, "its params must be by name"];
   for (const { name, field } of placeholdersOf(contract)) {
     if (field === undefined && !Object.hasOwn(params ?? {}, name)) {
-      faults.push(`no field tells what "$p:${name}" is; say it in params`);
+      faults.push(`"$p:${name}" is compared with no field, so no value can be sampled; give it in params`);
     }
   }
   return faults;

@@ -1,18 +1,22 @@
 /**
- * The `"$p:name"`s of a query of MongoDB: where each stands, hence which field it is compared with and how, and putting
- * values in their places. Values of BSON's own classes are left as they are. Pure.
+ * The placeholders `"$p:name"` of a MongoDB query: finds the field that each is compared with, and how, and replaces
+ * them with values. Values of BSON's own classes are left as they are. Pure.
  */
 import { Long } from "mongodb";
 import type { Contract } from "../manifest/manifest.ts";
 
 type Plain = Readonly<Record<string, unknown>>;
 
-/** How a value stands to the field: `from` and `to` are bounds, `list` is one of several or a place for several. */
+/**
+ * How the value is compared with the field: `value` for equality, `list` for $in, $nin and $all, the others as bounds.
+ */
 export type Role = "value" | "from" | "above" | "to" | "below" | "list";
 
 export interface Placeholder {
   readonly name: string;
-  /** The field it is compared with; undefined where that cannot be told, so that the contract must. */
+  /**
+   * The field it is compared with; undefined where the query does not show it, so that `params` must give the value.
+   */
   readonly field: string | undefined;
   readonly role: Role;
 }
@@ -27,14 +31,14 @@ const ROLES: Readonly<Record<string, Role>> = {
   $nin: "list",
   $all: "list",
 };
-/** Half of a month before and after what was sampled: a month's range, as dashboards ask for. */
+/** Half a month before and after the sampled time: a month's range, as dashboards ask for. */
 export const AROUND_MS = 15 * 86_400_000;
 
 /** The parts of a contract that hold a filter, and those that may hold values elsewhere. */
 type Query = Pick<Contract, "find" | "count" | "aggregate">;
 type Put = (placeholder: Placeholder) => unknown;
 
-/** Each placeholder where it is met first. */
+/** Each placeholder once, at its first place. */
 export function placeholdersOf(query: Query): Placeholder[] {
   const found = new Map<string, Placeholder>();
   fillQuery(query, (placeholder) => {
@@ -44,7 +48,7 @@ export function placeholdersOf(query: Query): Placeholder[] {
   return [...found.values()];
 }
 
-/** The query with its placeholders replaced by what `put` answers. */
+/** The query with each placeholder replaced by the result of `put`. */
 export function fillQuery(query: Query, put: Put): Query {
   const { find, count, aggregate } = query;
   return {
@@ -68,7 +72,7 @@ export function leadingFilter({ find, count, aggregate }: Query): Plain {
   return find?.filter ?? count ?? (isPlain(match) ? match : {});
 }
 
-/** The filter's own demands, without what waits for a value: a sample that meets them gives an answer that is not empty. */
+/** The conditions without a placeholder: with values from a document that meets them, the query finds something. */
 export function literalPart(filter: Plain): Plain {
   const entries = Object.entries(filter).flatMap(([key, condition]): [string, unknown][] => {
     if (!mentionsPlaceholder(condition)) return [[key, condition]];
@@ -83,7 +87,7 @@ export function literalPart(filter: Plain): Plain {
   return Object.fromEntries(entries);
 }
 
-/** What stands for a sampled value in that role: itself, a bound half a month away, a list of it. */
+/** The value to put in for a sampled one: itself, a bound half a month away, or a list of it. */
 export function valueFor(role: Role, value: unknown): unknown {
   if (role === "list") return [value];
   if (role === "value") return value;
@@ -116,7 +120,7 @@ function filledCondition(condition: unknown, field: string, put: Put): unknown {
       if (operator === "$elemMatch" && isPlain(value)) {
         return [operator, isOperators(value) ? filledCondition(value, field, put) : filled(value, put, `${field}.`)];
       }
-      // A placeholder inside a list is one value of it, one in the list's place is all of it.
+      // A placeholder inside a list is one value of it; in place of the list it is the whole list.
       if (Array.isArray(value)) return [operator, value.map((one) => anywhere(one, field, "value", put))];
       return [operator, anywhere(value, field, ROLES[operator] ?? "value", put)];
     }),

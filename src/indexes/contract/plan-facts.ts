@@ -1,21 +1,21 @@
-/** What a plan of any server says about one query, in words that the verdict can be reached from. */
+/** What the plan of one query says, in the same terms for every server. */
 
-/** One way in which a plan reaches the target: through an index, or whole. */
+/** One access of a plan to the target: through an index, or a read of the whole. */
 export interface Access {
   /** the server's own word: `Seq Scan`, `IXSCAN` */
   readonly stage: string;
   /** undefined: the target is read whole */
   readonly index: string | undefined;
-  /** A condition picks the entries; false where the whole index is read. A partial index picks by itself. */
+  /** A condition picks the entries; false where the whole index is read. A partial index counts as bounded. */
   readonly bounded: boolean;
   readonly shard?: string;
 }
 
 export interface PlanFacts {
   readonly accesses: readonly Access[];
-  /** Sorts that hold everything before they give the first row, each with its keys. */
+  /** The keys of each blocking sort, which reads all rows before it gives the first. */
   readonly sorts: readonly string[];
-  /** Answered without a look at the documents or the table; undefined where the server does not tell. */
+  /** Answered from the index alone; undefined where the server does not say. */
   readonly covered: boolean | undefined;
   /** Undefined where nothing was executed, or the server does not count. */
   readonly work: Work | undefined;
@@ -29,15 +29,14 @@ export interface Work {
   readonly examined: number;
 }
 
-/** The names of the indexes, each once. */
+/** The names of the indexes used, each once. */
 export function indexNames({ accesses }: PlanFacts): string[] {
   return [...new Set(accesses.flatMap(({ index }) => (index === undefined ? [] : [index])))];
 }
 
 /**
- * Every shard goes through one of these indexes and reads nothing whole. Without names any index does.
- * @param picks an index counts only where a condition picks its entries: with whole scans forbidden, any index will do
- * to read everything
+ * Every shard goes through one of these indexes and reads nothing whole. Without names any index will do.
+ * @param picks count only bounded accesses: with sequential scans switched off, the planner may read all of any index
  */
 export function goesThrough({ accesses }: PlanFacts, accepted: readonly string[], picks = false): boolean {
   if (accesses.length === 0 || accesses.some(({ index }) => index === undefined)) return false;

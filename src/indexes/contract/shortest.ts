@@ -1,7 +1,7 @@
-/** How long something takes when nothing is in its way. */
+/** The shortest time that something takes in a few runs. */
 import { performance } from "node:perf_hooks";
 
-/** A first run may find a cold cache, and other processes want the processor too. */
+/** More than one run, since the first may meet a cold cache and other processes take CPU time. */
 const RUNS = 10;
 const BUDGET_MS = 2_000;
 
@@ -12,10 +12,10 @@ export interface Timed<T> {
 }
 
 /**
- * Runs it until one run is as quick as promised, a few times at most and not for long.
+ * Repeats `run` until one run takes at most `promisedMs`, up to RUNS times and about BUDGET_MS.
  *
- * @param run answers undefined when it ran into a limit, which ends the runs
- * @returns undefined if the first run did
+ * @param run returns undefined when it hit a limit, which ends the runs
+ * @returns undefined if the first run hit its limit
  */
 export async function shortest<T>(
   promisedMs: number,

@@ -1,8 +1,8 @@
-/** Whether SQL of a contract is one statement that reads. Pure. */
+/** Checks that the SQL of a contract is one statement that only reads. Pure. */
 
 /**
- * What is wrong with it as a contract's query; undefined if nothing is. The server has the last word: the statement is
- * sent alone, prepared, in a transaction that may not write.
+ * Why the SQL cannot be a contract's query; undefined if it can. The server has the last word: the statement is sent
+ * alone, prepared, in a read-only transaction.
  */
 export function statementFault(sql: string): string | undefined {
   const bare = withoutQuoted(sql).trim().replace(/;\s*$/, "");
@@ -13,12 +13,12 @@ export function statementFault(sql: string): string | undefined {
   return undefined;
 }
 
-/** The highest n of its `$n`. */
+/** The highest n among its parameters `$n`. */
 export function parameterCount(sql: string): number {
   return Math.max(0, ...Array.from(withoutQuoted(sql).matchAll(/\$(\d+)/g), ([, n]) => Number(n)));
 }
 
-/** The statement without comments and without what stands in quotes, so that only its own words are left. */
+/** The statement without comments and quoted text. */
 export function withoutQuoted(sql: string): string {
   const quoted =
     /--[^\n]*|\/\*[\s\S]*?\*\/|\b[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|(\$[A-Za-z_]\w*\$|\$\$)[\s\S]*?\1/g;

@@ -1,62 +1,62 @@
-/** From what was measured to what is said: whether a contract is kept, and what there is to tell. Pure. */
+/** Judges from the evidence whether a contract is kept. Pure. */
 import { formatMs } from "../format.ts";
 import type { Contract } from "../manifest/manifest.ts";
 import { goesThrough, indexNames, type PlanFacts, type Work } from "./plan-facts.ts";
 
 /**
- * `could use`: it does as soon as there is more data than now, where reading everything is cheaper. `no data`: there was
- * nothing to take the query's values from, and with invented ones no index is used.
+ * `could use`: the plan would use the index with more data; today reading everything is cheaper. `no data`: no document
+ * or row to take the query's values from, and with invented values the plan uses no index.
  */
 export type ContractVerdict = "uses" | "could use" | "cannot use" | "no data";
 
-/** Checks that a server may be unable to make, as a person calls them. */
+/** Checks that not every server allows, named for a person. */
 export type Check = "examined per returned" | "covered" | "no sort";
 
 export interface ContractEvidence {
   readonly plan: PlanFacts;
-  /** The plan without the cheaper ways that a small table offers; looked at where the first one disappoints. */
+  /** The plan with cheaper ways of reading a small table switched off; made where `plan` does not keep the contract. */
   readonly forced?: PlanFacts | undefined;
   /** `small`: reading it whole may be cheaper than any index. */
   readonly size: "empty" | "small" | "large";
-  /** The values are the contract's own or the data's, not invented for want of any. */
+  /** The values are the contract's own or sampled from the data, not invented. */
   readonly isReal: boolean;
-  /** Why the index is not used, as far as it was found out. */
+  /** Why the index is not used, as far as known. */
   readonly reasons: readonly string[];
-  /** The whole answer, as a client waits for it; the shortest of a few runs. */
+  /** How long a client waits for the whole answer; the shortest of a few runs. */
   readonly ms?: number | undefined;
-  /** What the answer held, for a server that does not count what its plan returns. */
+  /** Documents in the answer, for a server whose plan does not count them. */
   readonly returned?: number | undefined;
   /** The query did not end within this many milliseconds. */
   readonly endedAfterMs?: number | undefined;
   readonly advice: readonly string[];
-  /** Promises whose keeping this server cannot show. */
+  /** Promises that cannot be checked on this server. */
   readonly untold?: readonly Check[];
 }
 
 export interface Judgement {
   verdict: ContractVerdict;
-  /** Nothing is against the contract; `could use` is not, where there is little data or the contract says so. */
+  /** The contract is kept; also with `could use`, where there is little data or the contract's mode is `could`. */
   ok: boolean;
-  /** Indexes in the plan that decided. */
+  /** Indexes in the plan that the verdict is based on. */
   used: string[];
   returned: number | null;
   examined: number | null;
   ms: number | null;
-  /** What is against the contract; of one that is expected to find no index, why it finds none. */
+  /** Why the contract is broken; with mode `cannot`, why no index serves the query. */
   why: string[];
-  /** What is worth knowing and not against it. */
+  /** Hints that do not break the contract. */
   advice: string[];
-  /** What this server does not tell. */
+  /** Checks that this server does not allow. */
   unchecked: Check[];
 }
 
-/** Of a query that the server refuses, or whose table is not there: nothing can be promised about it. */
+/** The judgement of a query that the server refuses, or whose table does not exist. */
 export function refused(reason: string): Judgement {
   const nothing = { used: [], returned: null, examined: null, ms: null, advice: [], unchecked: [] };
   return { verdict: "cannot use", ok: false, why: [reason], ...nothing };
 }
 
-/** Does the plan go through the index, and keep what is promised about its shape? */
+/** Does the plan use the index and keep the promises `noSort` and `covered`? */
 export function keepsShape(
   contract: Contract,
   accepted: readonly string[],
@@ -66,7 +66,7 @@ export function keepsShape(
   return plan !== undefined && brokenShape(contract, accepted, plan, isForced).length === 0;
 }
 
-/** The promises about the shape of a plan that it breaks. */
+/** The promises about its shape that a plan breaks. */
 export function brokenShape(
   contract: Contract,
   accepted: readonly string[],
@@ -81,7 +81,7 @@ export function brokenShape(
 }
 
 function reaches(contract: Contract, accepted: readonly string[], plan: PlanFacts, isForced: boolean): boolean {
-  // Under force an index that is read whole serves only where that saves the sort or the look at the table.
+  // In a forced plan, an index that is read whole counts only where it saves the sort or the read of the table.
   const isSorted = contract.noSort === true && plan.sorts.length === 0;
   const isCovered = contract.covered === true && plan.covered === true;
   return goesThrough(plan, accepted, isForced && !isSorted && !isCovered);
@@ -94,7 +94,7 @@ function insteadOf(plan: PlanFacts): string {
   return names.length > 0 ? `uses ${names.join(", ")} instead` : "reads nothing at all";
 }
 
-/** @param accepted names that may serve it, under which the server knows them */
+/** @param accepted names, as the server has them, of the indexes that may serve the contract */
 export function judgeContract(contract: Contract, accepted: readonly string[], evidence: ContractEvidence): Judgement {
   const { plan, forced, isReal, reasons, size } = evidence;
   const mode = contract.mode ?? "uses";
@@ -111,7 +111,7 @@ export function judgeContract(contract: Contract, accepted: readonly string[], e
           ? "cannot use"
           : "no data";
   const decides = forced !== undefined && !isKept && (isKeptThen || (!isUsed && isPossible)) ? forced : plan;
-  // What was only planned has no counts of its own.
+  // A plan that was not executed has no counts of its own.
   const work = decides.work ?? (isUsed ? plan.work : undefined);
   const common = {
     verdict,
@@ -129,7 +129,7 @@ export function judgeContract(contract: Contract, accepted: readonly string[], e
     return { ...common, ok: true, why, advice, unchecked: [] };
   }
   if (verdict === "no data") {
-    const why = ["there is nothing to take its values from, and with invented ones no index is used", ...reasons];
+    const why = ["there is no data to take its values from, and with invented values no index is used", ...reasons];
     return { ...common, ok: true, why, advice, unchecked: [] };
   }
   const unchecked: Check[] = contract.noSort === true ? [...(evidence.untold ?? [])] : [];
@@ -141,22 +141,22 @@ export function judgeContract(contract: Contract, accepted: readonly string[], e
   const why: string[] = [];
   if (!isKept && !isKeptThen) why.push(...brokenShape(contract, accepted, decides, decides === forced));
   else if (!isKept && isUsed) {
-    // The planner finds the other way cheaper for so few rows, or for pages that no VACUUM has seen.
+    // The planner finds a sort or the table cheaper for so few rows, or for pages that VACUUM has not seen yet.
     if (contract.noSort === true)
-      advice.push(...plan.sorts.map((keys) => `at present it sorts by ${keys}, though the index has that order`));
+      advice.push(...plan.sorts.map((keys) => `at present the plan sorts by ${keys}, though the index has that order`));
     if (contract.covered === true && plan.covered === false) {
-      advice.push("at present it looks at the table too, though the index has all it asks for");
+      advice.push("at present the plan reads the table too, though the index has every column of the query");
     }
   } else if (!isKept && size === "large" && mode !== "could") {
     why.push(
-      `${insteadOf(plan)}, although there is much data: ask for less of it, refresh the statistics, or allow that index in orUses`,
+      `${insteadOf(plan)}, although there is much data: narrow the query, refresh the statistics, or allow that index in orUses`,
     );
   }
   const [more, missing] = examinedTooMuch(contract, work);
   why.push(...more, ...tooSlow(contract, evidence));
   unchecked.push(...missing);
   if (contract.covered === true && decides.covered === undefined) unchecked.push("covered");
-  if (common.returned === 0 && isReal) advice.push("nothing was returned, which proves little");
+  if (common.returned === 0 && isReal) advice.push("the query returned nothing, which proves little");
   return { ...common, ok: why.length === 0, why, advice, unchecked };
 }
 
@@ -165,11 +165,11 @@ function examinedTooMuch({ maxExaminedPerReturned: limit }: Contract, work: Work
   if (!work) return [[], ["examined per returned"]];
   const { examined, returned } = work;
   if (examined <= limit * Math.max(1, returned)) return [[], []];
-  return [[`examines ${examined} to return ${returned}; ${limit} for each are promised`], []];
+  return [[`examines ${examined} to return ${returned}; the contract promises at most ${limit} for each`], []];
 }
 
 function tooSlow({ maxMs }: Contract, { ms, endedAfterMs }: ContractEvidence): string[] {
-  if (endedAfterMs !== undefined) return [`does not end within ${endedAfterMs} ms`];
+  if (endedAfterMs !== undefined) return [`did not end within ${endedAfterMs} ms`];
   if (maxMs === undefined || ms === undefined || ms <= maxMs) return [];
-  return [`takes ${formatMs(ms)} ms; ${maxMs} ms are promised`];
+  return [`takes ${formatMs(ms)} ms; the contract promises ${maxMs} ms`];
 }

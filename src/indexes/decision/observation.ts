@@ -1,16 +1,16 @@
-/** What a look at one table or collection shows: everything that a decision about its indexes is made from. */
+/** What was seen of one table or collection: everything that a decision about its indexes is based on. */
 import type { NormalForm } from "./normal-form.ts";
 
 export interface Observation {
-  /** Why nothing can be done here, such as a table that does not exist; the other fields are empty then. */
+  /** Why nothing can be done here, for example because the table does not exist; then the other fields are empty. */
   readonly unusable?: string;
-  /** There is no such table or collection. */
+  /** The table or collection does not exist. */
   readonly isMissing?: boolean;
   readonly actual: readonly ActualIndex[];
-  /** By declared name; an error is the server's own refusal of the definition. */
+  /** By declared name; an error is the server's refusal of the definition. */
   readonly declared: ReadonlyMap<string, DeclaredForm | Error>;
   readonly rules: Rules;
-  /** Somebody builds an index here at this moment, perhaps one not in the catalog yet. */
+  /** A session is building an index here right now, perhaps one that is not in the catalog yet. */
   readonly busy: boolean;
 }
 
@@ -23,54 +23,56 @@ export interface DeclaredForm {
 export interface ActualIndex {
   readonly name: string;
   readonly form: NormalForm;
-  /** Its form in its own words, where `form` has those of a declared one that says the same. */
+  /** Its own normal form, where `form` has the predicate in the words of an equivalent declared index. */
   readonly ownForm?: NormalForm;
-  /** False for what an interrupted build or drop left behind: it costs writes and serves no read. */
+  /** False for the leftover of an interrupted build or drop: every write pays for it and no read uses it. */
   readonly valid: boolean;
-  /** Some session builds it at this moment; dropping it would kill that build. */
+  /** A session is building it right now; dropping it would kill that build. */
   readonly building: boolean;
-  /** Its name is that of a REINDEX: the server uses such names while it rebuilds an index, and leaves them if that fails. */
+  /** Its name ends like those that REINDEX CONCURRENTLY uses while it rebuilds, and leaves behind if it fails. */
   readonly isRebuild?: true;
   readonly constraint?: "primary" | "unique";
-  /** How it is ordered; absent for kinds without an order (GIN, text, hashed, geographic). */
+  /** Absent for kinds without an order (GIN, text, hashed, geographic). */
   readonly order?: KeyOrder;
-  /** What it does besides being read. Such an index is never called superfluous. */
+  /** What it does besides serving reads. An index with a duty is never called redundant. */
   readonly guards?: Duty;
-  /** Enough to make it again, in the engine's own words. */
+  /** The definition in the engine's own text, enough to build it again. */
   readonly definition?: string;
-  /** What the keeper wrote at an index it made, where the server has a place for that. */
+  /** The keeper's mark on an index it made, where the server can store one. */
   readonly mark?: string;
-  /** PostgreSQL's identity of it. */
+  /** PostgreSQL's identity of the index. */
   readonly oid?: number;
 }
 
-/** What an index does besides being read. */
+/** What an index does besides serving reads. */
 export type Duty =
   "primary key" | "constraint" | "foreign key" | "replica identity" | "clustering" | "unique" | "hidden" | "TTL";
 
-/** The order of an index's entries, as texts that are equal when the order is. */
+/** The order of an index's entries, as texts: equal texts mean an equal order. */
 export interface KeyOrder {
-  /** a key with its direction (and operator class, collation where each key has its own) */
+  /** each key with its direction (and operator class and collation, where each key has its own) */
   readonly keys: readonly string[];
   /** the same read backwards */
   readonly opposite: readonly string[];
   /** the keys without direction */
   readonly columns: readonly string[];
   readonly include: readonly string[];
-  /** Which rows or documents it holds: "" for all, else its predicate. */
+  /** "" where it holds every row or document, else its predicate. */
   readonly holds: string;
-  /** The collation belongs to the index and not to a key (MongoDB). */
+  /** One collation for the whole index, not one a key (MongoDB). */
   readonly collatesAsOne: boolean;
 }
 
-/** What differs between servers in what two indexes are to each other. */
+/** Rules for comparing two indexes, which differ between servers. */
 export interface Rules {
-  /** Parts that make two indexes the same one to the server, whatever their other parts (MongoDB's error 85). */
+  /** The server refuses a second index that is equal in these parts, whatever the others (MongoDB's error 85). */
   readonly identity?: readonly string[];
   /** Parts that can be changed without a rebuild. */
   readonly attributes?: ReadonlySet<string>;
-  /** Names in the same name space that belong to something that is no index of this table, with what it is. */
+  /** Declared names that another relation of the schema has already, with a description of that relation. */
   readonly taken?: ReadonlyMap<string, string>;
-  /** Is this the name that a later definition of the declared index was given, because no index can be renamed? */
+  /**
+   * Is this the name of a later version of the declared index? MongoDB cannot rename, so a replacement has a new name.
+   */
   readonly isVersion?: (name: string, declared: string) => boolean;
 }

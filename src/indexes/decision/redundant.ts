@@ -1,10 +1,10 @@
-import type { ActualIndex } from "./observation.ts";
 /**
- * Which indexes do no work that another does not do as well. Advice only: some want the narrower one for its size, and a
- * planner may be wrong about the wider. Pure; the rule is the same for both engines.
+ * Finds indexes whose work another index does as well. Advice only: a team may want the narrower index for its size,
+ * and a planner may misjudge the wider one. Pure; the rule is the same for both engines.
  */
+import type { ActualIndex } from "./observation.ts";
 
-/** An index that could go, and the one that does its work. */
+/** An index that could be dropped, and the index `by` that does its work. */
 export interface Redundancy {
   readonly name: string;
   readonly by: string;
@@ -13,10 +13,10 @@ export interface Redundancy {
 }
 
 /**
- * An index is made redundant by a usable one whose first keys are its own (in the same order and direction, or all
- * turned round), that holds at least its entries and included columns. Never one that does more than be read: a unique
- * one, a constraint's, TTL, text, a hidden one. Of two equal ones the undeclared one is named, or else the later name.
- * The one named as `by` is never redundant itself, so that all that are named can go.
+ * An index is redundant where a usable index begins with the same keys (in the same order and direction, or all
+ * reversed) and holds at least its entries and included columns. Never redundant is an index that does more than serve
+ * reads: unique, of a constraint, TTL, text, hidden. Of two equal indexes the undeclared one is redundant, or else the
+ * one whose name sorts later. The index named as `by` is never redundant itself, so all redundant ones can be dropped.
  */
 export function findRedundant(indexes: readonly ActualIndex[], declared: ReadonlySet<string>): Redundancy[] {
   const betters = new Map(
@@ -40,7 +40,7 @@ export function findRedundant(indexes: readonly ActualIndex[], declared: Readonl
   });
 }
 
-/** Two that do each other's work: does this one go? */
+/** Of two indexes that do each other's work: is this the redundant one? */
 function yields(index: ActualIndex, other: ActualIndex, declared: ReadonlySet<string>): boolean {
   if (other.guards !== undefined) return true;
   if (declared.has(index.name) !== declared.has(other.name)) return declared.has(other.name);

@@ -1,4 +1,4 @@
-/** How a declared index stands, in the words of reports and metrics. Others read them, so they are a fixed set. */
+/** The states of a declared index as reports and metrics name them: a fixed set, since other programs read it. */
 import type { IndexState } from "./state.ts";
 
 export const REPORTED_STATES = ["ok", "missing", "different", "building", "invalid"] as const;

@@ -1,32 +1,32 @@
 /**
- * How a declared index stands in a database: the one vocabulary of all verbs. What they print in other words is derived
- * from it, by one table each. Pure.
+ * The state of a declared index in a database. Every verb decides by it, and maps it to its own report's words by one
+ * table. Pure.
  */
 import { describeDifferences, differencesOf, sameForm } from "./normal-form.ts";
 import type { ActualIndex, DeclaredForm, Observation, Rules } from "./observation.ts";
 
 export type IndexState =
-  /** `as`: under another name, where an equal index does the work. */
+  /** `as`: the name of an equal index that does the work. */
   | { readonly state: "present"; readonly as?: string }
   | { readonly state: "building"; readonly as?: string }
   | { readonly state: "missing" }
-  /** A leftover of the declared definition: it is dropped and built again. */
+  /** An invalid leftover with the declared definition: it is dropped and built again. */
   | { readonly state: "invalid" }
-  /** The name is taken by something else, or the server would refuse the build beside what exists. Never dropped. */
+  /** Another definition or relation has the name, or the server would refuse the build beside an existing index. */
   | {
       readonly state: "different";
       /** for a person */
       readonly detail: string;
-      /** parts of the definition that differ; none where something else is in the way */
+      /** parts of the definition that differ; empty where the obstacle is no definition */
       readonly parts: readonly string[];
       readonly found?: ActualIndex;
     }
-  /** There is no such table or collection. `detail`: why the keeper cannot make it. */
+  /** The table or collection does not exist. `detail`: why the keeper cannot create it. */
   | { readonly state: "without target"; readonly detail?: string }
   /** The target is no table or collection, or the server refuses the definition. */
   | { readonly state: "unusable"; readonly detail: string };
 
-/** How one declared index of a target stands. */
+/** The state of one declared index of a target. */
 export function stateOf({ isMissing, unusable, actual, declared, rules }: Observation, name: string): IndexState {
   if (unusable !== undefined) return { state: isMissing ? "without target" : "unusable", detail: unusable };
   const wanted = declared.get(name);
@@ -35,7 +35,7 @@ export function stateOf({ isMissing, unusable, actual, declared, rules }: Observ
   return isMissing && state.state === "missing" ? { state: "without target" } : state;
 }
 
-/** How a declared index stands among all indexes of its target. */
+/** The state of a declared index, given all indexes of its target. */
 export function compare(declared: DeclaredForm, actual: readonly ActualIndex[], rules: Rules = {}): IndexState {
   const named = actual.find(({ name }) => name === declared.name);
   if (named) return compareNamed(declared, named);
@@ -60,7 +60,7 @@ function compareNamed(declared: DeclaredForm, named: ActualIndex): IndexState {
   if (!sameForm(declared.form, named.form)) return different(declared, named);
   if (named.building) return { state: "building" };
   if (!constraintFits(declared, named)) {
-    const detail = `it is not the index of a ${declared.constraint ?? ""} constraint`;
+    const detail = `the index of that name belongs to no ${declared.constraint ?? ""} constraint`;
     return { state: "different", detail, parts: [], found: named };
   }
   return { state: named.valid ? "present" : "invalid" };
@@ -78,13 +78,13 @@ function constraintFits(declared: DeclaredForm, index: ActualIndex): boolean {
   return declared.constraint === undefined || declared.constraint === index.constraint;
 }
 
-/** What the index is called that is the declared one, whatever state it is in; undefined where there is none. */
+/** The name in the database of the index that is the declared one, valid or not; undefined where there is none. */
 export function nameInDatabase(state: IndexState, declared: string): string | undefined {
   if (state.state === "present" || state.state === "building") return state.as ?? declared;
   return state.state === "invalid" ? declared : undefined;
 }
 
-/** Do they differ in nothing but what can be changed in place? */
+/** Can the difference be removed in place, without a rebuild? */
 export function isChangeInPlace(state: IndexState, { attributes }: Rules): boolean {
   if (state.state !== "different" || state.found?.valid !== true || state.found.building) return false;
   return state.parts.length > 0 && state.parts.every((part) => attributes?.has(part) === true);

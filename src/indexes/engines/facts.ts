@@ -1,4 +1,4 @@
-/** What is always so of each engine. Pure. */
+/** The constant properties of each engine. Pure. */
 import type { EngineFacts } from "./engine.ts";
 import type { EngineName } from "../manifest/manifest.ts";
 import { MONGO_FACTS } from "./mongo/facts.ts";

@@ -1,4 +1,4 @@
-/** Opens what a verb works with: the session of PostgreSQL, and an engine for each database that the manifest speaks of. */
+/** Opens the PostgreSQL session and an engine for each database that the manifest declares indexes for. */
 import type { Db } from "mongodb";
 import type { Engine, Proof } from "./engine.ts";
 import { lintManifest } from "../manifest/lint.ts";
@@ -10,10 +10,10 @@ import { expandRolling, windowsOf, type Window } from "../manifest/rolling.ts";
 
 /** What every verb of the index keeper works on. */
 export interface IndexTargets {
-  /** cut down to the engine and phases that were asked for */
+  /** reduced to the selected engine and phase */
   readonly manifest: Manifest;
   readonly mongo: Db;
-  /** A direct connection, not through a transaction pooler; its database holds the lock of both engines' work. */
+  /** A direct connection, not through a transaction pooler. The keeper's lock for both engines is in this database. */
   readonly databaseUrl: string;
 }
 
@@ -22,17 +22,17 @@ export interface OpenOptions extends IndexTargets {
   readonly allowBlocking?: boolean;
   /** How long to wait for the lock. */
   readonly waitMs?: number;
-  /** Asked before an index goes whose work another one took over; `now` tells which windows are in force. */
+  /** Asked before a replaced index or an older window is dropped; `now` selects the current windows. */
   readonly prove?: (target: string, name: string, now: Date) => Promise<string | undefined>;
   readonly onProgress?: (line: string) => void;
-  /** Stops between indexes and cancels a build that runs. */
+  /** Stops before the next index, and cancels a running build. */
   readonly signal?: AbortSignal;
 }
 
 export interface Opened {
   readonly engines: readonly Engine[];
   readonly session: IndexSession;
-  /** the windows in force, by their names in the database */
+  /** the current windows, by their names in the database */
   readonly windows: ReadonlyMap<string, Window>;
   readonly prove?: Proof;
   readonly signal: AbortSignal;

@@ -1,4 +1,4 @@
-/** Brings one declared index into being: look, decide, do one thing, look again. */
+/** Brings one declared index into its declared state: look, decide, do one thing, look again. */
 import { OperatorError } from "../../errors.ts";
 import type { Observation } from "../decision/observation.ts";
 import { pause } from "../engines/engine.ts";
@@ -7,15 +7,15 @@ import { nextStep, type Look, type Step } from "./next-step.ts";
 import type { EnsureOutcome } from "./outcome.ts";
 import { perform, type Ensuring, type Progress } from "./perform.ts";
 
-/** The last look at each target, good for saying "present" of the next index there and for nothing else. */
+/** The last look at each target: enough to call the next index there "present", too old for any change. */
 export type Seen = Map<string, Observation>;
 
 const MAX_ATTEMPTS = 5;
-/** Looks at one index before giving up: two processes that undo each other's work must not keep this one for ever. */
+/** Looks at one index before giving up, so that two processes that undo each other's work do not loop for ever. */
 const MAX_LOOKS = 30;
 const RETRY_FIRST_MS = 500;
 
-/** @throws OperatorError for what concerns the whole run, such as a server that does not answer */
+/** @throws OperatorError for errors that concern the whole run, such as a server that does not answer */
 export async function ensureOne(ensuring: Ensuring, seen: Seen): Promise<EnsureOutcome> {
   const { engine, recorder, target, signal } = ensuring;
   const progress: Progress = { action: "present" };
@@ -41,10 +41,15 @@ export async function ensureOne(ensuring: Ensuring, seen: Seen): Promise<EnsureO
       if (recovery === "retry") await pause(RETRY_FIRST_MS * 2 ** (attempts - 1) * (0.5 + Math.random()), signal);
     }
   }
-  return { action: "failed", detail: "it does not settle: something else changes this index at the same time" };
+  return {
+    action: "failed",
+    detail: "another process keeps changing this index; run ensure again when it has stopped",
+  };
 }
 
-/** Reads the ledger only where the step depends on it: a role that may only look need not have the right. */
+/**
+ * Reads the ledger only where the step depends on it: a role that may not read it can still see that nothing is to do.
+ */
 async function decide(ensuring: Ensuring, look: Omit<Look, "entry">): Promise<Step> {
   const { recorder, target, index, mayReplace, mayCreateTarget, signal } = ensuring;
   const policy = { mayReplace, mayCreateTarget, isCancelled: signal.aborted };

@@ -1,7 +1,7 @@
 /**
- * Brings the indexes of both databases to what is declared: creates what is missing, online, one at a time, finishes what
- * was interrupted, and touches nothing else. It never acts on what it remembers: each step looks at the server, decides,
- * does one thing and looks again, so that resuming after a crash is no special case and the second run does nothing.
+ * Brings the indexes of both databases to their declared state: creates missing ones online, one at a time, finishes
+ * interrupted changes, and touches nothing else. It never acts on memory: each step looks at the server, decides, does
+ * one thing and looks again, so resuming after a crash is no special case and a second run does nothing.
  */
 import { randomUUID } from "node:crypto";
 import type { Engine } from "../engines/engine.ts";
@@ -24,25 +24,28 @@ export interface EnsureEntry extends EnsureOutcome {
 }
 
 export interface EnsureReport {
-  /** What a rollback of this run asks for. */
+  /** The id that `rollback --run` takes. */
   readonly runId: string;
   readonly entries: readonly EnsureEntry[];
-  /** Every declared index is there and of use. */
+  /** Every declared index exists as declared and is valid. */
   readonly ok: boolean;
-  /** What was taken back because something failed; with `allOrNothing` only. */
+  /** The changes taken back after a failure; with `allOrNothing` only. */
   readonly undone?: readonly UndoneEntry[];
 }
 
 export interface EnsureOptions extends OpenOptions {
-  /** Puts a declared index in the place of one that has its name and another definition, online. */
+  /** Replaces, online, an index that has a declared name but another definition. */
   readonly replace?: boolean;
-  /** Takes back what this run created when an index of it fails. */
+  /** If one index fails, takes back what this run created. */
   readonly allOrNothing?: boolean;
   /** Milliseconds; for the report's durations only. */
   readonly now?: () => number;
 }
 
-/** @throws UsageError (manifest, server), LockedError after `waitMs`, UnreachableError. Everything else is in the report. */
+/**
+ * @throws UsageError (manifest, server), LockedError after `waitMs`, UnreachableError. Everything else is in the
+ * report.
+ */
 export async function ensureIndexes(options: EnsureOptions): Promise<EnsureReport> {
   const { manifest, now = Date.now, onProgress = () => undefined } = options;
   const runId = randomUUID();
@@ -53,7 +56,7 @@ export async function ensureIndexes(options: EnsureOptions): Promise<EnsureRepor
       const seen: Seen = new Map();
       for (const { target, index } of inOrder(engine)) {
         const started = now();
-        // Without its connection the lock is gone, and another run may be at work.
+        // The lock was lost with the connection, so another run may have changed something.
         if (session.lost && !signal.aborted) {
           await session.reopen();
           seen.clear();

@@ -1,4 +1,4 @@
-/** The one thing that is to be done next for a declared index, given what was seen. Pure: no server is asked here. */
+/** Decides the next step for a declared index from what was seen. Pure. */
 import type { ActualIndex, Observation } from "../decision/observation.ts";
 import { stateOf } from "../decision/state.ts";
 import type { DeclaredIndex } from "../engines/engine.ts";
@@ -8,41 +8,41 @@ export interface Look {
   /** a collection, or `schema.table` */
   readonly target: string;
   readonly view: Observation;
-  /** False for a look that was taken for an earlier index: it is good for saying that this one is there, no more. */
+  /** False for a look taken for an earlier index: enough to call this one present, too old for any change. */
   readonly isFresh: boolean;
   /** The current ledger entry of the index; null where there is none, undefined where the ledger was not read. */
   readonly entry: LedgerEntry | null | undefined;
 }
 
-/** What may be done. */
+/** What the run may do. */
 export interface Policy {
-  /** puts the index in the place of one that has its name and another definition */
+  /** may replace an index that has the declared name but another definition */
   readonly mayReplace: boolean;
-  /** makes a collection that does not exist */
+  /** may create a collection that does not exist */
   readonly mayCreateTarget: boolean;
-  /** begins nothing any more */
+  /** was cancelled and begins nothing new */
   readonly isCancelled: boolean;
 }
 
 export type Step =
-  /** Look at the server again: what was seen is too old to act on. */
+  /** Look at the server again: the last look is too old to act on. */
   | { readonly do: "look" }
-  /** Read the ledger: it tells whose the index is. */
+  /** Read the ledger, which says who made the index. */
   | { readonly do: "consult" }
-  /** It is there. `as`: under another name. */
+  /** The index exists; `as`: under this name. */
   | { readonly do: "done"; readonly as?: string }
-  /** It is there and the keeper did not make it, which the ledger is to say. */
+  /** The index exists and the keeper did not make it: write that into the ledger. */
   | { readonly do: "adopt"; readonly as?: string }
-  /** It is there, and the process that made it died before it said so. */
+  /** The index exists, and the process that made it died before it wrote the end into the ledger. */
   | { readonly do: "finish"; readonly entry: LedgerEntry; readonly as?: string }
-  /** A build runs, of this index (`isOwn`) or of another one of the target. */
+  /** A build is running, of this index (`isOwn`) or of another on the target. */
   | { readonly do: "wait"; readonly isOwn: boolean }
   | { readonly do: "create"; readonly withTarget: boolean }
-  /** Drop an invalid leftover of it. */
+  /** Drop the index's invalid leftover. */
   | { readonly do: "repair" }
-  /** Drop what is left of it by a drop that was interrupted; nothing is built in this run. */
+  /** Finish an interrupted drop; this run builds nothing in its place. */
   | { readonly do: "finish drop"; readonly entry: LedgerEntry }
-  /** Build it beside `found`, and then put it in its place. */
+  /** Build the index beside `found`, then replace `found`. */
   | { readonly do: "replace"; readonly found: ActualIndex; readonly detail: string }
   | { readonly do: "refuse"; readonly action: "failed" | "different"; readonly detail: string };
 
@@ -77,7 +77,9 @@ export function nextStep(look: Look, index: DeclaredIndex, policy: Policy): Step
     case "without target":
       if (state.detail !== undefined) return refuse(state.detail);
       if (!policy.mayCreateTarget) {
-        return refuse(`there is no collection ${target}; a manifest with createCollections makes it`);
+        return refuse(
+          `there is no collection ${target}; check its name, or set createCollections: true in the manifest`,
+        );
       }
       if (isSomebodyElses(index)) return refuse(notOurs(index, "missing"));
       return change({ do: "create", withTarget: true });
@@ -87,13 +89,13 @@ export function nextStep(look: Look, index: DeclaredIndex, policy: Policy): Step
   }
 }
 
-/** Says whose it is, and finishes what an earlier process left unfinished. */
+/** The step for an index that exists: complete its ledger entry if need be. */
 function whenPresent({ view, entry }: Look, index: DeclaredIndex, other: string | undefined): Step {
   const as = other === undefined ? {} : { as: other };
   if (isSomebodyElses(index)) return { do: "done", ...as };
   if (entry === undefined) return { do: "consult" };
   if (entry?.state === "started" && (entry.intent === "create" || entry.intent === "replace")) {
-    // An equal one under a name of somebody else's is somebody else's, whatever was begun under this name.
+    // An equal index under an undeclared name was made by somebody else, whatever was begun under the declared name.
     const isForeign = other !== undefined && view.rules.isVersion?.(other, index.name) !== true;
     return isForeign ? { do: "adopt", ...as } : { do: "finish", entry, ...as };
   }
@@ -107,7 +109,7 @@ function isSomebodyElses({ checked, constraint }: DeclaredIndex): boolean {
 
 function notOurs({ constraint }: DeclaredIndex, what: "missing" | "invalid"): string {
   if (constraint !== undefined) return `the ${constraint} constraint is ${what}; it belongs to a migration`;
-  return `it is ${what}, and only checked here: it belongs to somebody else`;
+  return `it is ${what}; the manifest only checks it (checked: true), so its owner has to build it`;
 }
 
 function refuse(detail: string): Step {

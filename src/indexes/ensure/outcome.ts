@@ -1,10 +1,8 @@
-/** What `ensure` did for one index, in the words of its report. */
-
 /**
- * `present`: nothing to do. `adopted`: another session was building it, and did. `repaired`: an invalid leftover was
- * replaced. `replaced`: it took the place of one with another definition. `retired`: an older window went, since the one
- * in force is there. `dropped`: a drop that had been interrupted was finished. `refused`: the build would block writers.
- * `different`: the name, or an index the server holds for the same, has another definition.
+ * What `ensure` did for one index. `present`: nothing to do. `adopted`: another session built it meanwhile. `repaired`:
+ * an invalid leftover was dropped and the index built. `replaced`: it replaced an index with another definition.
+ * `retired`: an older window was dropped. `dropped`: an interrupted drop was finished. `refused`: the build would block
+ * writers. `different`: its name, or an index that the server takes for the same, has another definition.
  */
 export type EnsureAction =
   | "present"
@@ -23,7 +21,7 @@ export interface EnsureOutcome {
   readonly detail?: string;
 }
 
-/** Is the index as it is declared after that, and did this run build it? */
+/** For each action: is the index now as declared, and did this run build it? */
 export const OUTCOMES: Readonly<Record<EnsureAction, { readonly isAsDeclared: boolean; readonly isNew: boolean }>> = {
   present: { isAsDeclared: true, isNew: false },
   created: { isAsDeclared: true, isNew: true },

@@ -1,4 +1,4 @@
-/** Does the one thing that is to be done for an index, and writes it down before and after. */
+/** Performs one step for an index, and writes it into the ledger before and after. */
 import { fingerprint } from "../decision/normal-form.ts";
 import type { ActualIndex, Observation } from "../decision/observation.ts";
 import type { DeclaredIndex, Engine } from "../engines/engine.ts";
@@ -7,7 +7,7 @@ import { COLLECTION, markOf, type EntrySubject, type Recorder } from "../ledger/
 import type { Step } from "./next-step.ts";
 import type { EnsureAction, EnsureOutcome } from "./outcome.ts";
 
-/** One index, and what works on it. */
+/** One index with everything that works on it. */
 export interface Ensuring {
   readonly engine: Engine;
   readonly recorder: Recorder;
@@ -15,18 +15,18 @@ export interface Ensuring {
   readonly index: DeclaredIndex;
   readonly signal: AbortSignal;
   readonly mayReplace: boolean;
-  /** a collection that does not exist is made */
+  /** may create a collection that does not exist */
   readonly mayCreateTarget: boolean;
 }
 
-/** What was done for the index so far. */
+/** What this run has done for the index so far. */
 export interface Progress {
   action: EnsureAction;
-  /** the change that the ledger calls started, to be called failed if it does */
+  /** the change whose ledger entry says "started", and has to say "failed" if it fails */
   begun?: EntrySubject;
 }
 
-/** @returns the outcome, where nothing is left to be done */
+/** @returns the outcome if the index is done; undefined if there is a next step */
 export async function perform(
   ensuring: Ensuring,
   view: Observation,
@@ -69,7 +69,7 @@ export async function perform(
       await engine.dropInvalid(target, name);
       const { startedAt: _startedAt, finishedAt: _finishedAt, state: _state, ...drop } = step.entry;
       await recorder.write(drop, "done", {}, step.entry);
-      return { action: "dropped", detail: "a drop that was interrupted is finished; the next run builds it again" };
+      return { action: "dropped", detail: "an interrupted drop is now finished; run ensure again to build the index" };
     }
     case "replace": {
       const reason = engine.replacement.obstacle(target, name, step.found);
@@ -95,7 +95,7 @@ async function begin({ recorder }: Ensuring, progress: Progress, subject: EntryS
   await recorder.write(subject, "started");
 }
 
-/** Why it is not to be built now. */
+/** Why the index must not be built now; undefined if it may. */
 async function obstacleTo(
   { engine, target, index }: Ensuring,
   found?: ActualIndex,
@@ -106,7 +106,7 @@ async function obstacleTo(
   return duplicates === undefined ? undefined : { action: "failed", detail: duplicates };
 }
 
-/** An earlier process made it, or this one before its connection went. @returns what this run has done */
+/** Completes the entry of an index made by an earlier process, or by this one before it lost its connection. */
 async function finish(
   ensuring: Ensuring,
   view: Observation,
@@ -120,7 +120,7 @@ async function finish(
   const print = made ? fingerprint(made.ownForm ?? made.form) : entry.fingerprint;
   const identity = await engine.claim(target, name, markOf(entry.project, print));
   await recorder.write({ ...subjectOf(ensuring, view, entry.intent), fingerprint: print }, "done", identity, entry);
-  // The connection may have gone after the end of a build, before the word of it.
+  // This run made it if the connection was lost after the build and before its reply.
   if (entry.runId !== recorder.runId || action !== "present") return action;
   return entry.intent === "replace" ? "replaced" : "created";
 }

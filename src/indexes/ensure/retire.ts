@@ -1,4 +1,4 @@
-/** Drops the windows before the one in force, once that one is there and proven. */
+/** Drops older windows of a rolling index once the current window exists and is proven. */
 import type { Proof } from "../engines/engine.ts";
 import type { EnsureOutcome } from "./outcome.ts";
 import type { Ensuring } from "./perform.ts";
@@ -8,15 +8,15 @@ import { findMade, type Made } from "../rollback/undo.ts";
 import { fingerprint, sameForm } from "../decision/normal-form.ts";
 import type { ActualIndex } from "../decision/observation.ts";
 
-/** What became of an older window. */
+/** The outcome for an older window. */
 export type Retired = EnsureOutcome & { readonly name: string };
 
-/** Only windows that the keeper made; another of that name stays. */
+/** Drops only windows that the keeper made; a foreign index of such a name stays. */
 export async function retireWindows(step: Ensuring, window: Window, prove: Proof | undefined): Promise<Retired[]> {
   const { engine, recorder, target } = step;
   const view = await engine.observe(target);
   const wanted = view.declared.get(window.name);
-  // After a change of `keep`, an older window may have the bound of the current one: it serves, so it stays.
+  // After a change of `keep`, an older window may have the bound of the current one. Then queries use it, so it stays.
   const serves = ({ form }: ActualIndex) => wanted && !(wanted instanceof Error) && sameForm(form, wanted.form);
   const older = view.actual.filter((index) => isOlderWindow(index.name, window) && !serves(index));
   if (older.length === 0) return [];
@@ -27,10 +27,14 @@ export async function retireWindows(step: Ensuring, window: Window, prove: Proof
     const isOwn = newest !== undefined && isOwnWork(newest);
     const made: Made = isOwn ? findMade(view, newest) : { is: "kept", why: "the keeper did not make it" };
     if (made.is !== "there") {
-      const why = made.is === "kept" ? made.why : "it is gone";
-      retired.push({ name, action: "present", detail: `an older window that is left alone: ${why}` });
+      const why = made.is === "kept" ? made.why : "it does not exist any more";
+      retired.push({ name, action: "present", detail: `an older window that the keeper does not drop: ${why}` });
     } else if (fault !== undefined) {
-      retired.push({ name, action: "failed", detail: `kept, since ${window.name} is not proven: ${fault}` });
+      retired.push({
+        name,
+        action: "failed",
+        detail: `kept, since ${window.name} does not serve its contracts: ${fault}`,
+      });
     } else {
       const subject = { target, name, intent: "drop", fingerprint: fingerprint(form), definition } as const;
       await recorder.write(subject, "started");

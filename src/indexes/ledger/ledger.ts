@@ -1,32 +1,35 @@
 /**
- * What the keeper did, written before and after every change, so that a rollback takes back exactly that. It never
- * decides what there is to do: for that the catalog is looked at each time.
+ * The record of the keeper's changes, written before and after each, so that a rollback takes back exactly those. What
+ * is to do is decided from the catalog, not from the ledger.
  */
 
 /**
- * What was meant by a change. `adopt`: it was there already, so no rollback touches it. `drop`, `restore`: a rollback of
- * what was created or replaced is under way.
+ * The purpose of a change. `adopt`: the index existed already, so no rollback touches it. `drop`, `restore`: a rollback
+ * of a created or replaced index has begun.
  */
 export type Intent = "create" | "adopt" | "drop" | "replace" | "restore" | "collection";
 
-/** `started` without an end: the process died, and the server may have gone on. */
+/** An entry that stays `started`: the process died, and the server may have gone on. */
 export type LedgerState = "started" | "done" | "failed" | "rolled_back";
 
-/** What one run did, or is about to do, to one index; `intent: "collection"` is about the collection itself, under the name "". */
+/**
+ * What one run did, or is about to do, to one index. `intent: "collection"`: to the collection itself, with the name
+ * "".
+ */
 export interface LedgerEntry {
   /** a collection, or `schema.table` */
   readonly target: string;
   readonly name: string;
-  /** the manifest's */
+  /** the project of the manifest */
   readonly project: string;
   readonly runId: string;
   readonly intent: Intent;
   readonly state: LedgerState;
-  /** of the definition that was wanted */
+  /** of the declared definition */
   readonly fingerprint: string;
   /** as the server takes it: DDL, or a spec as JSON */
   readonly definition: string;
-  /** what a `replace` took away */
+  /** definition of the replaced index */
   readonly previous?: string;
   /** PostgreSQL's identity of the index that was made */
   readonly oid?: number;
@@ -34,21 +37,21 @@ export interface LedgerEntry {
   readonly startedAt: string;
   readonly finishedAt?: string;
   readonly error?: string;
-  /** size at the end of the build, which later bloat is measured against */
+  /** size at the end of the build, against which later bloat is measured */
   readonly baseline?: { readonly bytes: number; readonly rows: number };
 }
 
 /** The ledger of one database. */
 export interface Ledger {
-  /** Everything, oldest first; empty where the ledger was never written. */
+  /** All entries, oldest first; empty if the ledger does not exist yet. */
   read(): Promise<readonly LedgerEntry[]>;
-  /** Writes an entry; one of the same target and name is replaced. */
+  /** Writes an entry, or overwrites the entry of the same run, target and name. */
   write(entry: Omit<LedgerEntry, "startedAt" | "finishedAt">): Promise<void>;
 }
 
 /**
- * The current entry of each target and name (`keyOf`): the newest, but not a replacement that failed or was taken
- * back, since then the entry before it is current again. @param entries oldest first
+ * The current entry of each target and name (`keyOf`): the newest one. A replacement that failed or was rolled back
+ * does not count, so the entry before it is current again. @param entries oldest first
  */
 export function currentEntries(entries: readonly LedgerEntry[]): Map<string, LedgerEntry> {
   const isVoid = ({ intent, state }: LedgerEntry) =>
@@ -56,17 +59,17 @@ export function currentEntries(entries: readonly LedgerEntry[]): Map<string, Led
   return new Map(entries.filter((entry) => !isVoid(entry)).map((entry) => [keyOf(entry), entry]));
 }
 
-/** Did the keeper make what this entry is about, and has that not gone since? Only such a change is taken back. */
+/** Did the keeper make the index of this entry, and not drop it since? Only such a change can be rolled back. */
 export function isOwnWork({ intent, state }: LedgerEntry): boolean {
   return intent !== "adopt" && (state === "started" || (state === "done" && intent !== "drop"));
 }
 
-/** A drop began and did not end, so that an invalid index is what it left. */
+/** Did a drop begin and not end? Then an invalid index is its leftover, not that of a build. */
 export function isOpenDrop(entry: LedgerEntry | null | undefined): entry is LedgerEntry {
   return entry?.intent === "drop" && entry.state === "started";
 }
 
-/** What an entry is about, as one text. */
+/** Target and name as one key. */
 export function keyOf({ target, name }: { readonly target: string; readonly name: string }): string {
   return `${target}\0${name}`;
 }

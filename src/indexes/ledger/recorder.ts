@@ -1,10 +1,10 @@
-/** One run's hand on the ledgers. */
+/** Writes the ledger entries of one run. */
 import { keyOf, currentEntries, type Intent, type Ledger, type LedgerEntry, type LedgerState } from "./ledger.ts";
 
-/** The name under which a collection itself stands in the ledger. */
+/** The name in the ledger entry of a collection itself. */
 export const COLLECTION = "";
 
-/** What a ledger entry is about. */
+/** The change that a ledger entry records. */
 export interface EntrySubject {
   readonly target: string;
   readonly name: string;
@@ -14,7 +14,7 @@ export interface EntrySubject {
   readonly previous?: string;
 }
 
-/** Writes what a run does into the ledger of one engine, and knows what earlier runs did. */
+/** Writes the entries of one run into the ledger of one engine, and looks up current entries. */
 export class Recorder {
   readonly runId: string;
   readonly project: string;
@@ -33,12 +33,12 @@ export class Recorder {
     return this.#current.get(keyOf({ target, name }));
   }
 
-  /** After the lock was away: another run may have written meanwhile. */
+  /** Reads the ledger afresh next time: if the lock was lost, another run may have written. */
   forget(): void {
     this.#current = undefined;
   }
 
-  /** @param of the run whose entry it is, unless it is this one's */
+  /** The last parameter is the run that the entry belongs to: this one, unless given. */
   async write(
     subject: EntrySubject,
     state: LedgerState,
@@ -50,7 +50,7 @@ export class Recorder {
   }
 }
 
-/** What is written at an index in the database itself, so that it is known again under another identity. */
+/** The mark on an index in the database: it identifies the keeper's index also after REINDEX changed its oid. */
 export function markOf(project: string, fingerprint: string): string {
   return `tallyman:${project}:${fingerprint.slice(0, 12)}`;
 }

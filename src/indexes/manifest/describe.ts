@@ -1,4 +1,4 @@
-/** A manifest as a person sees it: as a file to begin one's own from, with what is doubtful in it. */
+/** A manifest for a person: as the text of a file, to begin an own one from, with warnings. */
 import { lintManifest } from "./lint.ts";
 import { manifestText } from "./load.ts";
 import type { Manifest } from "./manifest.ts";
@@ -6,9 +6,9 @@ import { manifestWarnings } from "./warnings.ts";
 
 export interface ManifestDescription {
   readonly yaml: string;
-  /** as a .json file would hold it, parsed */
+  /** the content of a .json file, parsed */
   readonly json: unknown;
-  /** a line for each doubtful place; none makes the manifest wrong */
+  /** one line each; the manifest is valid all the same */
   readonly warnings: readonly string[];
 }
 

@@ -1,6 +1,6 @@
 /**
- * Dates, regular expressions, ids and numbers of MongoDB in a text format, as MongoDB's extended JSON writes them. Only
- * objects of one such key are taken, where the driver's own reader would also swallow a filter's `$regex`.
+ * Dates, regular expressions, ids and numbers in MongoDB's extended JSON. Only objects with one of the keys in FORMS
+ * are converted; the driver's own reader would also convert a filter's `$regex`.
  */
 import { BSON } from "mongodb";
 
@@ -8,7 +8,7 @@ const FORMS = new Set(["$date", "$regularExpression", "$oid", "$numberDecimal", 
 
 type Path = readonly (string | number)[];
 
-/** @param refuse told of each form whose value cannot be read; it is left as it is */
+/** @param refuse called for each value that cannot be read, which is left as it is */
 export function fromExtendedJson(
   value: unknown,
   refuse: (path: Path, message: string) => void,
@@ -32,7 +32,7 @@ export function fromExtendedJson(
   }
 }
 
-/** The way back: plain objects, arrays, strings, numbers, booleans and null only. */
+/** The reverse: the result has plain objects, arrays, strings, numbers, booleans and null only. */
 export function toExtendedJson(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(toExtendedJson);
   if (typeof value !== "object" || value === null) return value;

@@ -1,4 +1,4 @@
-/** Refuses a bad manifest before any server is asked: every fault at once, each with its place. */
+/** Refuses a faulty manifest before any server is asked, and lists every fault with its place. */
 import { UsageError } from "../../errors.ts";
 import type { Contract, Manifest, MongoIndex, PostgresIndex, Rolling } from "./manifest.ts";
 import { rollingFault, windowAt } from "./rolling.ts";
@@ -43,7 +43,9 @@ function names(place: string, indexes: readonly (MongoIndex | PostgresIndex)[], 
     if (Buffer.byteLength(name) > NAME_BYTES) faults.push(`${place}.${name}: the name is over ${NAME_BYTES} bytes`);
     if (seen.has(name)) faults.push(`${place}.${name}: declared twice`);
     if (OWN_ENDINGS.some((ending) => name.endsWith(ending))) {
-      faults.push(`${place}.${name}: only an index that is being replaced is called so, and it would be dropped`);
+      faults.push(
+        `${place}.${name}: the keeper uses this ending during a replacement and would drop the index; rename it`,
+      );
     }
     if (rolling) faults.push(...rollingFaults(`${place}.${name}`, name, rolling));
     if (why.trim() === "") faults.push(`${place}.${name}: say why it exists`);
@@ -56,7 +58,9 @@ function rollingFaults(place: string, name: string, rolling: Rolling): string[] 
   const fault = rollingFault(rolling);
   if (fault !== undefined) return [`${place}: rolling: ${fault}`];
   const { length } = Buffer.from(windowAt(name, rolling, new Date(0)).name);
-  return length > NAME_BYTES ? [`${place}: with its window the name has ${length} bytes, over ${NAME_BYTES}`] : [];
+  return length > NAME_BYTES
+    ? [`${place}: with the suffix of its window the name has ${length} bytes, over ${NAME_BYTES}; shorten it`]
+    : [];
 }
 
 function contractFaults(place: string, contracts: readonly Contract[], faults: string[]): void {
@@ -67,15 +71,15 @@ function contractFaults(place: string, contracts: readonly Contract[], faults: s
     const kinds = (["find", "count", "aggregate", "sql"] as const).filter((kind) => query[kind] !== undefined);
     if (kinds.length !== 1) faults.push(`${place}: contract "${name}" needs one of find, count, aggregate and sql`);
     if (mode === "cannot" && (because ?? "") === "")
-      faults.push(`${place}: contract "${name}" must say because of what`);
+      faults.push(`${place}: contract "${name}" has mode "cannot" and must give the reason in because`);
   }
 }
 
 function mongoFaults(place: string, index: MongoIndex, faults: string[]): void {
   if (index.keys.length === 0) faults.push(`${place}: no keys`);
   const fields = index.keys.map(([field]) => field);
-  if (new Set(fields).size < fields.length) faults.push(`${place}: a field is there twice`);
-  // A reply with such a field name arrives as an object that has moved it to the front, so its order could not be judged.
+  if (new Set(fields).size < fields.length) faults.push(`${place}: a field occurs twice in its keys`);
+  // A JavaScript object moves an integer-like name to the front, so the order of the server's reply would be lost.
   for (const field of fields) if (/^\d+$/.test(field)) faults.push(`${place}: field "${field}" is an integer`);
   if (index.sparse === true && index.partial !== undefined)
     faults.push(`${place}: sparse and partial exclude each other`);
@@ -88,7 +92,7 @@ function mongoFaults(place: string, index: MongoIndex, faults: string[]): void {
   }
 }
 
-/** What a server answers with error 67, and what to write instead. */
+/** Operators that the server refuses in a partial filter (error 67), and what to write instead. */
 const NOT_IN_PARTIAL: Readonly<Record<string, string>> = {
   $ne: "name the values to index with $in, or a range",
   $nin: "name the values to index with $in, or a range",
@@ -113,10 +117,10 @@ function postgresFaults(place: string, index: PostgresIndex, faults: string[]): 
   if (index.columns.length === 0) faults.push(`${place}: no columns`);
   if (index.where !== undefined && VOLATILE.test(index.where)) {
     faults.push(
-      `${place}: the predicate depends on the clock or on chance; an index cannot move with it: index all rows, or declare it rolling`,
+      `${place}: the predicate depends on the clock or on chance, which no index can follow: index all rows, or declare it rolling`,
     );
   }
   if (index.constraint !== undefined && index.where !== undefined) {
-    faults.push(`${place}: a constraint's index has no predicate`);
+    faults.push(`${place}: the index of a constraint cannot have a predicate; remove where`);
   }
 }

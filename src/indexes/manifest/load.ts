@@ -1,4 +1,4 @@
-/** Manifests from files, and a manifest as the text of one. */
+/** Reads manifests from files, and writes a manifest as text. */
 import { readFile } from "node:fs/promises";
 import { isMap, isNode, isScalar, LineCounter, parseDocument, stringify, visit, type Document } from "yaml";
 import type { z } from "zod";
@@ -8,7 +8,7 @@ import { lintManifest } from "./lint.ts";
 import type { Manifest } from "./manifest.ts";
 import { manifestSchema } from "./schema.ts";
 
-/** What is wrong, and at which offset of the text. */
+/** A fault and its offset in the text. */
 interface Fault {
   readonly at: number;
   readonly message: string;
@@ -31,13 +31,13 @@ export async function loadManifest(file: string): Promise<Manifest> {
   return manifest;
 }
 
-/** What `loadManifest` makes of a file's text; it does not look at what an index asks for. */
+/** The manifest in a file's text. Checks its form only; `lintManifest` checks the indexes. */
 export function parseManifest(text: string, file: string): Manifest {
   const lineCounter = new LineCounter();
   const schema = file.endsWith(".json") ? "json" : "core";
   const document = parseDocument(text, { lineCounter, schema, prettyErrors: false, stringKeys: true });
   const read: { value?: Manifest; faults: Fault[] } = { faults: syntaxFaults(document, text, schema) };
-  // Under a key that is there twice stands a value all the same; after another fault of syntax the rest is guesswork.
+  // With a duplicate key the rest can still be checked; after any other syntax error it is guesswork.
   const isGuesswork = document.errors.some(({ code }) => code !== "DUPLICATE_KEY");
   if (!isGuesswork) {
     const { value, faults } = content(document);
@@ -53,7 +53,7 @@ export function parseManifest(text: string, file: string): Manifest {
   throw new UsageError([...new Set(lines)].join("\n"));
 }
 
-/** YAML or JSON that `parseManifest` reads back as an equal manifest. */
+/** YAML or JSON from which `parseManifest` reads an equal manifest. */
 export function manifestText(manifest: Manifest, format: "yaml" | "json" = "yaml"): string {
   const plain = toExtendedJson(manifest);
   if (format === "json") return `${JSON.stringify(plain, null, 2)}\n`;
@@ -67,7 +67,7 @@ function syntaxFaults(document: Document.Parsed, text: string, schema: "json" | 
       if (alias.resolve(document)) return;
       faults.push({ at: alias.range?.[0] ?? 0, message: `there is no anchor "${alias.source}" before it` });
     },
-    // An object moves integers to the front: in a sort that changes what is asked.
+    // A JavaScript object moves integer-like keys to the front, which would change the order of a sort.
     Map(_key, map, ancestors) {
       const owner = ancestors.at(-1);
       const name = owner && "key" in owner && isScalar(owner.key) ? owner.key.value : undefined;
@@ -76,7 +76,7 @@ function syntaxFaults(document: Document.Parsed, text: string, schema: "json" | 
         if (isScalar(key) && /^\d+$/.test(String(key.value))) {
           faults.push({
             at: key.range?.[0] ?? 0,
-            message: `"${String(key.value)}" would not keep its place in a sort`,
+            message: `the field "${String(key.value)}" would not keep its place in a sort of several fields`,
           });
         }
       }
@@ -86,7 +86,7 @@ function syntaxFaults(document: Document.Parsed, text: string, schema: "json" | 
   return faults;
 }
 
-/** YAML takes every JSON, but not only that: a file named .json is to be one. */
+/** The YAML parser accepts more than JSON, so a .json file is parsed as JSON too. */
 function jsonFaults(text: string): Fault[] {
   try {
     JSON.parse(text);
@@ -106,7 +106,7 @@ function content(document: Document.Parsed): { value?: Manifest; faults: Fault[]
   try {
     plain = fromExtendedJson(document.toJS(), refuse);
   } catch (error) {
-    // Aliases of aliases without end; one without its anchor is told with its place already.
+    // For example endless aliases. An alias without an anchor is reported by syntaxFaults with its place.
     const { message } = error as Error;
     if (!message.startsWith("Unresolved alias")) refuse([], message);
     return { faults };
@@ -119,7 +119,7 @@ function content(document: Document.Parsed): { value?: Manifest; faults: Fault[]
   return { faults };
 }
 
-/** For keys that people know from elsewhere. */
+/** Advice for keys that people know from MongoDB's or PostgreSQL's own syntax. */
 const INSTEAD: Readonly<Record<string, string>> = {
   background: "servers since 4.2 ignore it, leave it out",
   concurrently: "every build is concurrent, leave it out",
@@ -129,7 +129,7 @@ const INSTEAD: Readonly<Record<string, string>> = {
   default_language: 'write "defaultLanguage"',
 };
 
-/** One line an issue: an unknown key under its own name, of a union the branch that was meant. */
+/** One message an issue: for unknown keys one each, for a union those of the branch that was meant. */
 function explain(issue: z.core.$ZodIssue): { path: readonly PropertyKey[]; message: string }[] {
   if (issue.code === "unrecognized_keys") {
     return issue.keys.map((key) => ({
@@ -149,7 +149,7 @@ function explain(issue: z.core.$ZodIssue): { path: readonly PropertyKey[]; messa
   return [{ path: issue.path, message: issue.message }];
 }
 
-/** The key that a path ends in, or the nearest thing above it that is there. */
+/** The offset of the key at the end of the path, or of the nearest node above it that exists. */
 function placeOf(document: Document.Parsed, path: readonly PropertyKey[]): number {
   for (let length = path.length; length > 0; length -= 1) {
     const parent: unknown = document.getIn(path.slice(0, length - 1), true);

@@ -1,16 +1,16 @@
 /**
- * What a manifest may say: the indexes a system wants, in both databases. It is TypeScript and not YAML so that the
- * compiler checks it, and keys are ordered tuples because objects reorder integer-like names and lose the order that an
- * index lives by.
+ * The type of a manifest, which declares the indexes of a system in both databases. Tallyman's own are TypeScript, so
+ * that the compiler checks them. Keys are tuples: the order of an index's keys matters, and objects reorder
+ * integer-like names.
  */
 import type { CollationOptions } from "mongodb";
 
-/** How commands, reports and metrics call the two kinds of database. */
+/** The names of the engines in commands, reports and metrics. */
 export type EngineName = "mongodb" | "postgres";
 
 export type MongoKey = readonly [field: string, kind: 1 | -1 | "text" | "hashed" | "2dsphere" | "2d"];
 
-/** A column by name, or one with its options. `expr` is SQL, written without the outer parentheses. */
+/** A column by name, or a column or expression with options. `expr` is SQL without the outer parentheses. */
 export type PostgresColumn =
   | string
   | ({
@@ -21,20 +21,20 @@ export type PostgresColumn =
     } & ({ readonly col: string; readonly expr?: never } | { readonly expr: string; readonly col?: never }));
 
 interface Common {
-  /** At most 63 bytes: PostgreSQL would cut a longer one silently, and two of them would become one. */
+  /** At most 63 bytes: PostgreSQL silently cuts a longer name, which can make two names equal. */
   readonly name: string;
-  /** Indexes of a lower phase are built first; 1 unless told. */
+  /** Indexes of a lower phase are built first; default 1. */
   readonly phase?: 1 | 2 | 3;
-  /** Without it the system's own work is wrong or hopeless, so the worker does not start. */
+  /** A rebuild needs it: without it the worker does not start and rebuilds are refused. */
   readonly required?: true;
   readonly owner?: string;
   /** Which reader or job needs it, in a few words. */
   readonly why: string;
-  /** Where it differs from what a source document asks for: what differs, and why. */
+  /** What differs from the source document, and why. */
   readonly note?: string;
-  /** Somebody else's, such as a migration's: checked here, never created, replaced or dropped. */
+  /** Belongs to somebody else, such as a migration: only checked, never created, replaced or dropped. */
   readonly checked?: true;
-  /** The keeper may build a new one beside a differing one and then drop that. */
+  /** The keeper may replace an index of this name that has another definition. */
   readonly replace?: true;
   readonly contracts?: readonly Contract[];
   readonly limits?: Partial<Limits>;
@@ -57,7 +57,7 @@ export interface MongoIndex extends Common {
 
 export interface PostgresIndex extends Common {
   readonly columns: readonly PostgresColumn[];
-  /** btree unless told. */
+  /** Default btree. */
   readonly method?: "btree" | "gin" | "gist" | "brin" | "hash";
   readonly unique?: true;
   readonly nullsNotDistinct?: true;
@@ -65,45 +65,46 @@ export interface PostgresIndex extends Common {
   /** The predicate of a partial index, as SQL without WHERE. */
   readonly where?: string;
   readonly with?: Readonly<Record<string, string | number>>;
-  /** The index of a constraint belongs to a migration: it is checked here, never created. */
+  /** The index of a constraint, which belongs to a migration: only checked, never created. */
   readonly constraint?: "primary" | "unique";
 }
 
 /**
- * A partial index over a moving window with a literal bound, since no database allows one that moves with the clock: the
- * next is built and verified before the last is dropped.
+ * A partial index over a moving window. No database allows a bound that moves with the clock, so each period has an
+ * index with a literal bound; the next window is built and verified before the last is dropped.
  */
 export interface Rolling {
   /** A date, timestamp or timestamptz. */
   readonly column: string;
-  /** How far back the window reaches at least: "1 month", "90 days". */
+  /** How far back the window reaches at the least: "1 month", "90 days". */
   readonly keep: string;
   readonly rotate: "daily" | "weekly" | "monthly";
 }
 
 /**
- * A value of a contract's query: a literal, or what a field or column holds in one document or row drawn from the live
- * data, moved by `shift` ("-15d", "+2h", of a time or date). All samples of one contract come from the same document.
+ * A value for a contract's query: a literal, or the value of a field or column in a document or row drawn from the live
+ * data, moved by `shift` ("-15d", "+2h", for times and dates). All samples of one contract come from one document or
+ * row.
  */
 export type Param = SampledParam | string | number | boolean | null | readonly Param[];
 
 export interface SampledParam {
-  /** A field, with dots into documents; in PostgreSQL a column, or an expression over the row's columns. */
+  /** A field path with dots; in PostgreSQL a column, or an expression over the row's columns. */
   readonly sample: string;
   readonly shift?: string;
 }
 
 /**
- * A query that an index exists for. In MongoDB queries a string `"$p:name"` stands for the parameter `name`, in SQL `$1`
- * stands for the first; MongoDB's are sampled from the field that they are compared with unless `params` says more.
+ * A query that an index exists for. In MongoDB queries a string `"$p:name"` is the parameter `name`, in SQL `$1` is the
+ * first. MongoDB's parameters are sampled from the field that they are compared with, unless `params` says otherwise.
  *
- * `uses`: the plan names the index; `could`: it does once sequential scans are off, since the table is small by nature;
- * `cannot`: a query of the source document that no index serves, kept so that `verify` tells why (`because`).
+ * `uses`: the plan uses the index. `could`: the table is small by nature, so the plan must use the index only with
+ * sequential scans off. `cannot`: a query of the source document that no index serves; `verify` prints why (`because`).
  */
 export interface Contract {
   readonly name: string;
   readonly mode?: "uses" | "could" | "cannot";
-  /** Other indexes that may serve it as well; its own always may. */
+  /** Other indexes that may serve the query as well; its own always may. */
   readonly orUses?: readonly string[];
   /** For `cannot`: the reason, and what to write instead. */
   readonly because?: string;
@@ -112,9 +113,9 @@ export interface Contract {
   readonly covered?: true;
   /** No blocking sort. */
   readonly noSort?: true;
-  /** The time that the document promises. */
+  /** The time that the source document promises. */
   readonly maxMs?: number;
-  /** The time that it tells for a database without the index, or the factor that it promises: printed beside measured ones. */
+  /** The document's time without the index, or its promised factor; printed beside the measured ones. */
   readonly promised?: { readonly withoutMs?: number; readonly factor?: number };
   readonly find?: {
     readonly filter: Readonly<Record<string, unknown>>;
@@ -125,7 +126,7 @@ export interface Contract {
   readonly count?: Readonly<Record<string, unknown>>;
   readonly aggregate?: readonly Readonly<Record<string, unknown>>[];
   readonly collation?: CollationOptions;
-  /** One statement that reads. */
+  /** A single statement that only reads. */
   readonly sql?: string;
   readonly params?: readonly Param[] | Readonly<Record<string, Param>>;
 }
@@ -141,7 +142,7 @@ export interface Limits {
 }
 
 export interface Defaults {
-  /** How long to poll for the database's index lock. */
+  /** How long to wait for the keeper's lock. */
   readonly lockWaitMs: number;
   /** A build longer than this is cancelled. */
   readonly maxBuildMs: number;
@@ -162,7 +163,7 @@ export interface Manifest {
   readonly version: 1;
   readonly project: string;
   readonly defaults?: Partial<Defaults>;
-  /** Collections that do not exist are created with their indexes; without it a name with a typo is an error. */
+  /** Create collections that do not exist; without it a collection that does not exist is an error, such as a typo. */
   readonly createCollections?: true;
   /** Queries of the source that belong to no index, by collection or `schema.table`. */
   readonly queries?: Readonly<Record<string, readonly Contract[]>>;
@@ -170,6 +171,6 @@ export interface Manifest {
   readonly mongo?: Readonly<Record<string, readonly MongoIndex[]>>;
   /** By `schema.table`. */
   readonly postgres?: Readonly<Record<string, readonly PostgresIndex[]>>;
-  /** Names of undeclared indexes that are not to be reported as extra. */
+  /** Names of undeclared indexes that are not reported as extra. */
   readonly ignore?: { readonly mongo?: readonly string[]; readonly postgres?: readonly string[] };
 }

@@ -1,4 +1,4 @@
-/** Names that belong to the index keeper itself, so that no manifest may use them. */
+/** Names that the index keeper uses itself, so that no manifest may use them. */
 
 /** The schema of the keeper's own tables in PostgreSQL. */
 export const KEEPER_SCHEMA = "tallyman";
@@ -6,9 +6,9 @@ export const KEEPER_SCHEMA = "tallyman";
 /** The collection of the ledger in MongoDB. */
 export const LEDGER_COLLECTION = "_index_ledger";
 
-/** PostgreSQL cuts a name that has more bytes. */
+/** PostgreSQL cuts a longer name. */
 export const NAME_BYTES = 63;
 
-/** What the names of both indexes end in while one takes the place of the other. */
+/** Endings of the names of the new and the old index during a replacement. */
 export const REPLACEMENT = "__tallyman_new";
 export const REPLACED = "__tallyman_old";

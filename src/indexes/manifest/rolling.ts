@@ -1,7 +1,7 @@
 /**
- * Partial indexes over a window that moves. No database allows a predicate that follows the clock, so each period has an
- * index of its own with a literal bound: `name__2026_01`. The window of a period reaches back from the period's start by
- * `keep`, so that it holds at least that much until the period's end; the last window goes when the next is proven.
+ * Partial indexes over a moving window. No database allows a predicate that follows the clock, so each period has an
+ * index of its own with a literal bound: `name__2026_01`. The window of a period begins `keep` before the period's
+ * start, so it covers at least `keep` until the period's end. An older window is dropped once the next is proven.
  */
 import { Temporal } from "temporal-polyfill";
 import type { Manifest, MongoIndex, PostgresIndex, Rolling } from "./manifest.ts";
@@ -16,17 +16,17 @@ export interface Window {
   readonly name: string;
   /** first day of the period, in UTC */
   readonly period: string;
-  /** ISO 8601: nothing older is in the index */
+  /** ISO 8601: the index holds nothing older */
   readonly bound: string;
 }
 
-/** Why a window cannot be computed; undefined if it can. */
+/** Why the windows cannot be computed; undefined if they can. */
 export function rollingFault({ keep }: Rolling): string | undefined {
   const match = KEEP.exec(keep);
   return match && Number(match[1]) > 0 ? undefined : `keep must be like "1 month" or "90 days"`;
 }
 
-/** The window that is in force at an instant. */
+/** The current window at `now`. */
 export function windowAt(base: string, { keep, rotate }: Rolling, now: Date): Window {
   const match = KEEP.exec(keep);
   if (!match) throw new RangeError(`no length of time: ${keep}`);
@@ -50,13 +50,13 @@ function windowName(base: string, rotate: Rolling["rotate"], period: string): st
   return `${base}__${period.slice(0, rotate === "monthly" ? 7 : 10).replaceAll("-", "_")}`;
 }
 
-/** Is this the name of a window before the given one? */
+/** Is this the name of a window older than the given one? */
 export function isOlderWindow(name: string, { base, name: current }: Window): boolean {
   const suffix = name.startsWith(`${base}__`) ? name.slice(base.length + 2) : "";
   return /^\d{4}_\d\d(_\d\d)?$/.test(suffix) && name < current;
 }
 
-/** A manifest whose rolling indexes are those of the window in force, under that window's name and with its bound. */
+/** Gives every rolling index of a manifest the name and the bound of its current window. */
 export function expandRolling(manifest: Manifest, now: Date): Manifest {
   const { mongo, postgres } = manifest;
   return {
@@ -66,7 +66,7 @@ export function expandRolling(manifest: Manifest, now: Date): Manifest {
   };
 }
 
-/** By the name in the database, of a manifest that was expanded at that instant. */
+/** The current windows at `now`, by their names in the database. */
 export function windowsOf(manifest: Manifest, now: Date): ReadonlyMap<string, Window> {
   const all = [...Object.values(manifest.mongo ?? {}), ...Object.values(manifest.postgres ?? {})].flat();
   const windows = all.flatMap(({ name, rolling }) => (rolling ? [windowAt(name, rolling, now)] : []));

@@ -1,4 +1,4 @@
-/** What a manifest in a file may hold, checked strictly: an option with a typo would otherwise build another index. */
+/** The strict schema of a manifest in a file: an option with a typo would otherwise silently build another index. */
 import { z } from "zod";
 import type { Contract, Manifest, MongoIndex, Param, PostgresIndex, SampledParam } from "./manifest.ts";
 
@@ -115,7 +115,7 @@ const postgresIndex = z.strictObject({
   constraint: z.enum(["primary", "unique"]).exactOptional(),
 });
 
-/** A manifest as a file holds it, dates and regular expressions already in their own form. */
+/** A manifest from a file, after extended JSON was converted to dates and regular expressions. */
 export const manifestSchema = z.strictObject({
   version: z.literal(1),
   project: z.string(),
@@ -146,8 +146,8 @@ export const manifestSchema = z.strictObject({
 });
 
 /**
- * The compiler's proof that schema and type are one: the same fields, none optional on one side only. Two types are
- * compared with every object flattened and read-only, since assigning both ways would not miss an optional field.
+ * The compiler's proof that schema and type agree: the same fields, none optional on one side only. Both types are
+ * compared with every object flattened and read-only, since assigning in both directions would not notice such a field.
  */
 type Flat<T> = [T, Param] extends [Param, T] ? Param : FlatPart<T>; // Param contains itself, so it would never end
 type FlatPart<T> = T extends object ? { readonly [K in keyof T]: Flat<T[K]> } : T;

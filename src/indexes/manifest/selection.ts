@@ -1,6 +1,6 @@
 import type { Manifest, EngineName } from "./manifest.ts";
 
-/** The part of a manifest that was asked for: of one engine, of one phase. */
+/** The part of a manifest for one engine, one phase, or both. */
 export function select(
   manifest: Manifest,
   { engine, phase }: { readonly engine?: EngineName | undefined; readonly phase?: 1 | 2 | 3 | undefined },
@@ -14,7 +14,7 @@ export function select(
   };
 }
 
-/** What another phase declares is not extra. */
+/** Indexes of the other phases are declared, so they are not reported as extra. */
 function withOtherPhases(
   { ignore, mongo = {}, postgres = {} }: Manifest,
   wanted: number,
@@ -39,7 +39,7 @@ function ofPhase<Index extends { readonly phase?: number }>(
   );
 }
 
-/** The indexes of one target alone, without what else the manifest says. */
+/** A manifest with the indexes of one target only, without contracts' queries, defaults and ignored names. */
 export function onlyTarget(
   { version, project, mongo, postgres }: Manifest,
   engine: EngineName,

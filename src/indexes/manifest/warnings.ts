@@ -1,7 +1,7 @@
-/** What a manifest may say and probably should not: no server refuses it, and somebody will ask why it is slow. */
+/** Warns of declarations that every server accepts and that probably make an index slow or useless. */
 import type { Contract, Manifest, MongoIndex, PostgresIndex } from "./manifest.ts";
 
-/** Doubtful places of a manifest, one line each; none makes it wrong. */
+/** One line each; a manifest with warnings is valid. */
 export function manifestWarnings(manifest: Manifest): string[] {
   const mongo = Object.entries(manifest.mongo ?? {}).flatMap(([collection, indexes]) =>
     indexes.flatMap((index) => mongoWarnings(index).map((line) => `mongo.${collection}.${index.name}: ${line}`)),
@@ -23,7 +23,7 @@ function mongoWarnings(index: MongoIndex): string[] {
     return uses;
   });
   if (hasDate(index.partial)) {
-    warnings.push("the date in its partial filter stays where it is while time goes on: declare the index rolling");
+    warnings.push("the date in its partial filter is fixed, so the index grows with time: declare the index rolling");
   }
   return warnings;
 }
@@ -59,11 +59,11 @@ function common(
   const warnings: string[] = [];
   const width = (columns ?? keys ?? []).length;
   if (width > 5)
-    warnings.push(`${width} columns: each one more makes every write dearer, and few queries use the last`);
+    warnings.push(`${width} columns: each further column slows every write, and few queries use the last ones`);
   const serving = contracts.filter(({ mode }) => mode !== "cannot");
   if (serving.length === 0 && checked !== true) warnings.push("it has no contract: nothing says which query needs it");
   for (const field of constant.filter((name) => fields.includes(name))) {
-    warnings.push(`${field} is a key and has one value under the predicate: take it out of the keys`);
+    warnings.push(`${field} is a key but has a single value under the predicate: take it out of the keys`);
   }
   const late = new Set<string>();
   for (const contract of serving) {
@@ -75,7 +75,7 @@ function common(
     }
   }
   for (const pair of late) {
-    warnings.push(`${pair}: a range ends what the keys behind it can narrow; put equality, then sort, then range`);
+    warnings.push(`${pair}: keys after a range no longer narrow the search; put equality, then sort, then range`);
   }
   return warnings;
 }
@@ -97,7 +97,7 @@ function hasDate(value: unknown): boolean {
   return typeof value === "object" && value !== null && Object.values(value).some(hasDate);
 }
 
-/** A column as SQL may write it. */
+/** A pattern for a column in SQL, quoted or not. */
 function quotable(column: string): string {
   const name = column.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&");
   return `(?<![\\w"])"?${name}"?(?!\\w)`;

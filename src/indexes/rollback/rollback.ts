@@ -1,6 +1,7 @@
 /**
- * Takes back what a run of the keeper did, and nothing else: an index goes only if the ledger says that the keeper made
- * it and the database still has that very one. What it found is never touched; what it replaced comes back.
+ * Takes back the changes of a run of the keeper, and nothing else. An index is dropped only if the ledger says that the
+ * keeper made it and the database still has that very index. Adopted indexes are never touched; replaced ones come
+ * back.
  */
 import { OperatorError, UsageError } from "../../errors.ts";
 import { messageOf, pause, type Engine } from "../engines/engine.ts";
@@ -9,22 +10,25 @@ import { withEngines, type OpenOptions } from "../engines/open.ts";
 import { COLLECTION, markOf, Recorder } from "../ledger/recorder.ts";
 import { findMade, planUndo, type UndoneEntry } from "./undo.ts";
 
-/** Which ledger entries are meant. Without any: those of the newest run that changed anything. */
+/** Selects ledger entries. Without `runId`, `index` and `all`: those of the newest run that changed anything. */
 export interface RollbackRequest {
   readonly runId?: string;
   readonly index?: string;
-  /** of every run of this manifest */
+  /** the entries of every run of this manifest */
   readonly all?: boolean;
-  /** only of indexes that the manifest declares, so that a part of it can be asked for */
+  /** only indexes that the manifest declares, so that a selected part of it can be rolled back */
   readonly declaredOnly?: boolean;
-  /** no more than what was shown to somebody who agreed */
+  /** only these, which a person was shown and confirmed */
   readonly agreed?: readonly UndoneEntry[];
 }
 
 const MAX_ATTEMPTS = 3;
 const RETRY_MS = 500;
 
-/** What a rollback would do, newest change first. Changes nothing. @throws UsageError for a run that has nothing left */
+/**
+ * What a rollback would do, newest change first. Changes nothing.
+ * @throws UsageError for a run that has nothing left
+ */
 export async function planRollback(options: OpenOptions, request: RollbackRequest): Promise<readonly UndoneEntry[]> {
   return withEngines(options, "look", async ({ engines }) => {
     const found: UndoneEntry[] = [];
@@ -47,7 +51,7 @@ export async function rollbackIndexes(options: OpenOptions, request: RollbackReq
   );
 }
 
-/** Takes back one run under a lock that is held already, to its end even after a cancellation. */
+/** Takes back one run under a lock that is already held, and does not stop at a cancellation. */
 export async function undoRun(engines: readonly Engine[], project: string, runId: string): Promise<UndoneEntry[]> {
   return undo(engines, project, { runId }, new AbortController().signal);
 }
@@ -72,7 +76,7 @@ async function undo(
     const found = await undoableEntries(engines, project, request);
     const wanted = found.filter((one) => !isSeen(one) && isAgreed(one));
     for (const { engine, entry } of wanted) undone.push(await undoOne(engine, entry, request, signal));
-    // Under what was restored an older entry is current again.
+    // A restored index may make an older entry current again, so look once more.
     if (request.all !== true || wanted.length === 0) return undone;
   }
 }
@@ -92,10 +96,10 @@ async function undoOne(
     try {
       if (signal.aborted) return { ...base, action: "kept", detail: "not begun: cancelled" };
       const { act, pending, ...planned } = await planUndo(engine, current, request.declaredOnly === true);
-      // So that one which somebody makes later is never taken for this one.
+      // So that an index that somebody makes later under this name is never taken for this one.
       if (planned.action === "gone") await recorder.write(subject, "rolled_back");
       if (!act) return planned;
-      // A drop that is interrupted leaves what looks like a build that failed; only this line tells them apart.
+      // An interrupted drop looks like a failed build; only this ledger entry distinguishes them.
       if (pending !== undefined) {
         current = { ...entry, intent: pending, state: "started" };
         await recorder.write({ ...subject, intent: pending }, "started");
@@ -116,14 +120,14 @@ async function undoOne(
         await pause(RETRY_MS * attempt, signal);
         continue;
       }
-      const reason = signal.aborted ? "cancelled; asking again finishes it" : messageOf(error);
+      const reason = signal.aborted ? "cancelled; run the same command again to finish it" : messageOf(error);
       await stepBack(engine, entry, () => recorder.write(subject, state)).catch(() => undefined);
       return { ...base, action: "kept", detail: reason };
     }
   }
 }
 
-/** What could not be taken back stands as before, if it is whole: the line of what was begun must not outlive that. */
+/** If the undo failed and the index is intact, restores its ledger entry. */
 async function stepBack(engine: Engine, entry: LedgerEntry, write: () => Promise<void>): Promise<void> {
   if (entry.name === COLLECTION) return;
   if (entry.intent === "replace" || entry.intent === "restore")
@@ -132,7 +136,7 @@ async function stepBack(engine: Engine, entry: LedgerEntry, write: () => Promise
   if (made.is === "there" && made.index.valid) await write();
 }
 
-/** The index that came back may be one the keeper had made: then it is its own again, under its new identity. */
+/** If the keeper had made the restored index, claims it again and records its new identity in the ledger. */
 async function reclaim(engine: Engine, { target, name, project }: LedgerEntry): Promise<void> {
   const before = currentEntries(await engine.ledger.read()).get(keyOf({ target, name }));
   if (before?.state !== "done" || (before.intent !== "create" && before.intent !== "replace")) return;
@@ -145,7 +149,7 @@ async function reclaim(engine: Engine, { target, name, project }: LedgerEntry): 
   await recorder.write(subject, "done", identity, before);
 }
 
-/** The entries whose changes can be taken back, newest first; a collection after its indexes. */
+/** The entries whose changes can be taken back, newest first; a collection comes after its indexes. */
 async function undoableEntries(
   engines: readonly Engine[],
   project: string,
@@ -163,12 +167,12 @@ async function undoableEntries(
   found.sort((a, b) => Number(a.entry.name === COLLECTION) - Number(b.entry.name === COLLECTION) || later(b, a));
   if (request.all === true) return found;
   if (request.index !== undefined) return found.filter(({ entry }) => entry.name === request.index);
-  // Not the newest that has something left: the same command again would walk back through history.
+  // Not the newest run that has something left: repeating the command would then walk back through history.
   const runId = request.runId ?? written.reduce<LedgerEntry | undefined>(newer, undefined)?.runId;
   return found.filter(({ entry }) => entry.runId === runId);
 }
 
-/** Of a run that changed something, in whatever state it is by now. */
+/** Does the entry record a change of an index, in whatever state it is by now? */
 function isChange({ intent, name }: LedgerEntry): boolean {
   return name !== COLLECTION && intent !== "adopt";
 }

@@ -1,4 +1,4 @@
-/** What there is to do about one ledger entry, given what the database has now. */
+/** Plans the undo of one ledger entry, from the database's present state. */
 import type { Engine } from "../engines/engine.ts";
 import type { Intent, LedgerEntry } from "../ledger/ledger.ts";
 import { COLLECTION, markOf } from "../ledger/recorder.ts";
@@ -6,26 +6,26 @@ import type { EngineName } from "../manifest/manifest.ts";
 import type { ActualIndex, Duty, Observation } from "../decision/observation.ts";
 import { fingerprint } from "../decision/normal-form.ts";
 
-/** What becomes, or became, of the change of one ledger entry. */
+/** The planned or performed undo of one ledger entry. */
 export interface UndoneEntry {
   readonly engine: EngineName;
   readonly target: string;
   /** "" is the collection itself */
   readonly name: string;
   readonly runId: string;
-  /** `drop`, `restore`: what is to be done, and after it `dropped`, `restored`. `gone`: not there any more. */
+  /** Planned: `drop`, `restore`; performed: `dropped`, `restored`. `gone`: the index does not exist any more. */
   readonly action: "drop" | "restore" | "dropped" | "restored" | "gone" | "kept";
   readonly detail?: string;
 }
 
 export interface PlannedUndo extends UndoneEntry {
-  /** Does it. @returns why it was not done */
+  /** Performs the undo. @returns why it was not done */
   readonly act?: () => Promise<string | undefined>;
-  /** what the ledger is to say while it is done */
+  /** intent of the ledger entry while the undo runs */
   readonly pending?: Intent;
 }
 
-/** @param declaredOnly leaves alone what the manifest does not have */
+/** @param declaredOnly keep indexes that the manifest does not declare */
 export async function planUndo(engine: Engine, entry: LedgerEntry, declaredOnly: boolean): Promise<PlannedUndo> {
   const { target, name, runId, intent, previous } = entry;
   const base = { engine: engine.name, target, name, runId };
@@ -33,7 +33,7 @@ export async function planUndo(engine: Engine, entry: LedgerEntry, declaredOnly:
     return { ...base, action: "drop", detail: "if it is empty", act: () => engine.dropTarget(target) };
   }
   if (declaredOnly && engine.targets.get(target)?.some((index) => index.name === name) !== true) {
-    return { ...base, action: "kept", detail: "the part of the manifest that was asked for does not have it" };
+    return { ...base, action: "kept", detail: "the selected part of the manifest does not declare it" };
   }
   const view = await engine.observe(target);
   if (view.unusable !== undefined || view.isMissing) return { ...base, action: "gone", detail: view.unusable ?? "" };
@@ -41,13 +41,13 @@ export async function planUndo(engine: Engine, entry: LedgerEntry, declaredOnly:
   const isReplacement = (intent === "replace" || intent === "restore") && previous !== undefined;
 
   if (isReplacement && entry.state === "started" && made.is !== "there") {
-    // It died before the new index took the place, or its rollback died after the old one was back.
+    // The replacement was interrupted before the rename, or its rollback after the old index was back.
     const act = async () => {
       if (intent === "restore") await engine.replacement.finish(target, name);
       else await engine.replacement.abandon(target, name);
       return undefined;
     };
-    return { ...base, action: "restore", detail: "what an interrupted replacement left is dropped", act };
+    return { ...base, action: "restore", detail: "the leftover of an interrupted replacement is dropped", act };
   }
   if (made.is === "gone") return { ...base, action: "gone" };
   if (made.is === "kept") return { ...base, action: "kept", detail: made.why };
@@ -62,24 +62,24 @@ export async function planUndo(engine: Engine, entry: LedgerEntry, declaredOnly:
   return { ...base, action: "drop", act, pending: "drop" };
 }
 
-/** What there is of the index that a change made. */
+/** The index that a change made, as the database has it now. */
 export type Made =
   | { readonly is: "there"; readonly index: ActualIndex }
   | { readonly is: "gone" }
-  /** What is there is not to be touched. */
+  /** An index of that name exists, and must not be touched. */
   | { readonly is: "kept"; readonly why: string };
 
-/** Pure. */
+/** Finds the index that the entry records. Pure. */
 export function findMade(view: Observation, entry: LedgerEntry): Made {
   const { name, oid, project } = entry;
   const named = view.actual.filter((index) => index.name === name || view.rules.isVersion?.(index.name, name) === true);
   const index = named.find((one) => fingerprint(one.ownForm ?? one.form) === entry.fingerprint);
-  if (!index) return named.length === 0 ? { is: "gone" } : kept("it has another definition by now");
+  if (!index) return named.length === 0 ? { is: "gone" } : kept("it now has another definition");
   if (index.building) return kept("it is being built at this moment");
   if (index.guards !== undefined && NEEDED.has(index.guards)) return kept(`a ${index.guards} needs it`);
-  // Rebuilt by REINDEX it has another identity and the same mark.
+  // After a REINDEX the index has another oid and the same mark.
   if (oid !== undefined && index.oid !== oid && index.mark !== markOf(project, entry.fingerprint)) {
-    return kept("it was made anew by somebody else");
+    return kept("somebody else dropped it and made it again");
   }
   return { is: "there", index };
 }

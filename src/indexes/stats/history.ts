@@ -1,31 +1,31 @@
 /**
- * What several samples say together: growth instead of counts. Pure. Samples come oldest first, the last is of now; a
- * pair between which the server began to count anew, or built an index, says nothing.
+ * Computes rates from several samples: the growth of counters instead of their values. Pure. Samples come oldest first,
+ * the last is from now. A pair of samples between which the server reset its counters or built an index is left out.
  */
 import type { LedgerEntry } from "../ledger/ledger.ts";
 import { FACTS } from "../engines/facts.ts";
 import type { BuildWindow, IndexFigures, Sample } from "../engines/figures.ts";
 
-/** A day and the delay of a job: rates are of the last day where there are samples of it. */
+/** Rates cover the last day, if there are samples from it: a day plus the delay of a job. */
 const RECENT_MS = 25 * 3_600_000;
-/** Longer than any build may take: an entry with a longer one was written again later. */
+/** Longer than any build may take. A ledger entry with a longer window was written again later. */
 const MAX_WINDOW_MS = 12 * 3_600_000;
 
-/** A share over an interval. */
+/** A share, counted over an interval. */
 export interface Rate {
   /** 0..1 */
   readonly value: number;
-  /** ISO 8601: the interval's begin; its end is the newest sample */
+  /** ISO 8601: start of the interval, which ends at the newest sample */
   readonly from: string;
-  /** what it was counted over: pages, or scans */
+  /** the whole: number of pages, or of scans */
   readonly of: number;
-  /** those that the share is of: pages found in the cache, or full scans */
+  /** the part: pages found in the cache, or full scans */
   readonly part: number;
 }
 
 type Pair = readonly [earlier: Sample, later: Sample];
 
-/** The server began to count anew between the two, as far as can be seen. */
+/** Did the server reset its counters between the two samples, as far as they show? */
 export function beganAnew(earlier: Sample, later: Sample): boolean {
   if (earlier.epoch !== later.epoch) return true;
   if (fell(earlier.scans?.full, later.scans?.full)) return true;
@@ -35,7 +35,7 @@ export function beganAnew(earlier: Sample, later: Sample): boolean {
   });
 }
 
-/** The share of an index's pages that was found in the cache, of late. */
+/** The share of an index's pages found in the cache, over the last day. */
 export function hitRate(samples: readonly Sample[], name: string): Rate | null {
   let [hits, reads] = [0, 0];
   const counted = recentPairs(samples).filter(([earlier, later]) => {
@@ -52,7 +52,7 @@ export function hitRate(samples: readonly Sample[], name: string): Rate | null {
   return { value: hits / (hits + reads), from, of: hits + reads, part: hits };
 }
 
-/** The share of full scans among all scans, of late, without the times in which an index was built. */
+/** The share of full scans among all scans, over the last day, without the times of index builds. */
 export function fullScanShare(samples: readonly Sample[], builds: readonly BuildWindow[]): Rate | null {
   let [full, index] = [0, 0];
   const counted = recentPairs(samples).filter(([earlier, later]) => {
@@ -67,7 +67,7 @@ export function fullScanShare(samples: readonly Sample[], builds: readonly Build
   return { value: full / (full + index), from, of: full + index, part: full };
 }
 
-/** How often an index was scanned between the last two samples; null where that cannot be told. */
+/** Scans of an index between the last two samples; null where that is not known. */
 export function newScans(samples: readonly Sample[], name: string): number | null {
   const [earlier, later] = samples.slice(-2);
   const now = later && find(later, name);
@@ -77,9 +77,8 @@ export function newScans(samples: readonly Sample[], name: string): number | nul
 }
 
 /**
- * Since when nobody has scanned an index, as far back as that was looked at: to the first of our samples that shows the
- * count of now, or to where the server began to count that index and has found nothing since. Null where it is not known
- * or was used between the last two samples.
+ * Since when an index was not scanned: the time of the first sample with today's count, or of the server's counter
+ * start if the count is still 0. Null where that is not known or the index was used between the last two samples.
  */
 export function unusedSince(samples: readonly Sample[], name: string): string | null {
   const now = samples.at(-1);
@@ -88,7 +87,7 @@ export function unusedSince(samples: readonly Sample[], name: string): string | 
   let since: string | null = null;
   for (const sample of samples.slice(0, -1).reverse()) {
     const before = same(sample, index);
-    // What was scanned between a sample and a reset after it, nobody knows.
+    // Scans between a sample and a later reset of the counters are unknown.
     if (before?.scans !== index.scans || before.since !== index.since || sample.epoch !== now.epoch) break;
     since = sample.at;
   }
@@ -96,7 +95,9 @@ export function unusedSince(samples: readonly Sample[], name: string): string | 
   return [since, began].filter((time) => time !== null).sort()[0] ?? null;
 }
 
-/** Since when no ANALYZE of the table is known; a reset of the counters forgets those before it. Null where one is. */
+/**
+ * Since when no ANALYZE of the table is known, at most back to the last reset of the counters. Null if one is known.
+ */
 export function notAnalyzedSince(samples: readonly Sample[]): string | null {
   const now = samples.at(-1);
   if (!now || !FACTS[now.engine].isAnalyzed || now.lastAnalyze !== null) return null;
@@ -104,17 +105,17 @@ export function notAnalyzedSince(samples: readonly Sample[]): string | null {
   return without[0]?.at ?? null;
 }
 
-/** Bytes for each entry, the least that was ever seen of this very index: what it can be after a rebuild. */
+/** The least bytes per entry ever seen of this index, which a rebuild can reach again. */
 export interface Baseline {
   readonly bytesPerEntry: number;
   readonly at: string;
   readonly of: "build" | "sample";
 }
 
-/** A page or two for a few entries says nothing of what a large index needs. */
+/** With fewer entries, bytes per entry say nothing about a large index. */
 const MIN_BASELINE_ENTRIES = 10_000;
 
-/** @param built the ledger's entry of this index, if the keeper made it */
+/** @param built the index's current ledger entry, if the keeper made it */
 export function baselineOf(samples: readonly Sample[], name: string, built?: LedgerEntry): Baseline | null {
   const now = samples.at(-1);
   const index = now && find(now, name);
@@ -144,7 +145,7 @@ export function buildWindows(entries: readonly LedgerEntry[], target: string): B
     .filter(({ from, to }) => to === null || Date.parse(to) - Date.parse(from) <= MAX_WINDOW_MS);
 }
 
-/** Neighbours of the last day; where there is only an older one, the newest of those begins. */
+/** Pairs of neighbouring samples from the last day; with only one sample from it, the pair of the last two. */
 function recentPairs(samples: readonly Sample[]): Pair[] {
   const now = samples.at(-1);
   if (!now) return [];
@@ -158,7 +159,7 @@ function overlaps({ from, to }: BuildWindow, begin: string, end: string): boolea
   return Date.parse(from) <= Date.parse(end) && (to === null || Date.parse(to) >= Date.parse(begin));
 }
 
-/** A new index has grown by all that it has; one that was built again has its count from the old one. */
+/** For a new index all its scans count as growth; a rebuilt index keeps the count of the old one. */
 function grownScans(before: IndexFigures | undefined, now: IndexFigures): number {
   return Math.max(0, (now.scans ?? 0) - (before?.scans ?? 0));
 }
@@ -171,7 +172,7 @@ function find(sample: Sample, name: string): IndexFigures | undefined {
   return sample.indexes.find((index) => index.name === name);
 }
 
-/** The same index in another sample: not one that took its name later. */
+/** The same index in another sample, not a different one of the same name. */
 function same(sample: Sample, index: IndexFigures): IndexFigures | undefined {
   const found = find(sample, index.name);
   return found?.id === index.id ? found : undefined;

@@ -1,11 +1,11 @@
-/** What is wrong with the indexes of a table or collection, by its figures and the limits of the manifest. Pure. */
+/** Judges the figures of a table or collection by the limits of the manifest. Pure. */
 import type { Limits } from "../manifest/manifest.ts";
 import { FACTS } from "../engines/facts.ts";
 import { formatBytes, formatCount, formatDay, formatShare } from "../format.ts";
 import type { IndexFigures, TargetFigures } from "../engines/figures.ts";
 import type { Baseline, Rate } from "./history.ts";
 
-/** `warn`: look at it in office hours; `alert`: it costs reads or correctness now. */
+/** `warn`: look at it in office hours; `alert`: it harms reads or correctness now. */
 export type Level = "warn" | "alert";
 
 export type Kind =
@@ -27,17 +27,17 @@ export type Kind =
 export interface IndexVerdict {
   readonly level: Level;
   readonly kind: Kind;
-  /** absent where it is about the whole table or collection */
+  /** absent for a verdict on the whole table or collection */
   readonly index?: string;
   /** the figure, the limit, and what to do */
   readonly sentence: string;
 }
 
-/** What is judged of one index beside its figures. */
+/** The figures of one index with what its history shows. */
 export interface IndexHistory {
   readonly figures: IndexFigures;
   readonly limits: Limits;
-  /** has a size limit of its own, and is judged by that alone */
+  /** it has a size limit of its own, and is judged by that alone */
   readonly ownSize: boolean;
   readonly hit: Rate | null;
   readonly unusedSince: string | null;
@@ -50,46 +50,46 @@ export interface Judged {
   readonly at: string;
   readonly limits: Limits;
   readonly indexes: readonly IndexHistory[];
-  /** declared indexes that the server does not have, or has otherwise: then `detail` says how */
+  /** declared indexes that are missing, or different: then `detail` says how */
   readonly wanting: readonly { readonly name: string; readonly required: boolean; readonly detail?: string }[];
   readonly fullScans: Rate | null;
   /** ISO 8601: PostgreSQL */
   readonly notAnalyzedSince: string | null;
-  /** of contracts that were verified, those that are not kept */
+  /** verified contracts that are not kept */
   readonly broken: readonly {
     readonly index: string | null;
     readonly contract: string;
     readonly why: readonly string[];
   }[];
-  /** from the ledger, the newest entry about each index */
+  /** failed builds, from the newest ledger entry of each index */
   readonly failures: readonly { readonly name: string; readonly error: string; readonly at: string }[];
   readonly redundant: readonly { readonly name: string; readonly by: string; readonly kind: string }[];
 }
 
-/** An index below this is read and kept at no cost that matters; also pg_index_watch's limit for a rebuild. */
+/** The cost of a smaller index does not matter; pg_index_watch has the same limit for a rebuild. */
 export const MIN_BYTES = 10 * 1024 ** 2;
-/** Bytes for each entry against the baseline: a B-tree after random inserts stands at about 1.4, so 2 is bloat. */
+/** Bytes per entry, as a multiple of the baseline: about 1.4 in a B-tree after random inserts, so 2 is bloat. */
 export const BLOAT_LIMIT = 2;
-/** A smaller table is rightly read as a whole. */
+/** Full scans of a smaller table are right. */
 const MIN_ROWS = 10_000;
-/** Fewer pages than these (8 MB) say nothing of a cache. */
+/** Fewer pages than these (8 MB) say nothing about the cache. */
 export const MIN_PAGES = 1_000;
-/** So many full scans are no accident, however few scans there were. */
+/** So many full scans are no accident, even among few scans. */
 const MANY_FULL_SCANS = 10;
-/** A window that has no week in it misses the reports of a week. */
+/** A shorter window than a week misses weekly reports. */
 const MIN_UNUSED_DAYS = 7;
 const DAY_MS = 86_400_000;
 
-/** The worst first. */
+/** Alerts come first. */
 export function verdictsOn(judged: Judged): IndexVerdict[] {
   const { figures, indexes, wanting, broken, failures, redundant } = judged;
   if (figures.unusable !== undefined) {
-    return [{ level: "alert", kind: "missing", sentence: `${figures.unusable}; no index of it can do its work.` }];
+    return [{ level: "alert", kind: "missing", sentence: `${figures.unusable}; none of its indexes can be used.` }];
   }
   const verdicts: IndexVerdict[] = [
     ...wanting.map((index) => judgeWanting(index)),
     ...failures.map(({ name, error, at }): IndexVerdict => {
-      const sentence = `its build failed on ${formatDay(at)}: ${error}. Mend that, then run: tallyman indexes ensure.`;
+      const sentence = `its build failed on ${formatDay(at)}: ${error}. Fix that, then run: tallyman indexes ensure.`;
       return { level: "alert", kind: "build-failed", index: name, sentence };
     }),
     ...broken.map(({ index, contract, why }): IndexVerdict => {
@@ -98,8 +98,8 @@ export function verdictsOn(judged: Judged): IndexVerdict[] {
     }),
     ...indexes.flatMap((index) => judgeIndex(index, judged)),
     ...redundant.map(({ name, by, kind }): IndexVerdict => {
-      const what = kind === "duplicate" ? "has the same keys as" : "has but the first keys of";
-      const sentence = `it ${what} ${by}, which does its work too; drop it unless a query needs the smaller one.`;
+      const what = kind === "duplicate" ? "has the same keys as" : "has only the first keys of";
+      const sentence = `it ${what} ${by}, which serves its queries too; drop it unless a query needs the smaller index.`;
       return { level: "warn", kind: "redundant", index: name, sentence };
     }),
     ...judgeTarget(judged),
@@ -115,10 +115,10 @@ function judgeWanting({ name, required, detail }: Judged["wanting"][number]): In
       level,
       kind: "missing",
       index: name,
-      sentence: `${declared}, and not there; run: tallyman indexes ensure.`,
+      sentence: `${declared}, but missing; run: tallyman indexes ensure.`,
     };
   }
-  const sentence = `${declared} with another definition (${detail}); see: tallyman indexes check.`;
+  const sentence = `${declared}, but the database has another definition (${detail}); see: tallyman indexes check.`;
   return { level, kind: "different", index: name, sentence };
 }
 
@@ -132,7 +132,7 @@ function judgeIndex(index: IndexHistory, { figures: target, at }: Judged): Index
     add(
       "alert",
       "invalid",
-      "it is invalid: it costs every write and serves no read; run tallyman indexes ensure if it is declared, else find out whose it is and drop it.",
+      "it is invalid: every write pays for it and no read uses it; run tallyman indexes ensure if it is declared, else find its owner and drop it.",
     );
     return verdicts.filter((verdict) => verdict !== undefined);
   }
@@ -152,13 +152,13 @@ function judgeIndex(index: IndexHistory, { figures: target, at }: Judged): Index
     Date.parse(at) - Date.parse(unusedSince) >= days * DAY_MS
   ) {
     const others = target.otherNodes > 0 ? `; ${target.otherNodes} other node(s) may use it, ask them too` : "";
-    const sentence = `no scan since ${formatDay(unusedSince)} (window ${days} days), as far as this node (${target.node}) has seen${others}; before it is dropped, look whether a monthly report needs it.`;
+    const sentence = `no scan since ${formatDay(unusedSince)} (window ${days} days), as far as this node (${target.node}) has seen${others}; check that no monthly report needs it, then drop it.`;
     add("warn", "unused", sentence);
   }
   const factor = bloatOf(figures, baseline);
   if (factor !== null && baseline && factor >= BLOAT_LIMIT && bytes >= MIN_BYTES) {
     const since = baseline.of === "build" ? "when it was built" : "in the sample";
-    const sentence = `it needs ${factor.toFixed(1)} times the bytes for each entry that it needed ${since} on ${formatDay(baseline.at)}, the limit is ${BLOAT_LIMIT}; run: tallyman indexes maintain.`;
+    const sentence = `it needs ${factor.toFixed(1)} times as many bytes per entry as ${since} on ${formatDay(baseline.at)}, the limit is ${BLOAT_LIMIT}; run: tallyman indexes maintain.`;
     add("warn", "bloat", sentence);
   }
   return verdicts.filter((verdict) => verdict !== undefined);
@@ -182,13 +182,13 @@ function judgeTarget({
   }
   const count = indexes.filter(({ figures: { guards } }) => !guards.includes("_id")).length;
   if (count > limits.maxIndexes) {
-    const sentence = `it has ${count} indexes, the limit is ${limits.maxIndexes}; each costs every write: look at those unused and redundant.`;
+    const sentence = `it has ${count} indexes, the limit is ${limits.maxIndexes}; each slows every write: drop unused and redundant ones.`;
     verdicts.push({ level: "warn", kind: "too-many", sentence });
   }
   if (fullScans && figures.rows >= MIN_ROWS && fullScans.value > limits.scanShare) {
-    // One of ninety scans is more than 1 % and no news.
+    // One full scan among ninety is over 1 % but no finding.
     if (fullScans.of >= 1 / limits.scanShare || fullScans.part >= MANY_FULL_SCANS) {
-      const sentence = `${formatShare(fullScans.value)} of its ${formatCount(fullScans.of)} scans since ${formatDay(fullScans.from)} read it as a whole, the limit is ${formatShare(limits.scanShare)}; find the query in the slow queries or the server's log, and declare an index with a contract for it.`;
+      const sentence = `${formatShare(fullScans.value)} of its ${formatCount(fullScans.of)} scans since ${formatDay(fullScans.from)} were full scans, the limit is ${formatShare(limits.scanShare)}; find the query in the slow queries or the server's log, and declare an index with a contract for it.`;
       verdicts.push({ level: "alert", kind: "full-scans", sentence });
     }
   }
@@ -198,29 +198,29 @@ function judgeTarget({
     verdicts.push({ level: "warn", kind: "slow-queries", sentence });
   }
   if (notAnalyzed !== null && figures.rows >= MIN_ROWS && Date.parse(at) - Date.parse(notAnalyzed) >= DAY_MS) {
-    const sentence = `it has ${formatCount(figures.rows)} rows, and no ANALYZE of it is known since ${formatDay(notAnalyzed)}, so the planner may guess; look why autovacuum leaves it out, or run ANALYZE.`;
+    const sentence = `it has ${formatCount(figures.rows)} rows and no known ANALYZE since ${formatDay(notAnalyzed)}, so the planner may guess; run ANALYZE, and check why autovacuum leaves it out.`;
     verdicts.push({ level: "warn", kind: "not-analyzed", sentence });
   }
   return verdicts;
 }
 
-/** How many times the bytes of its baseline an entry takes; null where one of them is not known. */
+/** Bytes per entry as a multiple of the baseline's; null where one of them is not known. */
 export function bloatOf({ bytes, entries }: IndexFigures, baseline: Baseline | null): number | null {
   if (!baseline || entries === null || entries <= 0 || baseline.bytesPerEntry <= 0) return null;
   return bytes / entries / baseline.bytesPerEntry;
 }
 
-/** GIN over documents has a third of its table by nature: such an index is judged only by a limit of its own. */
+/** GIN over documents takes a third of its table by nature, so only B-tree and MongoDB indexes have a default limit. */
 function hasDefaultLimit({ method }: IndexFigures): boolean {
   return method === "" || method === "btree";
 }
 
 function sizeSentence(what: string, bytes: number, { dataBytes, engine }: TargetFigures, limit: number): string {
   const { target } = FACTS[engine];
-  return `${what} ${formatBytes(bytes)}, ${formatShare(share(bytes, dataBytes))} of the ${target}'s ${formatBytes(dataBytes)}, the limit is ${limit} %; drop what is unused, or set limits.sizePct where it is meant.`;
+  return `${what} ${formatBytes(bytes)}, ${formatShare(share(bytes, dataBytes))} of the ${target}'s ${formatBytes(dataBytes)}, the limit is ${limit} %; drop unused indexes, or raise limits.sizePct if the size is intended.`;
 }
 
-/** Of nothing, everything is all. */
+/** The part as a share of the whole; infinite for something of an empty whole. */
 export function share(part: number, whole: number): number {
   return whole > 0 ? part / whole : part > 0 ? Infinity : 0;
 }

@@ -1,4 +1,4 @@
-/** The figures, rates and verdicts of one table or collection, put together. Pure. */
+/** Combines the figures, rates and verdicts of one table or collection. Pure. */
 import type { DeclaredIndex } from "../engines/engine.ts";
 import type { LedgerEntry } from "../ledger/ledger.ts";
 import type { Limits } from "../manifest/manifest.ts";
@@ -18,34 +18,34 @@ import {
 } from "./history.ts";
 import { bloatOf, verdictsOn, share, type IndexHistory, type IndexVerdict } from "./judge.ts";
 
-/** How a declared index stands; `as`: under another name. */
+/** The state of a declared index; `as`: the name of an equal index that does its work. */
 export interface DeclaredState {
   readonly state: ReportedState;
   readonly as?: string;
   readonly detail?: string;
 }
 
-/** What `verify` found of one contract. */
+/** The result of `verify` for one contract. */
 export interface ContractResult {
-  /** the declared name; null for a query of no index */
+  /** the declared name; null for a query without an index */
   readonly index: string | null;
   readonly contract: string;
   readonly ok: boolean;
   readonly why: readonly string[];
 }
 
-/** What is known of a target beside its figures. */
+/** What declaration, catalog and ledger say about a target. */
 export interface Catalog {
   readonly limits: Limits;
   readonly declared: readonly DeclaredIndex[];
-  /** by declared name: limits of its own */
+  /** by declared name: the index's own limits */
   readonly limitsByIndex: ReadonlyMap<string, Partial<Limits>>;
   /** by declared name; undefined where definitions could not be compared */
   readonly states: ReadonlyMap<string, IndexState> | undefined;
-  /** what could not be looked at */
+  /** what could not be read, and why */
   readonly remarks: readonly string[];
   readonly redundant: readonly Redundancy[];
-  /** null where they were not verified */
+  /** null if they were not verified */
   readonly contracts: readonly ContractResult[] | null;
   readonly builds: readonly BuildWindow[];
   /** by name: the ledger's newest entry */
@@ -59,33 +59,33 @@ export interface IndexReport extends Omit<IndexFigures, "cache"> {
   readonly declaredAs: string | null;
   /** percent of the data; null without data */
   readonly sizePct: number | null;
-  /** scans since the sample before */
+  /** scans since the previous sample */
   readonly newScans: number | null;
   readonly hit: Rate | null;
   readonly unusedSince: string | null;
-  /** times the bytes for each entry of the baseline */
+  /** bytes per entry as a multiple of the baseline's */
   readonly bloat: number | null;
   readonly baseline: Baseline | null;
 }
 
 export interface TargetReport extends Omit<TargetFigures, "indexes" | "epoch"> {
   readonly sizePct: number | null;
-  /** share of scans that read all of it */
+  /** share of full scans among all scans */
   readonly fullScans: Rate | null;
-  /** how many samples there are, this one among them, and the first's time */
+  /** number of samples, including this one, and below it the time of the first */
   readonly samples: number;
   readonly firstSample: string;
   readonly indexes: readonly IndexReport[];
-  /** declared indexes with how they stand; a fixed set, which metrics are made of */
+  /** the declared indexes with their states; a fixed set, from which the metrics are made */
   readonly declared: readonly ({ readonly name: string } & DeclaredState)[];
-  /** null where they were not verified */
+  /** null if they were not verified */
   readonly contracts: readonly ContractResult[] | null;
   readonly verdicts: readonly IndexVerdict[];
-  /** what to keep in mind with these figures */
+  /** limits of these figures */
   readonly notes: readonly string[];
 }
 
-/** @param samples of one target, oldest first; the last is of now */
+/** @param samples of one target, oldest first; the last is from now */
 export function targetReport(samples: readonly Sample[], catalog: Catalog): TargetReport {
   const sample = samples.at(-1);
   const first = samples[0];
@@ -111,7 +111,7 @@ export function targetReport(samples: readonly Sample[], catalog: Catalog): Targ
     figures: sample,
     at,
     limits: catalog.limits,
-    // One look cannot tell what is not used from what was not used yet.
+    // A single sample cannot show that an index is unused.
     indexes: samples.length > 1 ? histories : histories.map((index) => ({ ...index, unusedSince: null })),
     wanting: declared.flatMap(({ name, state, detail }) => {
       if (state !== "missing" && state !== "different") return [];
@@ -161,7 +161,7 @@ function declaredState(name: string, sample: Sample, { states }: Catalog): Decla
   return { state: index ? REPORTED_FIGURES[index.state] : "missing" };
 }
 
-/** Where definitions could not be compared, an index of the declared name passes for the declared one. */
+/** Where definitions could not be compared, an index of the declared name counts as the declared one. */
 const REPORTED_FIGURES: Readonly<Record<IndexFigures["state"], ReportedState>> = {
   ready: "ok",
   building: "building",
@@ -190,9 +190,9 @@ function notesOf(
     ...unknown,
     ...(samples.length > 1
       ? []
-      : ["this is the first sample: hit rate, share of full scans and what is unused are judged from the second on"]),
+      : ["this is the first sample: hit rate, full scans and unused indexes are judged from the second sample on"]),
     ...(otherNodes > 0 ? [`scans are those of ${node} alone; ${otherNodes} other node(s) are not asked`] : []),
-    ...(fromSamples ? ["bloat is measured against a sample where no build of the keeper's is known"] : []),
+    ...(fromSamples ? ["bloat of indexes that the keeper did not build is measured against an earlier sample"] : []),
     ...remarks,
   ];
 }

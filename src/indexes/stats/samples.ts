@@ -1,6 +1,6 @@
 /**
- * What the keeper remembers of earlier looks, for both databases in the PostgreSQL one: counters say little, their growth
- * does. Also the newest report, so that every replica shows the same metrics.
+ * Stores the samples of both databases in PostgreSQL, since only the growth of a counter says something. Also stores
+ * the newest report, so that every replica shows the same metrics.
  */
 import pg from "pg";
 import { messageOf } from "../engines/engine.ts";
@@ -11,18 +11,18 @@ import { KEEPER_SCHEMA } from "../manifest/reserved.ts";
 const SAMPLES = `${KEEPER_SCHEMA}.index_sample`;
 const REPORTS = `${KEEPER_SCHEMA}.index_report`;
 
-/** As long as the history of the totals is kept; a sample of a table with ten indexes is some 4 kB. */
+/** The same as for the history of the totals; a sample of a table with ten indexes takes about 4 kB. */
 const KEEP_DAYS = 400;
-/** For so many days every sample is kept, and one a day before that. */
+/** Every sample is kept for so many days, older ones only one a day. */
 const KEEP_ALL_DAYS = 2;
-/** Samples that follow each other faster are not kept: a watch of every second would fill the table. */
+/** A sample sooner than this after the last is not kept: `stats --watch 1` would fill the table. */
 const MIN_GAP_MINUTES = 10;
 const MAX_CREATE_ATTEMPTS = 5;
-/** The name is there already, or came while we made it: IF NOT EXISTS is no protection from a race. */
+/** Another process created it meanwhile: IF NOT EXISTS does not protect from that race. */
 const RACES = new Set(["23505", "42P06", "42P07", "42710"]);
 const UNREADABLE = new Set(["42P01", "42501", "3F000"]);
 
-/** Whose samples: the same collection name may be in two databases. */
+/** The database of the samples: two databases may have a collection of the same name. */
 interface Place {
   readonly database: string;
 }
@@ -35,9 +35,9 @@ export class Samples {
   }
 
   /**
-   * Makes the tables if they are not there and it may.
+   * Creates the tables if they do not exist and `mayCreate` is set.
    *
-   * @returns why there are no samples, where this role may not make or use the tables
+   * @returns a text that says why there are no samples, if this role may not create or use the tables
    */
   static async open(sql: IndexSession, mayCreate: boolean): Promise<Samples | string> {
     for (let attempt = 1; ; attempt += 1) {
@@ -46,7 +46,7 @@ export class Samples {
           "SELECT to_regclass($1) IS NOT NULL AND to_regclass($2) IS NOT NULL AS there",
           [SAMPLES, REPORTS],
         );
-        if (tables?.there !== true && !mayCreate) return "no sample was kept yet";
+        if (tables?.there !== true && !mayCreate) return "no sample was stored yet";
         if (tables?.there !== true) for (const statement of CREATE) await sql.query(statement);
         const [rights] = await sql.query<{ enough: boolean }>(
           `SELECT has_table_privilege($1, 'SELECT') AND has_table_privilege($1, 'INSERT') AND has_table_privilege($1, 'DELETE') AS enough`,
@@ -72,7 +72,7 @@ export class Samples {
     return rows.map(({ at, figures }) => ({ ...figures, at: at.toISOString() }));
   }
 
-  /** Keeps a sample, unless one was kept a moment ago (`force`: even so), and lets go of what is too old. */
+  /** Stores a sample, unless the last is too recent (`force`: in any case), and deletes old ones. */
   async save({ at, ...figures }: Sample, { database }: Place, force: boolean): Promise<void> {
     const key = [figures.engine, database, figures.target];
     await this.#sql.query(
@@ -97,7 +97,7 @@ export class Samples {
     );
   }
 
-  /** Keeps the report in the place of the last one. @param reader a role that may read it, such as the worker's own */
+  /** Overwrites the stored report. @param reader a role that gets the right to read it, such as the worker's */
   async report(report: object, at: string, reader?: string): Promise<void> {
     await this.#sql.query(
       `INSERT INTO ${REPORTS} (only_row, taken_at, report) VALUES (true, $1::timestamptz, $2::jsonb)

@@ -1,7 +1,7 @@
 /**
- * What the indexes cost and what they are good for, in both databases: sizes against data, use since when, cache hits,
- * full scans, bloat, what is unused or redundant, with a verdict on each by the limits of the manifest. It changes no
- * index; it remembers its samples, because a count alone says nothing.
+ * Measures the cost and the use of the indexes of both databases: size, scans, cache hits, full scans, bloat, unused
+ * and redundant indexes, with verdicts by the limits of the manifest. Changes no index. It stores its samples, because
+ * a counter alone says nothing.
  */
 import { UsageError } from "../../errors.ts";
 import { messageOf, type DeclaredIndex, type Engine } from "../engines/engine.ts";
@@ -21,31 +21,31 @@ export interface StatsReport {
   /** ISO 8601, by the clock of PostgreSQL */
   readonly at: string;
   readonly targets: readonly TargetReport[];
-  /** the worst first */
+  /** alerts first */
   readonly verdicts: readonly (IndexVerdict & { readonly engine: EngineName; readonly target: string })[];
   /** No verdict is an alert. */
   readonly ok: boolean;
-  /** why no sample could be kept, so that the next look will know no more than this one */
+  /** why this sample could not be stored */
   readonly notKept?: string;
 }
 
 export interface StatsOptions extends OpenOptions {
-  /** false: reads what is kept, and keeps nothing */
+  /** false: reads the stored samples and stores nothing */
   readonly keep?: boolean;
-  /** What `verify` found, to be judged with the rest. */
+  /** The results of `verify`, which are judged too. */
   readonly contracts?: readonly (ContractResult & { readonly engine: EngineName; readonly target: string })[];
-  /** Keeps the report for /metrics; the role named here may read it. */
+  /** Stores the report for /metrics; this role gets the right to read it. */
   readonly publishFor?: string;
 }
 
-/** Takes a sample, and judges it with those before. @throws UsageError (manifest, server), UnreachableError */
+/** Takes a sample and judges it with the earlier ones. @throws UsageError (manifest, server), UnreachableError */
 export async function readStats(options: StatsOptions): Promise<StatsReport> {
   const { manifest } = options;
   return withEngines(options, "look", async ({ engines, session, signal }) => {
     const keep = options.keep !== false;
     const samples = await Samples.open(session, keep);
     const [clock] = await session.query<{ at: Date }>("SELECT clock_timestamp() AS at");
-    if (!clock) throw new Error("PostgreSQL tells no time");
+    if (!clock) throw new Error("PostgreSQL returned no time");
     const at = clock.at.toISOString();
     const targets: TargetReport[] = [];
     for (const engine of engines) {
@@ -63,7 +63,7 @@ export async function readStats(options: StatsOptions): Promise<StatsReport> {
         };
         targets.push(targetReport([...earlier, sample], catalog));
         const last = earlier.at(-1);
-        // After a reset only a sample from after it tells of growth.
+        // After a reset of the counters, growth is measured from this sample on, so it is stored in any case.
         if (typeof samples !== "string" && keep)
           await samples.save(sample, { database }, !last || beganAnew(last, sample));
       }
@@ -91,7 +91,7 @@ interface ReadLedger {
   readonly remarks: readonly string[];
 }
 
-/** Without it there is no baseline of a build, and no build that failed: less, but not nothing. */
+/** Without the right to read the ledger, the report lacks baselines of builds and failed builds, and says so. */
 async function readLedger(engine: Engine): Promise<ReadLedger> {
   try {
     return { entries: await engine.ledger.read(), remarks: [] };
@@ -101,7 +101,7 @@ async function readLedger(engine: Engine): Promise<ReadLedger> {
   }
 }
 
-/** What the declaration, the catalog and the ledger say of a target, beside its figures. */
+/** What declaration, catalog and ledger say about a target. */
 async function catalogOf(
   engine: Engine,
   target: string,
@@ -127,7 +127,7 @@ async function catalogOf(
     const names = [...states].flatMap(([name, state]) => nameInDatabase(state, name) ?? []);
     return { ...common, states, redundant: findRedundant(view.actual, new Set(names)) };
   } catch (error) {
-    // Comparing definitions needs a right that looking at figures does not.
+    // Comparing definitions needs a right that reading figures does not.
     const remark = `definitions are not compared: ${messageOf(error)}`;
     return { ...common, states: undefined, redundant: [], remarks: [...remarks, remark] };
   }

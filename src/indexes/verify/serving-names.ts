@@ -1,4 +1,4 @@
-/** What the index of a contract is called in a database: its own name, that of its window, or that of an equal one. */
+/** Finds the name in the database of a contract's index: its own, that of its window, or that of an equal index. */
 import { UnreachableError } from "../../errors.ts";
 import type { Placed } from "../contract/contracts.ts";
 import { stateOf } from "../decision/state.ts";
@@ -9,7 +9,7 @@ import { isOlderWindow, type Window } from "../manifest/rolling.ts";
 import { onlyTarget } from "../manifest/selection.ts";
 
 export interface NamingOptions extends IndexTargets {
-  /** Declared name -> its current name, which differs while the index is being replaced. */
+  /** Declared name -> name in the database, which differs during a replacement. */
   readonly physicalNames?: Readonly<Record<string, string>>;
 }
 
@@ -18,7 +18,7 @@ export class NamesInDatabase {
   readonly #windows: ReadonlyMap<string, Window>;
   readonly #equals = new Map<string, Promise<ReadonlyMap<string, string>>>();
 
-  /** @param windows those in force, by their names in the database */
+  /** @param windows the current windows, by their names in the database */
   constructor(options: NamingOptions, windows: ReadonlyMap<string, Window>) {
     this.#options = options;
     this.#windows = windows;
@@ -33,7 +33,7 @@ export class NamesInDatabase {
     const window = this.#windows.get(index.name);
     const own =
       existing.find((name) => name === index.name) ??
-      // Until the next window is built, the last one does the work.
+      // Until the current window is built, the latest older one does its work.
       existing
         .filter((name) => window && isOlderWindow(name, window))
         .sort()
@@ -43,10 +43,10 @@ export class NamesInDatabase {
     return { own, accepted: [own, ...orUses] };
   }
 
-  /** Declared name -> that of an index with the same definition, which does its work. */
+  /** Declared name -> name of an index with the same definition, which does its work. */
   #equalNames(engine: EngineName, target: string): Promise<ReadonlyMap<string, string>> {
     const key = `${engine} ${target}`;
-    // A role without the right to compare definitions finds none.
+    // A role without the right to compare definitions finds no equal index.
     const none = (error: unknown) => {
       if (error instanceof UnreachableError) throw error;
       return new Map<string, string>();

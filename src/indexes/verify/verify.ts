@@ -1,6 +1,6 @@
 /**
- * Verifies contracts: every query that an index exists for is explained on the live data, with values from it, by the
- * server that will run it. Nothing is changed, and nobody waits.
+ * Verifies contracts: the server explains the query of each contract on the live data, with values from that data.
+ * Changes nothing and blocks nobody.
  */
 
 import { lintContracts, placedContracts, type Placed } from "../contract/contracts.ts";
@@ -25,16 +25,16 @@ export interface VerifyEntry extends Judgement {
 
 export interface VerifyReport {
   entries: VerifyEntry[];
-  /** Every contract is kept; `could use` counts where there is little data or it says so itself, `no data` always. */
+  /** Every contract is kept. `could use` counts as kept with little data or mode `could`, `no data` always. */
   ok: boolean;
 }
 
 export interface VerifyOptions extends NamingOptions {
-  /** Only contracts of this target, only those of these indexes. */
+  /** Only contracts of this target or of these indexes. */
   only?: { readonly target?: string; readonly indexes?: readonly string[] };
-  /** What one statement may take; 10 s unless told. */
+  /** Limit for one statement; default 10 s. */
   limitMs?: number;
-  /** Tells which windows of rolling indexes are in force; now unless told. */
+  /** The time that selects the current windows of rolling indexes; default now. */
   now?: Date;
   onProgress?: (line: string) => void;
   signal?: AbortSignal;
@@ -71,7 +71,7 @@ export async function verifyIndexes(options: VerifyOptions): Promise<VerifyRepor
   return { entries, ok: entries.every(({ ok }) => ok) };
 }
 
-/** The window of a rolling index is meant by the index's name too. */
+/** `only` names a rolling index by its declared name or by that of its window. */
 function isWanted(
   { target, index }: Placed,
   windows: ReadonlyMap<string, Window>,

@@ -1,19 +1,17 @@
-import { auditRange, type AuditReport, type AuditWish } from "../../../src/audit/audit.ts";
+import { auditRange, type AuditReport, type AuditRequest } from "../../../src/audit/audit.ts";
 import type { AuditContext } from "../../../src/audit/check.ts";
-import { TimeLimit } from "../../../src/queues/time-limit.ts";
+import { jobContext } from "../../support/job-context.ts";
 import type { World } from "../../support/world.ts";
 
 /** What an audit in this process works with. */
 export async function auditContext({ services }: World): Promise<AuditContext> {
-  const context = await services.jobContext(() => Promise.resolve());
-  const limit = TimeLimit.none();
-  return context({ log: services.log, signal: new AbortController().signal, limit });
+  return jobContext(services);
 }
 
 /** Audits a range in this process. */
 export async function audit(
   world: World,
-  wish: Partial<AuditWish> & { readonly tenants?: readonly string[] } & Pick<AuditWish, "from" | "to">,
+  wish: Partial<AuditRequest> & { readonly tenants?: readonly string[] } & Pick<AuditRequest, "from" | "to">,
   differs: Partial<AuditContext> = {},
 ): Promise<AuditReport> {
   const context = { ...(await auditContext(world)), ...differs };

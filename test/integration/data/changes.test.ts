@@ -1,19 +1,14 @@
 import pg from "pg";
-import { beforeAll, beforeEach, expect, test } from "vitest";
-import type { Chunks } from "../../../src/db/postgres/runs/chunks.ts";
+import { beforeEach, expect, test } from "vitest";
 import { lockWaiters, stampAt } from "../../support/backends.ts";
 import { cacheRow } from "../../support/cache-row.ts";
-import { claimed } from "../../support/claimed.ts";
+import { store, claimed } from "../../support/claimed.ts";
 import { until } from "../../support/until.ts";
 import { useWorld } from "../../support/world.ts";
 
 const DAY = "2026-03-01";
 
 const world = useWorld("changes", { WORKER_CONCURRENCY: "6" });
-let chunks: Chunks;
-beforeAll(async () => {
-  chunks = await world.services.chunks();
-});
 beforeEach(() => world.reset());
 
 const stamp = (shift?: string) => stampAt(world.pool, shift);
@@ -22,7 +17,7 @@ const claim = (tenant: string, count = 1) => claimed(world, [{ tenant, from: DAY
 
 async function write(tenant: string, tokens: number, readAt?: string) {
   const own = await claim(tenant);
-  await chunks.write(own, [cacheRow(tenant, DAY, tokens, readAt ?? (await stamp()))], [], 1);
+  await store(world, own, [cacheRow(tenant, DAY, tokens, readAt ?? (await stamp()))], [], 1);
   return own.runId;
 }
 
@@ -100,7 +95,7 @@ test("a reader that pages by id misses nothing of six writers at once", async ()
   const writers = Array.from({ length: 6 }, async (_, n) => {
     const own = await claim(`writer${n}`, 25);
     for (const [index, day] of days(25).entries()) {
-      await chunks.write(own, [cacheRow(own.spans[0]?.tenant ?? "", day, 1, await stamp())], [], index + 1);
+      await store(world, own, [cacheRow(own.spans[0]?.tenant ?? "", day, 1, await stamp())], [], index + 1);
     }
   });
   let writing = true;
@@ -132,10 +127,10 @@ test("a tenant-day leaves the dirty list when a read that began after it was lis
   const after = await stamp();
   const own = await claim("acme", 3);
   const failed = [{ tenant: "acme", date: "2026-03-03", error: "bad" }];
-  await chunks.write(own, [cacheRow("acme", DAY, 1, before), cacheRow("acme", "2026-03-02", 1, after)], failed, 3);
+  await store(world, own, [cacheRow("acme", DAY, 1, before), cacheRow("acme", "2026-03-02", 1, after)], failed, 3);
   expect(await list()).toEqual([{ date: "2026-03-01" }, { date: "2026-03-01" }, { date: "2026-03-03" }]);
   // One that fails while it is dirty keeps the moment of its discovery, and waits.
-  await chunks.write(await claim("acme"), [], [{ tenant: "acme", date: DAY, error: "bad" }], 1);
+  await store(world, await claim("acme"), [], [{ tenant: "acme", date: DAY, error: "bad" }], 1);
   const { rows } = await world.pool.query(
     `SELECT tenant_id, found_at < $1::timestamptz AS found_before, not_before > clock_timestamp() AS waits
        FROM usage_dirty WHERE date = $2 ORDER BY 1`,

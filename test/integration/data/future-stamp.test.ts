@@ -1,7 +1,7 @@
 import { beforeEach, expect, test } from "vitest";
 import { stampAt } from "../../support/backends.ts";
 import { cacheRow } from "../../support/cache-row.ts";
-import { claimed } from "../../support/claimed.ts";
+import { store, claimed } from "../../support/claimed.ts";
 import { openedForEach } from "../../support/opened.ts";
 import { storedRows } from "../../support/stored-rows.ts";
 import { useWorldForEach } from "../../support/world.ts";
@@ -18,7 +18,7 @@ beforeEach(async () => {
 /** Stores one day of one token count as a run of its own would. */
 async function write(tokens: number, readAt: string) {
   const own = await claimed(world, [{ tenant: "acme", from: DAY, to: DAY }]);
-  return (await world.services.chunks()).write(own, [cacheRow("acme", DAY, tokens, readAt)], [], 1);
+  return store(world, own, [cacheRow("acme", DAY, tokens, readAt)], [], 1);
 }
 
 const moveTo = (readAt: string) => world.pool.query("UPDATE daily_usage_cache SET read_at = $1", [readAt]);

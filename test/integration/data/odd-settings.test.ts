@@ -1,7 +1,8 @@
-import { randomUUID } from "node:crypto";
 import { expect, test } from "vitest";
 import { UnreachableError } from "../../../src/errors.ts";
-import { runInline } from "../../../src/inline.ts";
+import type { RunRequest } from "../../../src/db/postgres/runs/request.ts";
+import { Runs } from "../../../src/db/postgres/runs/runs.ts";
+import { runInline } from "../../../src/execution/inline.ts";
 import { planChunks } from "../../../src/usage/plan.ts";
 import { addDays } from "../../../src/usage/day.ts";
 import { rebuild } from "../../support/rebuild.ts";
@@ -16,12 +17,12 @@ const TO = "2026-03-01";
 test("a run is planned, and given to a queue, only under the settings that it was asked for", async () => {
   const { services, pool } = await openWorld();
   const runs = await services.runs();
-  const request = services.request({ kind: "backfill", from: TO, to: TO, requestedBy: "test" });
-  const foreign = { ...request, id: randomUUID(), settingsHash: "of another time zone" };
-  await expect(runs.create(foreign)).rejects.toThrow("The settings were changed");
+  const request: RunRequest = { kind: "backfill", from: TO, to: TO, requestedBy: "test" };
+  const foreign = new Runs(pool, "of another time zone");
+  await expect(foreign.create(request)).rejects.toThrow("The settings were changed");
   const { id } = await runs.create(request);
   await pool.query("UPDATE usage_run SET settings_hash = 'of another time zone'");
-  expect(await runs.due("bulk", 10)).toEqual({ runs: [], chunks: [] });
+  expect(await (await services.due()).of("bulk", 10)).toEqual({ paused: false, runs: [], chunks: [] });
   expect(await runs.isPlannable(id)).toBe(false);
   expect(await runs.plan(id, planChunks([{ tenant: "acme", from: TO, to: TO }]))).toBe(false);
   expect(await runs.get(id)).toMatchObject({ state: "planned", days: { planned: 0 } });
@@ -35,7 +36,7 @@ test("an inline run that loses the connection of its locks ends without spending
   const gate = await PermitGate.create(world.env["DATABASE_URL"]);
   await gate.shut(); // it cannot be done before it is cut off
   let killed: Promise<unknown> | undefined;
-  const run = runInline(services, services.request(wish), new AbortController().signal, () => {
+  const run = runInline(services, wish, new AbortController().signal, () => {
     killed ??= pool.query(
       `SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
         WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND d.datname = current_database()`, // the lock of its run

@@ -1,7 +1,8 @@
+import type { DueWork } from "../../../src/db/postgres/runs/due.ts";
 import type { TenantSpan } from "../../../src/usage/tenant-day.ts";
 import { beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Chunks } from "../../../src/db/postgres/runs/chunks.ts";
-import type { RebuildWish } from "../../../src/db/postgres/runs/request.ts";
+import type { RunRequest } from "../../../src/db/postgres/runs/request.ts";
 import type { Runs } from "../../../src/db/postgres/runs/runs.ts";
 import { Session } from "../../../src/db/postgres/session.ts";
 import { planChunks } from "../../../src/usage/plan.ts";
@@ -11,20 +12,21 @@ import { useWorld } from "../../support/world.ts";
 
 const world = useWorld("runs", { WORKER_CONCURRENCY: "6" });
 let runs: Runs;
+let due: DueWork;
 let chunks: Chunks;
 beforeAll(async () => {
-  runs = await world.services.runs();
+  [runs, due] = [await world.services.runs(), await world.services.due()];
   chunks = await world.services.chunks();
 });
 beforeEach(() => world.reset());
 
-const WISH: RebuildWish = { kind: "backfill", from: "2026-03-01", to: "2026-03-04", requestedBy: "test" };
+const WISH: RunRequest = { kind: "backfill", from: "2026-03-01", to: "2026-03-04", requestedBy: "test" };
 const SPANS: TenantSpan[] = [
   { tenant: "a", from: "2026-03-01", to: "2026-03-04" },
   { tenant: "b", from: "2026-03-02", to: "2026-03-03" },
 ];
 
-const create = (wish: Partial<RebuildWish> = {}) => runs.create(world.services.request({ ...WISH, ...wish }));
+const create = (wish: Partial<RunRequest> = {}) => runs.create({ ...WISH, ...wish });
 const sql = async (text: string, values: unknown[] = []) =>
   (await world.pool.query<Record<string, unknown>>(text, values)).rows;
 const plan = (size?: number) => plannedRun(world, SPANS, size);
@@ -38,7 +40,7 @@ describe("create", () => {
   });
 
   test("another range, kind, way or set of tenants is another run; the order and repetition of tenants is not", async () => {
-    const wishes: Partial<RebuildWish>[] = [
+    const wishes: Partial<RunRequest>[] = [
       {},
       { from: "2026-03-02" },
       { to: "2026-03-05" },
@@ -126,11 +128,11 @@ describe("finish", () => {
     await chunks.done(first);
     await chunks.done(second);
     expect(await runs.finish(id)).toBeUndefined();
-    expect(await runs.unfinishedButDone()).toEqual([]);
+    expect(await due.unfinishedButDone()).toEqual([]);
     expect(await runs.get(id)).toMatchObject({ chunks: { planned: 3, done: 2, failed: 0 } });
     await chunks.fail(third, "broken");
     const live = await runs.get(id);
-    expect(await runs.unfinishedButDone()).toEqual([id]);
+    expect(await due.unfinishedButDone()).toEqual([id]);
 
     const ends = await Promise.all(Array.from({ length: 5 }, () => runs.finish(id)));
     expect(ends.filter(Boolean)).toEqual(["failed"]);
@@ -139,7 +141,7 @@ describe("finish", () => {
     expect(run?.chunks).toEqual({ planned: 3, done: 2, failed: 1 });
     expect(run?.days).toEqual({ planned: 6, written: 3, unchanged: 0, stale: 0, refused: 0, failed: 3 });
     expect(run?.finishedAt).not.toBeNull();
-    expect(await runs.unfinishedButDone()).toEqual([]);
+    expect(await due.unfinishedButDone()).toEqual([]);
   });
 
   test("one failed tenant-day fails a run whose chunks are all done", async () => {
@@ -157,13 +159,13 @@ describe("finish", () => {
 
 describe("due", () => {
   const numbers = async (queue: "bulk" | "fresh" = "bulk", limit = 100) =>
-    (await runs.due(queue, limit)).chunks.map(({ number }) => number);
+    (await due.of(queue, limit)).chunks.map(({ number }) => number);
 
   test("runs to plan and chunks that nobody works on are due, in order and in their own queue", async () => {
     const { id: planned } = await create();
     const { id: nightly } = await create({ kind: "nightly", dedupeBy: "night" });
-    expect(await runs.due("bulk", 10)).toEqual({ runs: [planned], chunks: [] });
-    expect(await runs.due("fresh", 10)).toEqual({ runs: [nightly], chunks: [] });
+    expect(await due.of("bulk", 10)).toEqual({ paused: false, runs: [planned], chunks: [] });
+    expect(await due.of("fresh", 10)).toEqual({ paused: false, runs: [nightly], chunks: [] });
 
     const id = await plan(1);
     const own = await claimChunk(world, id, 1);
@@ -177,7 +179,7 @@ describe("due", () => {
     expect(await numbers()).toEqual([0, 1, 4, 5]);
     expect(own.number).toBe(1);
     await sql("UPDATE usage_run SET state = 'cancelled'");
-    expect(await runs.due("bulk", 10)).toEqual({ runs: [], chunks: [] });
+    expect(await due.of("bulk", 10)).toEqual({ paused: false, runs: [], chunks: [] });
   });
 
   test("an inline run is left alone while its process lives, planned or running, and given out when it died", async () => {
@@ -187,17 +189,18 @@ describe("due", () => {
       await create({ inline: true, from: "2026-03-02" }),
     ];
     await session.lockRun(one);
-    expect(await runs.due("bulk", 10)).toEqual({ runs: [other], chunks: [] });
+    expect(await due.of("bulk", 10)).toEqual({ paused: false, runs: [other], chunks: [] });
     await runs.plan(one, planChunks(SPANS));
     await runs.plan(other, planChunks(SPANS));
-    expect(await runs.due("bulk", 10)).toEqual({
+    expect(await due.of("bulk", 10)).toEqual({
+      paused: false,
       runs: [],
-      chunks: [{ runId: other, number: 0, isUndo: false, urgency: 2 }],
+      chunks: [{ runId: other, number: 0, kind: "rebuild", urgency: 2 }],
     });
     await session.close();
-    await until("end of its locks", async () => (await runs.due("bulk", 10)).chunks.length === 2);
-    expect((await runs.due("bulk", 10)).chunks).toEqual(
-      [one, other].map((runId) => ({ runId, number: 0, isUndo: false, urgency: 2 })),
+    await until("end of its locks", async () => (await due.of("bulk", 10)).chunks.length === 2);
+    expect((await due.of("bulk", 10)).chunks).toEqual(
+      [one, other].map((runId) => ({ runId, number: 0, kind: "rebuild", urgency: 2 })),
     );
   });
 
@@ -207,7 +210,7 @@ describe("due", () => {
     for (let day = 1; day <= 20; day++) ids.push((await create({ inline: true, tenants: [`t${day}`] })).id);
     const locked = ids.filter((_, n) => n % 2 === 0);
     for (const id of locked) await session.lockRun(id);
-    expect((await runs.due("bulk", 100)).runs).toEqual(ids.filter((id) => !locked.includes(id)));
+    expect((await due.of("bulk", 100)).runs).toEqual(ids.filter((id) => !locked.includes(id)));
     await session.close();
   });
 });

@@ -5,7 +5,7 @@ import type { Chunks } from "../../../src/db/postgres/runs/chunks.ts";
 import { ClaimLostError, type Claim } from "../../../src/db/postgres/runs/claim.ts";
 import { lockWaiters, stampAt } from "../../support/backends.ts";
 import { cacheRow } from "../../support/cache-row.ts";
-import { claimed } from "../../support/claimed.ts";
+import { store, claimed } from "../../support/claimed.ts";
 import { storedRows } from "../../support/stored-rows.ts";
 import { useWorld } from "../../support/world.ts";
 
@@ -26,7 +26,7 @@ const stamp = (shift?: string) => stampAt(world.pool, shift);
 
 /** Stores one day of one token count as a run of its own would. */
 async function write(tokens: number, readAt: string) {
-  return chunks.write(await claim(), [cacheRow("acme", DAY, tokens, readAt)], [], 1);
+  return store(world, await claim(), [cacheRow("acme", DAY, tokens, readAt)], [], 1);
 }
 
 async function stored() {
@@ -165,7 +165,7 @@ test("two writers of the same new rows at once lose neither a row, a count nor a
       days.map((day) => cacheRow("acme", day, 2, newer)).reverse(),
     ];
     if (round % 2) batches.reverse();
-    const counts = await Promise.all(claims.map((own, n) => chunks.write(own, batches[n] ?? [], [], 20)));
+    const counts = await Promise.all(claims.map((own, n) => store(world, own, batches[n] ?? [], [], 20)));
 
     const rows = await stored();
     expect(rows).toHaveLength(20);
@@ -190,10 +190,10 @@ describe("locks", () => {
   ];
 
   test("rows that exist are locked in key order, whatever the batch's or the table's", async () => {
-    for (const row of backwards(1, await stamp())) await chunks.write(await claim(9), [row], [], 1);
+    for (const row of backwards(1, await stamp())) await store(world, await claim(9), [row], [], 1);
     await inTheWay(async (client) => {
       await client.query(lockRow, [first]);
-      const waiting = chunks.write(await claim(9), backwards(2, await stamp()), [], 9);
+      const waiting = store(world, await claim(9), backwards(2, await stamp()), [], 9);
       await lockWaiters(world.pool, 1);
       expect((await client.query(`${lockRow} NOWAIT`, [last])).rows).toHaveLength(1);
       await client.query("COMMIT");
@@ -204,7 +204,7 @@ describe("locks", () => {
   test("new rows are inserted in key order", async () => {
     await inTheWay(async (client) => {
       await upsertRows(client, [cacheRow("acme", first, 1, await stamp())]);
-      const waiting = chunks.write(await claim(9), backwards(2, await stamp()), [], 9);
+      const waiting = store(world, await claim(9), backwards(2, await stamp()), [], 9);
       await lockWaiters(world.pool, 1);
       await client.query("SET LOCAL lock_timeout = '30s'"); // the writer must not have the last row yet
       await upsertRows(client, [cacheRow("acme", last, 1, await stamp("-1 minute"))]);
@@ -215,7 +215,7 @@ describe("locks", () => {
   });
 
   test("a deadlock with somebody else's transaction is tried again", async () => {
-    await chunks.write(await claim(9), backwards(1, await stamp()), [], 9);
+    await store(world, await claim(9), backwards(1, await stamp()), [], 9);
     const own = await claim(9);
     // One holds the last row and waits for the chunk, which the writer has; the other lets the writer come to the last
     // row only then. So the writer is the one to wait last, and the server ends its first try.
@@ -223,7 +223,7 @@ describe("locks", () => {
       await client.query(lockRow, [last]);
       const { waiting, chunk } = await inTheWay(async (other) => {
         await other.query(lockRow, [first]);
-        const waiting = chunks.write(own, backwards(2, await stamp()), [], 9);
+        const waiting = store(world, own, backwards(2, await stamp()), [], 9);
         await lockWaiters(world.pool, 1);
         const chunk = client.query("SELECT FROM usage_chunk WHERE run_id = $1 FOR UPDATE", [own.runId]);
         await lockWaiters(world.pool, 2);
@@ -242,7 +242,7 @@ describe("locks", () => {
     for (let n = 0; n < 10; n++) readStamps.push(await stamp());
     const writers = readStamps.map(async (readAt, n) => {
       const own = days.slice(n, n + 20).map((day) => cacheRow("acme", day, n + 1, readAt));
-      const counts = await chunks.write(await claim(30), n % 2 ? own.reverse() : own, [], 20);
+      const counts = await store(world, await claim(30), n % 2 ? own.reverse() : own, [], 20);
       expect(counts.written + counts.stale).toBe(20);
     });
     await Promise.all(writers);
@@ -254,7 +254,7 @@ describe("locks", () => {
 describe("a claim", () => {
   async function writesNothing(own: Claim): Promise<void> {
     const rows = [cacheRow("acme", DAY, 1, await stamp())];
-    await expect(chunks.write(own, rows, [{ tenant: "acme", date: DAY, error: "bad" }], 1)).rejects.toThrow(
+    await expect(store(world, own, rows, [{ tenant: "acme", date: DAY, error: "bad" }], 1)).rejects.toThrow(
       ClaimLostError,
     );
     expect(await stored()).toEqual([]);
@@ -301,7 +301,7 @@ describe("a claim", () => {
   test("whose lease ran out still writes while nobody has taken the chunk over", async () => {
     const own = await claim();
     await world.pool.query("UPDATE usage_chunk SET lease_until = clock_timestamp() - interval '1 second'");
-    expect(await chunks.write(own, [cacheRow("acme", DAY, 1, await stamp())], [], 1)).toEqual(one);
+    expect(await store(world, own, [cacheRow("acme", DAY, 1, await stamp())], [], 1)).toEqual(one);
     expect(await chunks.claim(own.runId, 0)).toBeUndefined();
   });
 });
@@ -312,7 +312,7 @@ test("a batch of which one row cannot be stored leaves no trace", async () => {
     cacheRow("acme", DAY, 1, await stamp()),
     { ...cacheRow("acme", "2026-03-02", 1, await stamp()), malformed: 2 },
   ];
-  await expect(chunks.write(own, rows, [{ tenant: "acme", date: DAY, error: "bad" }], 2)).rejects.toThrow(/check/);
+  await expect(store(world, own, rows, [{ tenant: "acme", date: DAY, error: "bad" }], 2)).rejects.toThrow(/check/);
   expect(await stored()).toEqual([]);
   expect((await world.pool.query("SELECT FROM usage_change UNION ALL SELECT FROM usage_dirty")).rows).toEqual([]);
   expect((await world.pool.query("SELECT cursor, written FROM usage_chunk")).rows).toEqual([{ cursor: 0, written: 0 }]);

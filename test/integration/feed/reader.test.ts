@@ -3,7 +3,7 @@ import { beforeAll, expect, test } from "vitest";
 import { Services } from "../../../src/services.ts";
 import { stampAt } from "../../support/backends.ts";
 import { cacheRow } from "../../support/cache-row.ts";
-import { claimed } from "../../support/claimed.ts";
+import { store, claimed } from "../../support/claimed.ts";
 import { mulberry32 } from "../../support/random.ts";
 import { until } from "../../support/until.ts";
 import { useWorld } from "../../support/world.ts";
@@ -47,14 +47,13 @@ async function write(writer: number): Promise<number> {
   const services = new Services(world.config, world.services.log);
   try {
     const own = await claimed({ ...world, services }, [{ tenant: "a", from: "2026-01-01", to: "2026-12-31" }]);
-    const chunks = await services.chunks();
     let rows = 0;
     for (let batch = 1; batch <= BATCHES; batch++) {
       const readAt = await stampAt(world.pool);
       const keys = KEYS.filter(() => random() < 0.4);
       const tokens = () => Math.floor(random() * 1_000_000);
       const batchRows = keys.map(({ tenant, date }) => cacheRow(tenant, date, tokens(), readAt));
-      rows += (await chunks.write(own, batchRows, [], batch)).written;
+      rows += (await store(world, own, batchRows, [], batch)).written;
     }
     return rows;
   } finally {

@@ -6,7 +6,7 @@ import { openedForEach } from "../../support/opened.ts";
 import { event, type SampleEvent } from "../../support/sample.ts";
 import { storedRows } from "../../support/stored-rows.ts";
 import { useWorldForEach } from "../../support/world.ts";
-import { dirtyDays, doRun, planRun, workOn } from "./runs.ts";
+import { dirtyDays, doRun, plannedRun, workOn } from "./runs.ts";
 import { SlowExecution } from "./slow-execution.ts";
 import { SteppedClock } from "./stepped-clock.ts";
 import { tableDifferences } from "./table.ts";
@@ -132,7 +132,7 @@ describe("after the clock of PostgreSQL was put back", () => {
     test("a read from before the step gives way to a read from after it, and the day is read again", async () => {
       await clock.ahead(ahead);
       const slow = await SlowExecution.create(services);
-      const late = workOn(await planRun(services, ONE), slow.context);
+      const late = workOn(await plannedRun(services, ONE), slow.context);
       await slow.reading();
       await clock.ahead("0");
       await add("bob");
@@ -151,7 +151,7 @@ describe("after the clock of PostgreSQL was put back", () => {
     test("a read that finds no row is stored, but its day is read again", async () => {
       await clock.ahead(ahead);
       const slow = await SlowExecution.create(services);
-      const late = workOn(await planRun(services, ONE), slow.context);
+      const late = workOn(await plannedRun(services, ONE), slow.context);
       await slow.reading();
       await clock.ahead("0");
       await add("bob"); // too late for the read, but its stamp says otherwise
@@ -173,7 +173,7 @@ describe("after the clock of PostgreSQL was put back", () => {
   test("two reads from before the step keep their order, whichever is written first", async () => {
     await clock.ahead("1 hour");
     const slow = await SlowExecution.create(services);
-    const late = workOn(await planRun(services, ONE), slow.context);
+    const late = workOn(await plannedRun(services, ONE), slow.context);
     await slow.reading();
     await add("bob");
     await doRun(world.services, ONE);

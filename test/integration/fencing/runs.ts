@@ -1,29 +1,30 @@
 import { randomUUID } from "node:crypto";
 import type { Run } from "../../../src/db/postgres/runs/run.ts";
-import type { RebuildWish } from "../../../src/db/postgres/runs/request.ts";
-import { runInline } from "../../../src/inline.ts";
+import type { RunRequest } from "../../../src/db/postgres/runs/request.ts";
+import { runInline } from "../../../src/execution/inline.ts";
 import { aggregateDays } from "../../../src/jobs/aggregate-days.ts";
-import { PAYLOAD_VERSION, type JobContext } from "../../../src/jobs/job.ts";
-import { rebuildRange } from "../../../src/jobs/rebuild-range.ts";
+import type { JobContext } from "../../../src/work/context.ts";
+import { PAYLOAD_VERSION } from "../../../src/work/payload.ts";
+import { planRun } from "../../../src/jobs/plan-run.ts";
 import type { Services } from "../../../src/services.ts";
 import type { World } from "../../support/world.ts";
-import { contextOf } from "./slow-execution.ts";
+import { jobContext } from "../../support/job-context.ts";
 
-export type Wish = Pick<RebuildWish, "from" | "to"> & Partial<RebuildWish>;
+export type Wish = Pick<RunRequest, "from" | "to"> & Partial<RunRequest>;
 
-const whole = (wish: Wish): RebuildWish => ({ kind: "backfill", requestedBy: "test", dedupeBy: randomUUID(), ...wish });
+const whole = (wish: Wish): RunRequest => ({ kind: "backfill", requestedBy: "test", dedupeBy: randomUUID(), ...wish });
 
 /** Does a run of any kind in this process. */
 export function doRun(services: Services, wish: Wish): Promise<Run> {
-  const request = services.request({ ...whole(wish), inline: true });
+  const request = { ...whole(wish), inline: true };
   return runInline(services, request, new AbortController().signal, () => undefined);
 }
 
 /** Plans a run whose work is one chunk, and answers its id. */
-export async function planRun(services: Services, wish: Wish): Promise<string> {
+export async function plannedRun(services: Services, wish: Wish): Promise<string> {
   const runs = await services.runs();
-  const { id } = await runs.create(services.request(whole(wish)));
-  await rebuildRange.run({ v: PAYLOAD_VERSION, runId: id }, await contextOf(services));
+  const { id } = await runs.create(whole(wish));
+  await planRun.run({ v: PAYLOAD_VERSION, runId: id }, await jobContext(services));
   const run = await runs.get(id);
   if (run?.chunks.planned !== 1) throw new Error(`${run?.chunks.planned} chunks were planned, not one`);
   return id;

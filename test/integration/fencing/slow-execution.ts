@@ -1,6 +1,6 @@
-import { TimeLimit } from "../../../src/queues/time-limit.ts";
-import type { JobContext } from "../../../src/jobs/job.ts";
+import type { JobContext } from "../../../src/work/context.ts";
 import type { Services } from "../../../src/services.ts";
+import { jobContext } from "../../support/job-context.ts";
 import { until } from "../../support/until.ts";
 
 /**
@@ -30,7 +30,7 @@ export class SlowExecution {
   }
 
   static async create(services: Services, nth = 1): Promise<SlowExecution> {
-    return new SlowExecution(await contextOf(services), nth);
+    return new SlowExecution(await jobContext(services), nth);
   }
 
   /** Waits until a read is done and held. */
@@ -41,10 +41,4 @@ export class SlowExecution {
   letGo(): void {
     this.#open();
   }
-}
-
-/** The context of one execution, as a worker makes it. */
-export async function contextOf(services: Services): Promise<JobContext> {
-  const contexts = await services.jobContext(() => Promise.resolve());
-  return contexts({ log: services.log, signal: new AbortController().signal, limit: TimeLimit.none() });
 }

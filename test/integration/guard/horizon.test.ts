@@ -4,8 +4,8 @@ import type { RefusedDay } from "../../../src/db/postgres/runs/run.ts";
 import { run } from "../../support/process.ts";
 import { storedRows } from "../../support/stored-rows.ts";
 import { useWorlds, type World } from "../../support/world.ts";
-import { contextOf } from "../fencing/slow-execution.ts";
-import { dirtyDays, doRun, planRun, workOn } from "../fencing/runs.ts";
+import { jobContext } from "../../support/job-context.ts";
+import { dirtyDays, doRun, plannedRun, workOn } from "../fencing/runs.ts";
 import { SteppedClock } from "../fencing/stepped-clock.ts";
 import { tableDifferences } from "../fencing/table.ts";
 import { expire, fourADay } from "./events-kept.ts";
@@ -146,22 +146,22 @@ describe("the edge passes between the plan and the read", () => {
   test("of time", async () => {
     await open({ EVENTS_RETENTION_DAYS: "12" }, SOON);
     await world.insert(fourADay("UTC", "acme", one.from, one.to));
-    const runId = await planRun(world.services, { ...one, kind: "nightly" });
+    const runId = await plannedRun(world.services, { ...one, kind: "nightly" });
     await clock.still("2026-06-16T22:59:59.999999Z");
-    const inTime = await planRun(world.services, { ...one, kind: "nightly" });
-    expect(await workOn(inTime, await contextOf(world.services))).toMatchObject({ written: 1, refused: 0 });
+    const inTime = await plannedRun(world.services, { ...one, kind: "nightly" });
+    expect(await workOn(inTime, await jobContext(world.services))).toMatchObject({ written: 1, refused: 0 });
     await world.pool.query("DELETE FROM daily_usage_cache");
     await clock.at("2026-06-16T23:00:00.001Z"); // the day began twelve days ago, less an hour
     await expire(world, "2026-06-17T06:00:00Z", 12 * DAY_SECONDS);
-    expect(await workOn(runId, await contextOf(world.services))).toMatchObject(halfEaten);
+    expect(await workOn(runId, await jobContext(world.services))).toMatchObject(halfEaten);
     await expectNoRow(runId);
   });
 
   test("by a stricter TTL index, created after this process last looked", async () => {
     await open({ EVENTS_RETENTION_DAYS: String(KEPT_DAYS + 20) });
     await world.insert(fourADay("UTC", "acme", one.from, one.to));
-    const runId = await planRun(world.services, one);
-    const context = await contextOf(world.services);
+    const runId = await plannedRun(world.services, one);
+    const context = await jobContext(world.services);
     expect(await context.retention()).toBe(KEPT + 20 * DAY_SECONDS);
     await expireAfter(KEPT);
     expect(await expire(world, NOW, KEPT)).toBe(3);
@@ -172,8 +172,8 @@ describe("the edge passes between the plan and the read", () => {
   test("by one that is created right before the events are read", async () => {
     await open({ EVENTS_RETENTION_DAYS: String(KEPT_DAYS + 20) });
     await world.insert(fourADay("UTC", "acme", one.from, one.to));
-    const runId = await planRun(world.services, one);
-    const context = await contextOf(world.services);
+    const runId = await plannedRun(world.services, one);
+    const context = await jobContext(world.services);
     const stamp = async () => {
       await expireAfter(KEPT);
       await expire(world, NOW, KEPT);
@@ -205,8 +205,8 @@ describe("a TTL on another field", () => {
   test("that is created while a process runs writes nothing there, and says why", async () => {
     await open({}, SOON);
     await world.insert(fourADay("UTC", "acme", RANGE.from, RANGE.to));
-    const runId = await planRun(world.services, RANGE);
-    const context = await contextOf(world.services);
+    const runId = await plannedRun(world.services, RANGE);
+    const context = await jobContext(world.services);
     await context.retention();
     await world.events.createIndex({ expires_at: 1 }, { expireAfterSeconds: 0 });
     await expect(workOn(runId, context)).rejects.toThrow(/Set EVENTS_RETENTION_DAYS/);

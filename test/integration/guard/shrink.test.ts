@@ -5,7 +5,7 @@ import { scaled } from "../../../src/usage/decimal.ts";
 import { toDocuments } from "../../../src/usage/document.ts";
 import { RollupBuilder } from "../../../src/usage/rollup.ts";
 import { lockWaiters, stampAt } from "../../support/backends.ts";
-import { claimed } from "../../support/claimed.ts";
+import { store, claimed } from "../../support/claimed.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
 import { openedOnce } from "../../support/opened.ts";
 import { endProcesses, run, startWorker } from "../../support/process.ts";
@@ -180,14 +180,13 @@ describe("the statement itself", () => {
   });
 
   test("holds where a row with more events comes between the look at the rows and the upsert", async () => {
-    const chunks = await world.services.chunks();
     const claim = await claimed(world, [{ tenant: "acme", ...ONE }]);
     const [older, newer] = [await stampAt(world.pool, "-1 minute"), await stampAt(world.pool)];
     const client = await world.pool.connect();
     try {
       await client.query("BEGIN");
       await upsertRows(client, [rowOf(5, older)]);
-      const waiting = chunks.write(claim, [rowOf(4, newer)], [], 1);
+      const waiting = store(world, claim, [rowOf(4, newer)], [], 1);
       await lockWaiters(world.pool, 1);
       await client.query("COMMIT");
       expect(await waiting).toEqual({ written: 0, unchanged: 0, stale: 0, refused: 1, failed: 0 });

@@ -48,7 +48,7 @@ async function leaveInvalid(): Promise<void> {
   expect(await index()).toMatchObject({ valid: false });
 }
 
-test("an invalid leftover is replaced", async () => {
+test("an invalid leftover is dropped and built again", async () => {
   await leaveInvalid();
   const report = await ensure();
   expect(report.entries).toMatchObject([{ name: NAME, action: "repaired" }]);
@@ -68,7 +68,7 @@ test("an invalid index of another definition is reported, not dropped", async ()
   expect(await index()).toEqual(before);
 });
 
-test("the loss of its own backend in a build is made good in the same run", async () => {
+test("a build whose own backend is lost is repeated in the same run", async () => {
   await openWriter(other);
   const running = ensure();
   const pid = await waitingBuild(own.sql);
@@ -79,7 +79,7 @@ test("the loss of its own backend in a build is made good in the same run", asyn
   expect(await index()).toMatchObject({ valid: true });
 });
 
-test("a build that another session has begun is waited for, not dropped", async () => {
+test("another session's build is waited for, not dropped", async () => {
   await openWriter(other);
   const theirs = third.query(BUILD);
   await waitingBuild(own.sql);
@@ -95,7 +95,7 @@ test("a build that another session has begun is waited for, not dropped", async 
   expect(await index()).toMatchObject({ valid: true, oid });
 });
 
-test("no build is begun beside another session's build on the same table, which would deadlock", async () => {
+test("no build begins beside another session's build on the same table, which would deadlock", async () => {
   await openWriter(other);
   const theirs = third.query("CREATE INDEX CONCURRENTLY theirs ON daily_usage_cache (cached_at)");
   await waitingBuild(own.sql);
@@ -109,7 +109,7 @@ test("no build is begun beside another session's build on the same table, which 
   expect((await running).entries).toMatchObject([{ action: "created" }]);
 });
 
-test("writers go on while a build runs, and its waits are told with who is in the way", async () => {
+test("writers go on while a build runs, and its waits are reported with the session in the way", async () => {
   await openSnapshot(other);
   const lines: string[] = [];
   const running = ensure({ onProgress: (line) => lines.push(line) });
@@ -123,7 +123,7 @@ test("writers go on while a build runs, and its waits are told with who is in th
   expect(lines.join("\n")).toMatch(/waiting for old snapshots.*, behind pid \d+/);
 });
 
-test("a second run gives up on the lock after its time, with exit 3, and says who holds it", async () => {
+test("a second run gives up on the lock after its waiting time, with exit 3, and says who holds it", async () => {
   await openWriter(other);
   const running = ensure();
   await waitingBuild(own.sql);
@@ -137,7 +137,7 @@ test("a second run gives up on the lock after its time, with exit 3, and says wh
   expect((await running).ok).toBe(true);
 });
 
-test("a cancelled build leaves no invalid index, and what follows is not begun", async () => {
+test("a cancelled build leaves no invalid index, and later builds do not begin", async () => {
   await openSnapshot(other);
   const two: Manifest = {
     ...manifest,
@@ -166,7 +166,7 @@ test("a run cancelled before it has the lock does nothing", async () => {
   expect(report.entries).toMatchObject([{ action: "failed", detail: "not started: cancelled" }]);
 });
 
-test("a build that waits too long for others gives way", async () => {
+test("a build that waits too long for other sessions is cancelled", async () => {
   await openSnapshot(other);
   const report = await ensure({ manifest: { ...manifest, defaults: { maxWaitMs: 100 } } });
   expect(report.entries).toMatchObject([{ action: "failed" }]);
@@ -174,7 +174,7 @@ test("a build that waits too long for others gives way", async () => {
   expect(await index()).toBeUndefined();
 });
 
-test("a lock timeout of the first look is tried again", async () => {
+test("after a lock timeout the look at the table is repeated", async () => {
   await other.query("BEGIN");
   await other.query("LOCK TABLE daily_usage_cache IN ACCESS EXCLUSIVE MODE");
   const running = ensure();

@@ -62,7 +62,7 @@ test("extra, duplicate, redundant and too many indexes are advice; ensure touche
 
 const LIMITS = { hitWarn: 0.95, hitCrit: 0.9, scanShare: 0.01, sizePct: 20, maxIndexes: 10, unusedDays: 30 };
 
-test("what is to be ignored is neither extra nor drift", async () => {
+test("ignored indexes are neither extra nor drift", async () => {
   await own.sql.query("CREATE INDEX theirs ON daily_usage_cache (date)");
   const wanted = { ...onTable(), postgres: { "public.daily_usage_cache": [] }, ignore: { postgres: ["theirs"] } };
   expect(advice(await it.check(wanted))).toEqual([]);
@@ -77,7 +77,7 @@ test("the indexes of another phase are not extra", async () => {
   expect(advice(report)).toEqual([]);
 });
 
-test("missing, another definition, a missing table, a definition that the server refuses", async () => {
+test("check reports a missing index, another definition, a missing table and a refused definition", async () => {
   await own.sql.query("CREATE INDEX by_day ON daily_usage_cache (cached_at)");
   await own.sql.query("CREATE TABLE IF NOT EXISTS parts (date date) PARTITION BY RANGE (date)");
   const base = onTable({}, { name: "absent" }, { name: "refused", columns: ["no_such"] });
@@ -114,7 +114,7 @@ test("missing, another definition, a missing table, a definition that the server
   expect(ensured.entries.find(({ name }) => name === "parted")?.detail).toMatch(/partitioned/);
 });
 
-test("a build under way is called so, of the keeper's own and of anybody's", async () => {
+test("a running build is reported as building, whoever started it", async () => {
   await openSnapshot(other);
   const running = it.ensure(onTable({}));
   await waiting(own.sql, "CREATE INDEX CONCURRENTLY");
@@ -131,7 +131,7 @@ test("a build under way is called so, of the keeper's own and of anybody's", asy
   });
 });
 
-test("an invalid index of nobody's is told and left", async () => {
+test("an undeclared invalid index is reported and left alone", async () => {
   await openWriter(other);
   const third = await own.connect();
   const theirs = third
@@ -146,7 +146,7 @@ test("an invalid index of nobody's is told and left", async () => {
   expect(report.ok).toBe(true);
 });
 
-test("what is new is what this manifest's newest run made", async () => {
+test("new indexes are those that this manifest's newest run made", async () => {
   const wanted = onTable({}, { name: "late", columns: ["cached_at"] });
   const isNew = async () => {
     const { targets } = await it.check(wanted);
@@ -159,7 +159,7 @@ test("what is new is what this manifest's newest run made", async () => {
   expect(await isNew()).toEqual(["late"]);
 });
 
-test("plan prints what ensure would run, so that somebody else can; the rest of it is comment", async () => {
+test("plan prints the statements that ensure would run, and everything else as comments", async () => {
   const wanted = onTable(
     { name: "left" },
     { name: "kept", columns: ["cached_at"] },

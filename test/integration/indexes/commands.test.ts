@@ -8,7 +8,7 @@ const world = useWorld("keeper_commands");
 const indexes = (...args: string[]) => run(world.env, "indexes", ...args);
 const PART = ["--manifest", "petbuddy", "--engine", "mongodb"];
 
-test("a part without an index is wrong use, and does not pass for all being well", async () => {
+test("a selection without an index is a usage error, not a success", async () => {
   for (const verb of ["check", "ensure", "plan"]) {
     const ended = await indexes(verb, "--manifest", "petbuddy", "--phase", "2");
     expect([ended.code, ended.stdout]).toEqual([1, ""]);
@@ -16,19 +16,19 @@ test("a part without an index is wrong use, and does not pass for all being well
   }
 });
 
-test("PostgreSQL alone is kept without MongoDB, which need not be set", async () => {
+test("a manifest for PostgreSQL alone works without MongoDB, whose URI need not be set", async () => {
   const { MONGODB_URI: _unset, ...env } = world.env;
   const ended = await run(env, "indexes", "check", "--engine", "postgres");
   expect(ended.code).toBe(2);
   expect(ended.stdout).toMatch(/^postgres public\.daily_usage_cache: 1 indexes \(5 missing\)\n/);
 });
 
-test("what is printed can be typed: the way back names the manifest, a refusal shows what would go", async () => {
+test("printed commands can be typed: rollback names the manifest, a refusal shows what would be dropped", async () => {
   const ensured = await indexes("ensure", ...PART);
   expect(ensured.code).toBe(0);
   expect(ensured.stderr).toMatch(/^petbuddy: mongodb [\w.]+:\d+\/\w+\n/);
   const [, back = ""] =
-    /To take it back: tallyman (indexes rollback --manifest petbuddy --run \S+)/.exec(ensured.stdout) ?? [];
+    /To take this run back: tallyman (indexes rollback --manifest petbuddy --run \S+)/.exec(ensured.stdout) ?? [];
 
   const advised = await indexes("check", ...PART, "--strict");
   expect(advised.code).toBe(2);
@@ -37,20 +37,20 @@ test("what is printed can be typed: the way back names the manifest, a refusal s
   const unasked = await run(world.env, ...back.split(" "));
   expect(unasked.code).toBe(1);
   expect(unasked.stderr).toMatch(/contacts +companyId_1_phone_1 +drop /);
-  expect(unasked.stderr).toMatch(/Nobody can be asked here\. .* say --yes\.\n$/);
+  expect(unasked.stderr).toMatch(/There is no terminal to ask at\. .* add --yes\.\n$/);
   const shown = await run(world.env, ...back.split(" "), "--dry-run");
   expect([shown.code, shown.stdout.trimEnd().split("\n").at(-1)]).toEqual([0, "Nothing was changed."]);
 
   const done = await run(world.env, ...back.split(" "), "--yes");
   expect([done.code, done.stdout.trimEnd().split("\n").at(-1)]).toEqual([0, "25 taken back, 0 kept."]);
   const again = await indexes("rollback", ...PART, "--yes");
-  expect([again.code, again.stdout]).toEqual([0, "Nothing to take back of the newest run.\n"]);
+  expect([again.code, again.stdout]).toEqual([0, "The newest run has nothing left to take back.\n"]);
   const unknown = await indexes("rollback", ...PART, "--index", "nope", "--yes");
   expect(unknown.code).toBe(1);
-  expect(unknown.stderr).toMatch(/the keeper made no index nope that is left/);
+  expect(unknown.stderr).toMatch(/the keeper made no index nope that still exists/);
 });
 
-test("the command again does not walk back through history, and tells how to", async () => {
+test("the same rollback again does not undo older runs, and prints the command for that", async () => {
   await indexes("ensure", "--manifest", "earlybird", "--phase", "2");
   await indexes("ensure", "--manifest", "earlybird", "--phase", "3");
   expect((await indexes("rollback", "--manifest", "earlybird", "--yes")).stdout).toMatch(
@@ -60,7 +60,7 @@ test("the command again does not walk back through history, and tells how to", a
   expect([again.code, again.stdout]).toEqual([
     0,
     expect.stringMatching(
-      /^Nothing to take back of the newest run\. An older run has: tallyman indexes rollback --manifest earlybird --run \S+\n$/,
+      /^The newest run has nothing left to take back\. To take back an older run: tallyman indexes rollback --manifest earlybird --run \S+\n$/,
     ),
   ]);
 });

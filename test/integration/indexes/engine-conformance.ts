@@ -69,7 +69,7 @@ export function conforms(name: string, harness: Harness): void {
       return only;
     };
 
-    test("tells what is always so of it, and names what it works on", async () => {
+    test("gives its constant properties, its name and its targets", async () => {
       await open(manifests.plain, async (engine) => {
         expect(FACTS[engine.name]).toBeDefined();
         expect([...engine.targets.keys()]).toEqual([target]);
@@ -79,7 +79,7 @@ export function conforms(name: string, harness: Harness): void {
       });
     });
 
-    test("sees that a target is not there, and makes one where that is its work", async () => {
+    test("sees that a target is missing, and creates it if the engine creates targets", async () => {
       await open(manifests.plain, async (engine) => {
         expect(await engine.observe(target)).toMatchObject({ isMissing: true, actual: [], busy: false });
         expect(await stateIn(engine)).toMatchObject({ state: "without target" });
@@ -97,7 +97,7 @@ export function conforms(name: string, harness: Harness): void {
       });
     });
 
-    test("creates an index that it sees as the declared one; a second creation and a second drop change nothing", async () => {
+    test("creates an index that it then observes as the declared one; a second create and a second drop change nothing", async () => {
       await harness.makeTarget(own);
       await open(manifests.plain, async (engine) => {
         expect(await stateIn(engine)).toEqual({ state: "missing" });
@@ -124,7 +124,7 @@ export function conforms(name: string, harness: Harness): void {
       });
     });
 
-    test("tells another definition from the declared one, by its parts", async () => {
+    test("names the parts in which an index differs from the declared one", async () => {
       await harness.makeTarget(own);
       await open(manifests.plain, (engine) => engine.create(target, NAME));
       await open(manifests.other, async (engine) => {
@@ -135,7 +135,7 @@ export function conforms(name: string, harness: Harness): void {
       });
     });
 
-    test("finds duplicates before a unique build, calls its error final, and clears up what it leaves", async () => {
+    test("finds duplicates before a unique build, calls the build's error final, and drops its leftover", async () => {
       await harness.makeTarget(own);
       await harness.addDuplicates(own);
       await open(manifests.unique, async (engine) => {
@@ -159,7 +159,7 @@ export function conforms(name: string, harness: Harness): void {
       definition: `$name ${engine.definition(target, NAME)} '"\\`,
     });
 
-    test("keeps a ledger: an entry is replaced by the next of its run, and comes back as it was written", async () => {
+    test("keeps a ledger: a run's later entry overwrites its earlier one, and is read as it was written", async () => {
       await open(manifests.plain, async (engine) => {
         expect(await engine.ledger.read()).toEqual([]);
         const entry = entryOf(engine, randomUUID());
@@ -183,7 +183,7 @@ export function conforms(name: string, harness: Harness): void {
       });
     });
 
-    test("claims an index, and knows it again by what the ledger then has", async () => {
+    test("claims an index, and recognises it by the identity in the ledger", async () => {
       await harness.makeTarget(own);
       await open(manifests.plain, async (engine) => {
         await engine.create(target, NAME);
@@ -206,7 +206,7 @@ export function conforms(name: string, harness: Harness): void {
       });
     });
 
-    test("replaces an index, leaves nothing beside the new one, and brings the old one back from its definition", async () => {
+    test("replaces an index, leaves no other index behind, and brings the old one back from its definition", async () => {
       await harness.makeTarget(own);
       const before = await open(manifests.plain, async (engine) => {
         await engine.create(target, NAME);
@@ -238,7 +238,7 @@ export function conforms(name: string, harness: Harness): void {
       });
     });
 
-    test("says which parts are changed without a build, and changes them so", async () => {
+    test("names the parts that it changes without a build, and changes them in place", async () => {
       await harness.makeTarget(own);
       await open(manifests.plain, (engine) => engine.create(target, NAME));
       const { attribute } = manifests;
@@ -259,7 +259,7 @@ export function conforms(name: string, harness: Harness): void {
       }
     });
 
-    test("tells figures of the target and of each index, and gives space back or says why not", async () => {
+    test("gives figures of the target and of each index, and gives space back or says why not", async () => {
       await harness.makeTarget(own);
       await harness.addDuplicates(own);
       await open(manifests.plain, async (engine) => {

@@ -39,7 +39,7 @@ async function eventIndexes() {
 
 const sample = () => [{ tenant_id: "t", user_id: "u", created_at: new Date(0) }];
 
-test("the first run creates, ten more find everything present and change nothing", async () => {
+test("the first run creates the indexes, ten more find everything present and change nothing", async () => {
   const first = await ensure();
   expect(first.ok).toBe(true);
   expect(actions(first)).toEqual({
@@ -81,7 +81,7 @@ test("the first run creates, ten more find everything present and change nothing
   expect(await cacheIndexes(own.sql)).toEqual(before);
 });
 
-test("four at once make one build of each index", async () => {
+test("four processes at once build each index once", async () => {
   const reports = await Promise.all([ensure(), ensure(), ensure(), ensure()]);
   const entries = reports.flatMap((report) => report.entries);
   expect(reports.every(({ ok }) => ok)).toBe(true);
@@ -126,7 +126,7 @@ test("an equal index under another name does the work", async () => {
   ]);
 });
 
-test("a server that blocks writers during a build is asked only with leave, unless the collection is empty", async () => {
+test("on a server that blocks writers an index is built only with allowBlocking or on an empty collection", async () => {
   await own.mongo.collection(EVENTS).insertMany(sample());
   const blocking = "ferretdb" in (await own.mongo.command({ buildInfo: 1 }));
   const first = await ensure({ engine: "mongodb" });
@@ -140,7 +140,7 @@ test("a server that blocks writers during a build is asked only with leave, unle
   expect((await ensure({ engine: "mongodb" })).ok).toBe(true);
 });
 
-test("a missing primary key is a migration's work, and a key of another collation is another key", async () => {
+test("a missing primary key is left to a migration, and one of another collation is different", async () => {
   await own.sql.query("ALTER TABLE daily_usage_cache DROP CONSTRAINT daily_usage_cache_pkey");
   const missing = await ensure({ engine: "postgres" });
   expect(missing.entries[0]).toMatchObject({ name: "daily_usage_cache_pkey", action: "failed" });
@@ -199,7 +199,7 @@ test("a definition that the server writes in its own way is not different, run a
   expect(await cacheIndexes(own.sql)).toEqual(before);
 });
 
-test("a unique index over duplicates fails with some of them and leaves nothing", async () => {
+test("a unique index over duplicates fails, names some of them and leaves nothing", async () => {
   const unique: Manifest = {
     version: 1,
     project: "test",
@@ -210,8 +210,8 @@ test("a unique index over duplicates fails with some of them and leaves nothing"
   await own.mongo.collection(EVENTS).insertMany([...sample(), ...sample()]);
   const report = await ensure({ manifest: unique, allowBlocking: true });
   expect(report.entries.map(({ action }) => action)).toEqual(["failed", "failed"]);
-  expect(report.entries[0]?.detail).toMatch(/^not unique: \(tenant_id\) is there as \(t\) 2 times\. Remove/);
-  expect(report.entries[1]?.detail).toMatch(/^not unique: \(date\) is there as \(2026-01-\d\d\) 20 times, /);
+  expect(report.entries[0]?.detail).toMatch(/^not unique: \(tenant_id\) occurs as \(t\) 2 times\. Remove/);
+  expect(report.entries[1]?.detail).toMatch(/^not unique: \(date\) occurs as \(2026-01-\d\d\) 20 times, /);
   expect((await cacheIndexes(own.sql)).map(({ name }) => name)).toEqual(["daily_usage_cache_pkey"]);
   expect(await eventIndexes()).toHaveLength(1);
 });

@@ -34,7 +34,7 @@ async function comment(index: string): Promise<string | null> {
   return rows[0]?.text ?? null;
 }
 
-test("it tells who made what, how, when and how large, and the index is marked", async () => {
+test("the ledger records who made which index, how, when and how large, and the index is marked", async () => {
   const { rows: clock } = await own.sql.query<{ now: string }>("SELECT clock_timestamp()::text AS now");
   const { runId } = await it.ensure(wanted);
   const { rows } = await own.sql.query(
@@ -65,7 +65,7 @@ test("it tells who made what, how, when and how large, and the index is marked",
   ]);
 });
 
-test("lost, nothing bad happens: what is there is found, and no rollback touches it", async () => {
+test("after the loss of the ledger existing indexes are found, and no rollback touches them", async () => {
   const { runId } = await it.ensure(wanted);
   const before = [await cacheIndexes(own.sql), await comment("by_day")];
   await own.sql.query("DROP TABLE tallyman.index_ledger");
@@ -78,7 +78,7 @@ test("lost, nothing bad happens: what is there is found, and no rollback touches
   expect(await ledgerRows(own.sql)).toMatchObject([{ name: "by_day", intent: "adopt", state: "done" }]);
 });
 
-test("lost while a build is left half done, that is repaired all the same", async () => {
+test("after the loss of the ledger an interrupted build is still repaired", async () => {
   await openWriter(other);
   const first = it.command(onTable({}), "ensure");
   const pid = await waiting(own.sql, "CREATE INDEX CONCURRENTLY");
@@ -91,7 +91,7 @@ test("lost while a build is left half done, that is repaired all the same", asyn
   expect(await validity(own.sql)).toEqual({ by_day: true });
 });
 
-test("a role that may not make or read the ledger is told what an owner has to run, and that is enough", async () => {
+test("a role that may not create or read the ledger gets the statement for an owner to run, which is enough", async () => {
   const url = new URL(own.databaseUrl);
   url.username = ROLE;
   const targets = { manifest: onTable({}), mongo: own.mongo, databaseUrl: url.href };
@@ -113,7 +113,7 @@ test("a role that may not make or read the ledger is told what an owner has to r
   expect(actions(await rollbackIndexes(targets, {}))).toEqual({ by_day: "dropped" });
 });
 
-test("the newest run is found over both databases, whatever time zone one of them is set to", async () => {
+test("the newest run of both databases is found, whatever their time zones", async () => {
   for (const zone of ["Pacific/Kiritimati", "Pacific/Pago_Pago"]) {
     await own.sql.query(`ALTER DATABASE ${own.mongo.databaseName} SET TimeZone = '${zone}'`);
     const table = await it.ensure(onTable({}));
@@ -131,7 +131,7 @@ test("the newest run is found over both databases, whatever time zone one of the
   await own.sql.query(`ALTER DATABASE ${own.mongo.databaseName} RESET TimeZone`);
 });
 
-test("two manifests in one database keep out of each other's work", async () => {
+test("two manifests in one database do not touch each other's indexes", async () => {
   const theirs = { ...onTable({}, { name: "late", columns: ["cached_at"] }), project: "theirs" };
   await it.ensure(onTable({}));
   const { entries } = await it.ensure(theirs);
@@ -140,7 +140,7 @@ test("two manifests in one database keep out of each other's work", async () => 
   expect(actions(await it.rollback(onTable({}), { all: true }))).toEqual({ by_day: "dropped" });
 });
 
-test("a build that died is ended for the manifest that began it, whichever looks first", async () => {
+test("an interrupted build is completed for the manifest that began it, whichever manifest is ensured first", async () => {
   await openSnapshot(other);
   const first = it.command(onTable({}), "ensure");
   await waiting(own.sql, "CREATE INDEX CONCURRENTLY");
@@ -154,7 +154,7 @@ test("a build that died is ended for the manifest that began it, whichever looks
   expect(actions(await it.rollback(onTable({})))).toEqual({ by_day: "dropped" });
 });
 
-test("after the loss of its lock a run reads what others wrote meanwhile", async () => {
+test("after the loss of its lock a run reads the ledger again", async () => {
   await openSnapshot(other);
   const running = it.ensure(onTable({}));
   const pid = await waiting(own.sql, 'CREATE INDEX CONCURRENTLY "by_day"');

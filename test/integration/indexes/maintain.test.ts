@@ -101,7 +101,7 @@ async function standInTheWay(): Promise<void> {
 }
 
 describe("PostgreSQL", () => {
-  test("a bloated index is built anew and the table analyzed; a dry run before it changes nothing, a second run has nothing to do", async () => {
+  test("a bloated index is rebuilt and the table analyzed; a dry run before changes nothing, a second run has nothing to do", async () => {
     await bloat();
     const before = await indexes();
     const planned = await maintain({ dryRun: true });
@@ -139,7 +139,7 @@ describe("PostgreSQL", () => {
     expect(stats?.indexes.find(({ name }) => name === BLOATED)).toMatchObject({ bloat: 1, baseline: { of: "build" } });
   });
 
-  test("one that is named is built anew, bloated or not; a name that no index has is wrong use", async () => {
+  test("a named index is rebuilt, bloated or not; an unknown name is a usage error", async () => {
     await ensureIndexes(targets());
     const before = await indexes();
     const report = await maintain({ index: "jobs_small" });
@@ -150,7 +150,7 @@ describe("PostgreSQL", () => {
     await expect(maintain({ index: "nothing" })).rejects.toThrow(UsageError);
   });
 
-  test("two at once build it anew once", async () => {
+  test("two processes at once rebuild an index once", async () => {
     await bloat();
     const reports = await Promise.all([maintain(), maintain()]);
     const ends = reports.flatMap(({ entries }) =>
@@ -159,7 +159,7 @@ describe("PostgreSQL", () => {
     expect(ends.sort()).toEqual(["done", "left"]);
   });
 
-  test("a cancelled rebuild leaves nothing of its own, and what somebody else left stays", async () => {
+  test("a cancelled rebuild leaves nothing of its own, and somebody else's leftover stays", async () => {
     await ensureIndexes(targets());
     await leaveSomebodyElses();
     const before = await indexes();
@@ -178,7 +178,7 @@ describe("PostgreSQL", () => {
     expect(await indexes()).toEqual(before);
   });
 
-  test("the loss of its backend is cleared up in the same run", async () => {
+  test("a rebuild whose backend is lost is cleared up in the same run", async () => {
     await ensureIndexes(targets());
     const before = await indexes();
     await standInTheWay();
@@ -194,7 +194,7 @@ describe("PostgreSQL", () => {
     expect(await indexes()).toEqual(before);
   });
 
-  test("what a killed process and its lost backend left, the next run drops", async () => {
+  test("the next run drops the leftover of a killed process and its lost backend", async () => {
     await ensureIndexes(targets());
     await leaveSomebodyElses();
     const before = await indexes();
@@ -226,7 +226,7 @@ describe("PostgreSQL", () => {
     expect((await maintain()).entries.map(({ action }) => action)).toEqual(["none", "none"]);
   });
 
-  test("an exclusion constraint's index is left alone", async () => {
+  test("the index of an exclusion constraint is refused", async () => {
     await own.sql.query("ALTER TABLE jobs ADD CONSTRAINT jobs_once EXCLUDE (due WITH =)");
     const report = await maintain({ index: "jobs_once" });
     expect(report.entries).toMatchObject([{ action: "refused", state: "left" }]);
@@ -234,7 +234,7 @@ describe("PostgreSQL", () => {
 });
 
 describe("MongoDB", () => {
-  test("compact runs only when told to", async () => {
+  test("compact runs only on request", async () => {
     const all = { manifest: select(manifest, { engine: "mongodb" }) };
     expect((await maintain(all)).entries).toEqual([]);
     const planned = await maintain({ ...all, compact: true, dryRun: true });
@@ -246,7 +246,7 @@ describe("MongoDB", () => {
     expect(entries[0]?.bytesAfter).toBeGreaterThan(0);
   });
 
-  test("a collection that is not there is refused", async () => {
+  test("compact of a missing collection is refused", async () => {
     const gone: Manifest = { version: 1, project: "maintain", mongo: { [`gone_${randomUUID()}`]: [] } };
     const { entries } = await maintain({ manifest: gone, compact: true });
     expect(entries).toMatchObject([{ action: "refused", state: "left", why: "there is no such collection" }]);

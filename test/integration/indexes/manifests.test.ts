@@ -33,7 +33,7 @@ describe.each(Object.keys(MANIFESTS))("%s", (name) => {
   });
   afterAll(() => place.drop());
 
-  test("every index can be built on its data, and the same manifest from a file finds nothing left to do", async () => {
+  test("every index can be built on its sample data, and the same manifest from a file finds nothing to do", async () => {
     const targets = { mongo: place.mongo, databaseUrl: place.databaseUrl, allowBlocking: true };
     const first = await ensureIndexes({ ...targets, manifest });
     expect(first.entries.filter(({ action }) => action !== "created" && action !== "present")).toEqual([]);
@@ -48,7 +48,7 @@ describe.each(Object.keys(MANIFESTS))("%s", (name) => {
     expect(again.entries.filter(({ action }) => action !== "present")).toEqual([]);
   });
 
-  test("every contract is kept, with values from that data", async () => {
+  test("every contract is kept, with values from the sample data", async () => {
     await place.sql.query("VACUUM ANALYZE");
     const own = timeless(manifest);
     expect(manifestText(own)).not.toContain("maxMs");

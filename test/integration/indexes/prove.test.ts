@@ -41,17 +41,17 @@ async function replace(index: Omit<PostgresIndex, "name" | "why">) {
 
 const byState = async () => (await cacheIndexes(own.sql)).filter(({ name }) => name.startsWith("by_state"));
 
-test("one that its query cannot use is taken away again, and the former one has its name back", async () => {
+test("a new index that its query cannot use is dropped, and the old one gets its name back", async () => {
   const [before] = await byState();
   const { entry } = await replace({ columns: ["date"], where: "state = 'closed'" });
   expect(entry).toMatchObject({ action: "failed" });
   expect(entry?.detail).toMatch(
-    /^the former definition stays, since the new one does not serve: "open days" cannot use it/,
+    /^the old index stays, since the new one does not serve its contracts: "open days" cannot use it/,
   );
   expect(await byState()).toEqual([before]);
 });
 
-test("one that its query uses takes the place, and a rollback gives it back", async () => {
+test("a new index that its query uses replaces the old one, and a rollback brings the old one back", async () => {
   const [before] = await byState();
   const { entry, targets } = await replace({ columns: ["kind", "tenant_id"], where: "state = 'open'" });
   expect(entry).toMatchObject({ action: "replaced" });

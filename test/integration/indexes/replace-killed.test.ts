@@ -33,7 +33,7 @@ const tails = async () =>
   Object.fromEntries(Object.entries(await definitions()).map(([name, text]) => [name, text.replace(/^.* USING /, "")]));
 const NEW_TAIL = "btree (date, tenant_id)";
 
-test("killed while it builds: the next run takes up what the server finished", async () => {
+test("after a kill during the build the next run continues with the index that the server finished", async () => {
   await openSnapshot(other);
   const first = it.command(wanted, "ensure", "--replace");
   await waiting(own.sql, "CREATE INDEX CONCURRENTLY");
@@ -47,7 +47,7 @@ test("killed while it builds: the next run takes up what the server finished", a
   expect(await tails()).toEqual({ by_day: NEW_TAIL });
 });
 
-test("killed with its backend while it builds: the next run builds again, and a rollback leaves the old one alone", async () => {
+test("after a kill with its backend during the build the next run builds again, and a rollback keeps the old index", async () => {
   for (const then of ["replace", "rollback"] as const) {
     await openWriter(other);
     const first = it.command(wanted, "ensure", "--replace");
@@ -95,7 +95,7 @@ test.each(["finished by the server", "left invalid"])(
   },
 );
 
-test("cancelled in its last step it is no failure to be forgotten: the next run ends it", async () => {
+test("a replacement cancelled in its last step is finished by the next run", async () => {
   const before = await definitions();
   await openReader(other);
   const stop = new AbortController();
@@ -112,7 +112,7 @@ test("cancelled in its last step it is no failure to be forgotten: the next run 
   expect(await definitions()).toEqual(before);
 });
 
-test("a rollback killed at either step is ended by asking again", async () => {
+test("a rollback killed at either step is finished by the same command again", async () => {
   const before = await definitions();
   for (const statement of ["CREATE INDEX CONCURRENTLY", "DROP INDEX CONCURRENTLY"]) {
     const { runId } = await replace();
@@ -129,7 +129,7 @@ test("a rollback killed at either step is ended by asking again", async () => {
   }
 });
 
-test("the loss of its own backend at either step is made good in the same run, of a replacement and of its rollback", async () => {
+test("a replacement or its rollback whose backend is lost at either step is finished in the same run", async () => {
   const before = await definitions();
   for (const statement of ["CREATE INDEX CONCURRENTLY", "DROP INDEX CONCURRENTLY"]) {
     const hold = () => (statement.startsWith("CREATE") ? openWriter(other) : openReader(other));
@@ -150,7 +150,7 @@ test("the loss of its own backend at either step is made good in the same run, o
   }
 });
 
-test("the proof that a killed run owed is asked for before the old one goes", async () => {
+test("the next run asks for the proof that a killed run did not get to, before it drops the old index", async () => {
   const before = await definitions();
   await openReader(other);
   const first = it.command(wanted, "ensure", "--replace");

@@ -31,7 +31,7 @@ async function specs(): Promise<Record<string, Document>> {
 
 const VERSION = /^by_a__[0-9a-f]{6}$/;
 
-test("other keys get a name of their own, are found under it, and their rollback brings the old ones back", async () => {
+test("an index with new keys gets a name of its own, is found under it, and its rollback brings the old one back", async () => {
   await events().insertOne({ a: 1 });
   await events().createIndex({ a: -1, b: 1 }, { name: "by_a", partialFilterExpression: { "c.d": { $gt: 1 } } });
   const before = await specs();
@@ -57,7 +57,7 @@ test("other keys get a name of their own, are found under it, and their rollback
   expect(await specs()).toEqual(before);
 });
 
-test("a third definition takes the place of the second, and both go back in order", async () => {
+test("a third definition replaces the second, and rollbacks undo both in order", async () => {
   const first = await it.ensure(onCollection({}));
   const created = await specs();
   const { runId } = await replace({ keys: [["b", 1]] });
@@ -74,7 +74,7 @@ test("a third definition takes the place of the second, and both go back in orde
   expect(actions(await it.rollback(third, { runId: first.runId }))).toEqual({ by_a: "dropped", "": "dropped" });
 });
 
-test("what a process left that died between its two steps is ended by the next run, or by a rollback", async () => {
+test("a replacement whose process died between its two steps is finished by the next run, or undone by a rollback", async () => {
   for (const then of ["ensure", "rollback"] as const) {
     await own.mongo.dropDatabase();
     await events().createIndex({ b: 1 }, { name: "by_a" });
@@ -89,7 +89,8 @@ test("what a process left that died between its two steps is ended by the next r
     const { startedAt: _startedAt, finishedAt: _finishedAt, ...rest } = entry;
     await ledger.write({ ...rest, state: "started" });
     if (then === "ensure") {
-      expect(actions((await replace({})).entries)).toEqual({ by_a: "replaced" });
+      const { entries } = await replace({});
+      expect(actions(entries), JSON.stringify(entries)).toEqual({ by_a: "replaced" });
       expect(Object.keys(await specs())).toEqual([name]);
     } else {
       expect(actions(await it.rollback(onCollection({}), { runId }))).toEqual({ by_a: "restored" });
@@ -115,7 +116,7 @@ test.each<[string, Document, Partial<MongoIndex>]>([
   expect(await specs()).toEqual(before);
 });
 
-test("what cannot be beside the old one is refused with the way to do it, and nothing changes", async () => {
+test("a new index that cannot exist beside the old one is refused with what to do, and nothing changes", async () => {
   await events().insertOne({ a: new Date("2999-01-01") });
   await events().createIndex({ e: "text" }, { name: "by_a", weights: { e: 2 } });
   const before = await specs();
@@ -126,7 +127,7 @@ test("what cannot be beside the old one is refused with the way to do it, and no
   for (const wanted of text) {
     const report = await replace(wanted);
     expect(report.entries).toMatchObject([
-      { action: "different", detail: expect.stringMatching(/drop by_a by hand/) as string },
+      { action: "different", detail: expect.stringMatching(/nothing reads through by_a, drop it by hand/) as string },
     ]);
     expect(await specs()).toEqual(before);
   }
@@ -136,7 +137,7 @@ test("what cannot be beside the old one is refused with the way to do it, and no
   expect(actions((await replace({ expireAfterSeconds: 5 })).entries)).toEqual({ by_a: "different" });
 });
 
-test("a near twin under a name of somebody else's is left alone", async () => {
+test("an index that blocks the build and has a foreign name is left alone", async () => {
   await events().createIndex({ a: 1 }, { name: "theirs", expireAfterSeconds: 60 });
   const before = await specs();
   const report = await replace({ expireAfterSeconds: 3_600 });
@@ -146,7 +147,7 @@ test("a near twin under a name of somebody else's is left alone", async () => {
   expect(await specs()).toEqual(before);
 });
 
-test("a declared name that looks like a version of another is not taken for one", async () => {
+test("a declared name that looks like a version of another index is not taken for a version", async () => {
   const two = onCollection({}, { name: "by_a__abcdef", keys: [["b", 1]] });
   expect(actions((await it.ensure(two)).entries)).toEqual({ by_a: "created", by_a__abcdef: "created" });
   const changed = onCollection({ keys: [["c", 1]] }, { name: "by_a__abcdef", keys: [["b", 1]] });

@@ -32,7 +32,7 @@ const tails = async () =>
   Object.fromEntries(Object.entries(await definitions()).map(([name, text]) => [name, text.replace(/^.* USING /, "")]));
 const NEW_TAIL = "btree (date, tenant_id)";
 
-test("without leave it is left alone, and the exit code says so", async () => {
+test("without --replace a different index is left alone, with exit code 2", async () => {
   const before = await cacheIndexes(own.sql);
   const { code, stderr } = await it.command(wanted, "ensure").ended;
   expect(code).toBe(EXIT.found);
@@ -40,7 +40,7 @@ test("without leave it is left alone, and the exit code says so", async () => {
   expect(await cacheIndexes(own.sql)).toEqual(before);
 });
 
-test("readers have the one or the other at every moment", async () => {
+test("readers have the old or the new index at every moment", async () => {
   const reader = await own.connect();
   await reader.query("SET enable_seqscan = off");
   const stop = new AbortController();
@@ -76,7 +76,7 @@ test("readers have the one or the other at every moment", async () => {
   expect(await tails()).toEqual({ by_day: NEW_TAIL });
 });
 
-test("a rollback brings the old definition back, word for word, and the order of two is undone in order", async () => {
+test("a rollback brings the old definition back word for word, and two replacements are undone in order", async () => {
   const before = await definitions();
   const { runId } = await replace();
   const second = await replace(onTable({ columns: ["cached_at"] }));
@@ -89,7 +89,7 @@ test("a rollback brings the old definition back, word for word, and the order of
   expect(await it.rollback(wanted, { all: true })).toEqual([]);
 });
 
-test("all of every run: what was created and then replaced goes", async () => {
+test("rollback --all drops an index that was created and then replaced", async () => {
   await own.sql.query("DROP INDEX by_day");
   await it.ensure(wanted);
   await replace(onTable({ columns: ["cached_at"] }));
@@ -99,7 +99,7 @@ test("all of every run: what was created and then replaced goes", async () => {
   expect(await definitions()).toEqual({});
 });
 
-test("a replacement that fails leaves the old one, nothing beside it, and the deeds before it", async () => {
+test("a failed replacement leaves the old index, nothing beside it, and the earlier ledger entries", async () => {
   await own.sql.query("DROP INDEX by_day");
   const { runId } = await it.ensure(wanted);
   const unique = onTable({ unique: true, columns: ["state"], where: "state LIKE 'u%'" });
@@ -123,14 +123,14 @@ test("a replacement that fails leaves the old one, nothing beside it, and the de
   expect(actions(await it.rollback(wanted, { runId }))).toEqual({ by_day: "dropped" });
 });
 
-test("what a constraint, a foreign key or a replica identity stands on is refused, with the way to do it", async () => {
+test("replacing the index of a constraint, foreign key or replica identity is refused, with what to do", async () => {
   const unique = "CREATE UNIQUE INDEX by_day ON daily_usage_cache (date, tenant_id)";
   const ways: Record<string, readonly string[]> = {
     "belongs to a constraint": [
       unique,
       "ALTER TABLE daily_usage_cache ADD CONSTRAINT by_day UNIQUE USING INDEX by_day",
     ],
-    "foreign key refers to": [
+    "used by a foreign key": [
       "CREATE UNIQUE INDEX by_day ON daily_usage_cache (date, tenant_id, kind)",
       `CREATE TABLE part (d date, t text COLLATE "C", k varchar(20),
          FOREIGN KEY (d, t, k) REFERENCES daily_usage_cache (date, tenant_id, kind))`,
@@ -150,7 +150,7 @@ test("what a constraint, a foreign key or a replica identity stands on is refuse
   }
 });
 
-test("another session's build on the table is waited for before a replacement is begun", async () => {
+test("a replacement begins only after another session's build on the table has ended", async () => {
   await openWriter(other);
   const third = await own.connect();
   const theirs = third.query("CREATE INDEX CONCURRENTLY theirs ON daily_usage_cache (cached_at)");
@@ -165,7 +165,7 @@ test("another session's build on the table is waited for before a replacement is
   expect(Object.keys(await definitions())).toEqual(["by_day", "theirs"]);
 });
 
-test("a definition that the data no longer allows is not brought back; what is there stays whole", async () => {
+test("a definition that the data no longer allows is not brought back; the present index stays", async () => {
   await own.sql.query("DROP INDEX by_day");
   await own.sql.query("CREATE UNIQUE INDEX by_day ON daily_usage_cache (state) WHERE kind = 'U'");
   await replace();

@@ -43,7 +43,7 @@ afterAll(async () => {
 const scrape = (services: Services) =>
   new Metrics({ newestAudit: () => Promise.resolve(undefined), newestIndexReport: services.newestIndexReport }).text();
 
-test("before the first report, and to a role that may not read it, the metrics are there without the indexes", async () => {
+test("before the first report, or for a role that may not read it, /metrics works without index metrics", async () => {
   expect(await scrape(world.services)).toContain("tallyman_index_report_timestamp_seconds 0");
   await world.services.reportIndexUsage(new AbortController().signal);
   expect(await scrape(world.services)).toContain('tallyman_index_state{engine="postgres"');
@@ -52,7 +52,7 @@ test("before the first report, and to a role that may not read it, the metrics a
   expect(unreadable).toContain("tallyman_audit_checked_days 0");
 });
 
-test("the job leaves a report that every replica shows alike, with each declared index and its contracts", async () => {
+test("the job stores a report that every replica shows, with each declared index and its contracts", async () => {
   const { signal } = new AbortController();
   const context = {
     reportIndexUsage: (given: AbortSignal) => replica.reportIndexUsage(given),
@@ -78,7 +78,7 @@ test("the job leaves a report that every replica shows alike, with each declared
   expect(shown).not.toContain("acme");
 });
 
-test("an index that is gone is an alert in the next report, and --strict leaves with 2", async () => {
+test("a dropped index is an alert in the next report, and --strict exits with 2", async () => {
   await world.pool.query("DROP INDEX idx_daily_usage_cache_date");
   await world.services.reportIndexUsage(new AbortController().signal);
   expect(await scrape(world.services)).toContain('index="idx_daily_usage_cache_date",state="missing"} 1');
@@ -92,7 +92,7 @@ test("an index that is gone is an alert in the next report, and --strict leaves 
   await world.pool.query("ALTER TABLE daily_usage_cache DROP CONSTRAINT daily_usage_cache_pkey");
   const alert = await stats("--strict");
   expect(alert.code).toBe(2);
-  expect(alert.stdout).toMatch(/^ALERT postgres public\.daily_usage_cache daily_usage_cache_pkey: .*not there/m);
+  expect(alert.stdout).toMatch(/^ALERT postgres public\.daily_usage_cache daily_usage_cache_pkey: .*but missing/m);
   expect(alert.stdout).toMatch(/^idx_tenant_date +declared +[\d.]+ k?B /m);
   expect(alert.stdout).toMatch(/1 alert\(s\), 1 warning\(s\)\.\n$/);
   expect((await stats()).code).toBe(0);

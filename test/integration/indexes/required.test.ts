@@ -5,8 +5,8 @@ import { requireIndexes } from "../../../src/indexes/required.ts";
 import { usageManifest } from "../../../manifests/usage.ts";
 import { Services } from "../../../src/services.ts";
 import { useWorld } from "../../support/world.ts";
-import { doRun, planRun, workOn } from "../fencing/runs.ts";
-import { contextOf } from "../fencing/slow-execution.ts";
+import { doRun, plannedRun, workOn } from "../fencing/runs.ts";
+import { jobContext } from "../../support/job-context.ts";
 
 const KEYS = { tenant_id: 1, created_at: -1 } as const;
 const DAY = { from: "2026-01-05", to: "2026-01-05", tenants: ["t"] } as const;
@@ -32,7 +32,7 @@ const look = () => {
   return requireIndexes(usageManifest({ collection, fields }), database, world.pool);
 };
 
-test("an index serves by its keys, under any name", async () => {
+test("a required index is found by its keys, under any name", async () => {
   await expect(look()).resolves.toBeUndefined();
 });
 
@@ -40,7 +40,7 @@ test.each([
   ["other keys", { tenant_id: 1, created_at: 1 }, {}],
   ["a part of the events", KEYS, { partialFilterExpression: { tenant_id: { $gt: "m" } } }],
   ["sparse", KEYS, { sparse: true }],
-])("one of %s does not", async (_what, keys, options) => {
+])("an index of %s does not serve as the required one", async (_what, keys, options) => {
   await world.events.dropIndexes();
   await world.events.createIndex(keys, options);
   await expect(look()).rejects.toThrow(
@@ -48,12 +48,12 @@ test.each([
   );
 });
 
-test("one that is hidden, as before a drop, does not", async () => {
+test("a hidden index does not serve as the required one", async () => {
   await database.command({ collMod: "token_usage_events", index: { name: "whatever", hidden: true } });
   await expect(look()).rejects.toThrow(/has no usable index/);
 });
 
-test("the upsert's own key is required too", async () => {
+test("the primary key of the upsert is required too", async () => {
   const [{ name }] = (
     await world.pool.query<{ name: string }>(
       "SELECT conname AS name FROM pg_constraint WHERE conrelid = 'daily_usage_cache'::regclass AND contype = 'p'",
@@ -69,10 +69,10 @@ test("the upsert's own key is required too", async () => {
   await world.pool.query(`ALTER TABLE daily_usage_cache ADD CONSTRAINT ${name} PRIMARY KEY (tenant_id, date)`);
 });
 
-test("a worker that runs refuses to plan and to read from the moment that the index is gone, and writes nothing", async () => {
-  const id = await planRun(world.services, DAY);
+test("a running worker refuses to plan and to read once the index is dropped, and writes nothing", async () => {
+  const id = await plannedRun(world.services, DAY);
   await world.events.dropIndexes();
-  const context = await contextOf(world.services);
+  const context = await jobContext(world.services);
   const { requireIndexes: cached, ...rest } = context;
   void cached; // what it saw a moment ago still holds for some seconds
   const asked = { ...rest, requireIndexes: look };

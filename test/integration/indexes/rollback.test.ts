@@ -43,7 +43,7 @@ const eventIndexes = async () => (await events().listIndexes().toArray()).map(({
 const collections = async () =>
   (await own.mongo.listCollections().toArray()).map(({ name }) => name).filter((name) => !name.startsWith("_"));
 
-test("what the run created goes, what it found and what is not declared stays as it is, in both databases", async () => {
+test("a rollback drops what the run created; adopted and undeclared indexes stay, in both databases", async () => {
   await own.sql.query(BY_DAY);
   await own.sql.query("CREATE INDEX theirs ON daily_usage_cache (read_at)");
   await events().createIndex({ a: 1 }, { name: "by_a" });
@@ -60,9 +60,9 @@ test("what the run created goes, what it found and what is not declared stays as
   expect(await it.rollback(wanted, { index: "by_day" })).toEqual([]);
 });
 
-test("what somebody made anew, or made other, is not what the run made", async () => {
+test("an index that somebody rebuilt or changed is not the one the run made, so it is kept", async () => {
   for (const [made, reason] of [
-    [BY_DAY, "made anew by somebody else"],
+    [BY_DAY, "somebody else dropped it"],
     ["CREATE INDEX by_day ON daily_usage_cache (date, tenant_id)", "another definition"],
   ] as const) {
     const { runId } = await it.ensure(onTable({}));
@@ -77,7 +77,7 @@ test("what somebody made anew, or made other, is not what the run made", async (
   }
 });
 
-test("an older window is not retired while it serves as the one in force, nor if somebody made it anew", async () => {
+test("an older window is not retired while it has the current bound, nor if somebody made it again", async () => {
   const rolling = { column: "cached_at", keep: "1 month", rotate: "monthly" } as const;
   const windows = onTable({ name: "recent", columns: ["tenant_id"], rolling });
   await awayFromMonthEnd(own.sql, async () => {
@@ -94,13 +94,13 @@ test("an older window is not retired while it serves as the one in force, nor if
     );
     expect((await it.ensure(windows)).entries).toMatchObject([
       { name: now, action: "present", detail: "as recent__2000_02" },
-      { name: "recent__2000_01", action: "present", detail: expect.stringMatching(/left alone/) as string },
+      { name: "recent__2000_01", action: "present", detail: expect.stringMatching(/does not drop/) as string },
     ]);
     expect(await validity(own.sql)).toEqual({ recent__2000_01: true, recent__2000_02: true });
   });
 });
 
-test("its own index is known again after REINDEX CONCURRENTLY, which gives it another identity", async () => {
+test("the keeper's index is recognised after REINDEX CONCURRENTLY, which gives it another oid", async () => {
   await it.ensure(onTable({}));
   const before = (await cacheIndexes(own.sql)).find(({ name }) => name === "by_day")?.oid;
   await own.sql.query("REINDEX INDEX CONCURRENTLY by_day");
@@ -109,7 +109,7 @@ test("its own index is known again after REINDEX CONCURRENTLY, which gives it an
   expect(await validity(own.sql)).toEqual({});
 });
 
-test("a declaration that changed since, in words or in work, or that is gone, does not keep what the run made", async () => {
+test("an index that the run made is dropped even if its declaration was changed or removed since", async () => {
   const first = onTable({ where: "kind IN ('P', 'Q')" });
   for (const now of [
     onTable({ where: "kind = 'Q' OR kind = 'P'" }),
@@ -124,7 +124,7 @@ test("a declaration that changed since, in words or in work, or that is gone, do
   }
 });
 
-test("an equal index of somebody else's is not claimed for a build that died", async () => {
+test("somebody else's equal index is not claimed for an interrupted build", async () => {
   await openWriter(other);
   const first = it.command(onTable({}), "ensure");
   const pid = await waiting(own.sql, "CREATE INDEX CONCURRENTLY");
@@ -142,7 +142,7 @@ test("an equal index of somebody else's is not claimed for a build that died", a
   expect(await validity(own.sql)).toEqual({ theirs: true });
 });
 
-test("one that is gone is forgotten, so that a later one of somebody's is safe", async () => {
+test("a rollback of a dropped index closes its ledger entry, so that somebody's later index of that name is safe", async () => {
   const wanted = { ...onCollection({}), ...onTable({}) };
   const { runId } = await it.ensure(wanted);
   await own.sql.query("DROP INDEX by_day");
@@ -156,7 +156,7 @@ test("one that is gone is forgotten, so that a later one of somebody's is safe",
   expect(await eventIndexes()).toEqual(["_id_", "by_a"]);
 });
 
-test("a collection that the run created goes if nothing is in it", async () => {
+test("a collection that the run created is dropped if it is empty", async () => {
   const wanted = onCollection({});
   await it.ensure(wanted);
   expect(actions(await it.rollback(wanted))).toEqual({ by_a: "dropped", "": "dropped" });
@@ -183,7 +183,7 @@ test("a collection that the run created goes if nothing is in it", async () => {
   expect(await collections()).toEqual([EVENTS]);
 });
 
-test("what a foreign key or a replica identity came to need is kept", async () => {
+test("an index that a foreign key or a replica identity needs by now is kept", async () => {
   const unique = onTable({ unique: true, columns: ["date", "tenant_id", "kind"] });
   await it.ensure(unique);
   await own.sql.query(`CREATE TABLE part (d date, t text COLLATE "C", k varchar(20),
@@ -198,7 +198,7 @@ test("what a foreign key or a replica identity came to need is kept", async () =
   expect(actions(await it.rollback(unique))).toEqual({ by_day: "dropped" });
 });
 
-test("what the server will not drop is kept with its words, stands as before, and can be taken back later", async () => {
+test("an index that the server refuses to drop is kept with the server's message, and can be dropped later", async () => {
   await it.ensure(onTable({}, late));
   await own.sql.query(`
     CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS
@@ -217,7 +217,7 @@ test("what the server will not drop is kept with its words, stands as before, an
   expect(actions(await it.rollback(onTable({})))).toEqual({ late: "dropped" });
 });
 
-test("the newest run without a word, one by its id, one index, one phase, all", async () => {
+test("a rollback takes the newest run, a run by id, one index, one phase, or all", async () => {
   const wanted = onTable({}, late);
   const first = await it.ensure(onTable({}));
   await it.ensure(wanted);
@@ -237,7 +237,7 @@ test("the newest run without a word, one by its id, one index, one phase, all", 
   await expect(it.plan(wanted, { runId: first.runId })).rejects.toThrow(UsageError);
 });
 
-test("where nobody can be asked, it says so, exits 1 and changes nothing", async () => {
+test("without a terminal to ask at, rollback says so, exits with 1 and changes nothing", async () => {
   await it.ensure(both({}));
   const before = [await cacheIndexes(own.sql), await eventIndexes(), await ledgerRows(own.sql)];
   const { code, stdout, stderr } = await it.command(both({}), "rollback").ended;
@@ -249,7 +249,7 @@ test("where nobody can be asked, it says so, exits 1 and changes nothing", async
   expect([again.code, JSON.parse(again.stdout)]).toEqual([EXIT.done, { undone: [] }]);
 });
 
-test("all or nothing: an index that fails takes back what its run created, and only that", async () => {
+test("all or nothing: after a failed index everything that the run created is dropped, and only that", async () => {
   await own.sql.query(BY_DAY);
   await it.ensure(onTable({ name: "earlier", columns: ["read_at"] }));
   const before = [await cacheIndexes(own.sql)];
@@ -270,7 +270,7 @@ test("all or nothing: an index that fails takes back what its run created, and o
   await expect(it.plan(wanted, { runId: report.runId })).rejects.toThrow(UsageError);
 });
 
-test("all or nothing brings back what the run replaced, and says so where it created nothing", async () => {
+test("all or nothing brings back what the run replaced, and says so if it created nothing", async () => {
   await own.sql.query("CREATE INDEX by_day ON daily_usage_cache (date DESC, kind)");
   const tails = async () => (await cacheIndexes(own.sql)).map(({ name, definition }) => [name, definition]);
   const before = await tails();
@@ -283,7 +283,7 @@ test("all or nothing brings back what the run replaced, and says so where it cre
   expect([code, JSON.parse(stdout)]).toMatchObject([EXIT.failed, { ok: false, undone: [] }]);
 });
 
-test("all or nothing holds for a run that is interrupted too", async () => {
+test("all or nothing also holds for an interrupted run", async () => {
   const third = await own.connect();
   await openSnapshot(other);
   const stop = new AbortController();

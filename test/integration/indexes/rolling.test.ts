@@ -45,7 +45,7 @@ async function ensure(more: Partial<EnsureOptions> = {}) {
 const names = async () =>
   (await cacheIndexes(own.sql)).map(({ name }) => name).filter((name) => name.startsWith("recent"));
 
-test("a month has its window, with a literal bound; the next month's takes its place in both databases", async () => {
+test("a month has a window with a literal bound; the next month's window replaces it in both databases", async () => {
   await setClock("2026-10-31 23:59:59+00");
   expect(await ensure()).toEqual(["mongodb recent__2026_10 created", "postgres recent__2026_10 created"]);
   expect(await ensure()).toEqual(["mongodb recent__2026_10 present", "postgres recent__2026_10 present"]);
@@ -71,7 +71,7 @@ test("a month has its window, with a literal bound; the next month's takes its p
   expect((await checkIndexes(options())).ok).toBe(true);
 });
 
-test("the last window stays while the next one is not proven, and where it is somebody else's", async () => {
+test("an older window stays while the current one is not proven, or if somebody else made it", async () => {
   await setClock("2026-10-10 00:00:00+00");
   await ensure();
   await own.sql.query(
@@ -89,7 +89,7 @@ test("the last window stays while the next one is not proven, and where it is so
   expect(await names()).toEqual(["recent__2025_01", "recent__2026_11"]);
 });
 
-test("a drop that was interrupted is finished by the next run", async () => {
+test("an interrupted drop of an older window is finished by the next run", async () => {
   await setClock("2026-10-10 00:00:00+00");
   await ensure();
   await own.sql.query("UPDATE tallyman.index_ledger SET intent = 'drop', state = 'started'");

@@ -63,7 +63,7 @@ const WAYS: readonly Partial<PostgresIndex>[] = [
   { name: "case", columns: [{ expr: "CASE WHEN kind = 'P' THEN date END" }], where: "state LIKE 'a%'" },
 ];
 
-test("ten runs over definitions that the server rewrites: no DDL, no line in the ledger", async () => {
+test("ten runs over definitions that the server rewrites issue no DDL and write no ledger entry", async () => {
   const wanted = onTable(...WAYS);
   const first = await it.ensure(wanted);
   expect(first.entries.filter(({ action }) => action !== "created")).toEqual([]);
@@ -109,7 +109,7 @@ const NAMES = [
   "🗂".repeat(15),
 ];
 
-test("an index may be called anything: made, found again, replaced, brought back, dropped", async () => {
+test("an index with any name is created, found, replaced, restored and dropped", async () => {
   const wanted = onTable(
     ...NAMES.map((name): Partial<PostgresIndex> => ({ name, columns: ["date", { expr: nameText(name) }] })),
   );
@@ -132,7 +132,7 @@ function nameText(name: string): string {
   return `state || '${name.replaceAll("'", "''").replaceAll("\\", "")}\n-- no comment'`;
 }
 
-test("two indexes of one name's beginning are replaced beside each other", async () => {
+test("two indexes whose long names begin alike are replaced independently", async () => {
   const [a, b] = [`${"y".repeat(62)}a`, `${"y".repeat(62)}b`];
   await it.ensure(onTable({ name: a }, { name: b, columns: ["date", "kind"] }));
   const report = await it.ensure(onTable({ name: a, columns: ["read_at"] }, { name: b, columns: ["cached_at"] }), {
@@ -141,7 +141,7 @@ test("two indexes of one name's beginning are replaced beside each other", async
   expect(actions(report.entries)).toEqual({ [a]: "replaced", [b]: "replaced" });
 });
 
-test("tables of every name: camelCase, reserved, with a dot, in another schema", async () => {
+test("tables with every kind of name work: camelCase, reserved, with a dot, in another schema", async () => {
   const tables = ["public.ReportExecution", "public.user", "public.a.b", `Other "Schema".grün`];
   const quoted = ['"ReportExecution"', '"user"', '"a.b"', '"Other ""Schema"""."grün"'];
   await own.sql.query('DROP SCHEMA IF EXISTS "Other ""Schema""" CASCADE; CREATE SCHEMA "Other ""Schema"""');
@@ -165,7 +165,7 @@ test("tables of every name: camelCase, reserved, with a dot, in another schema",
   expect((await it.rollback(wanted)).map(({ action }) => action)).toEqual(Array(4).fill("dropped"));
 });
 
-test("MongoDB: hostile names of indexes, fields and collections, and definitions full of dollar signs", async () => {
+test("MongoDB: hostile names of indexes, fields and collections, and definitions full of dollar signs, work", async () => {
   const collections = ["dots.in.it", "grün", "with space", "semi;colon"];
   const wanted: Manifest = {
     ...onCollection(),

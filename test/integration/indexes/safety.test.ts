@@ -125,7 +125,7 @@ test("four processes at once make one build", async () => {
   ]);
 });
 
-test("a build whose process is killed goes on, stays the first run's, and goes with a rollback of it", async () => {
+test("a build whose process is killed goes on, belongs to the first run, and is dropped by a rollback of it", async () => {
   await openSnapshot(other);
   const first = it.command(manifest, "ensure");
   await waiting(own.sql, CREATE);
@@ -161,7 +161,7 @@ test("a run that was killed can be rolled back before any other run", async () =
   expect(await validity(own.sql)).toEqual({});
 });
 
-test("a build killed with its backend is repaired; its leftover is called so before", async () => {
+test("a build killed with its backend leaves an invalid index, which check reports and ensure repairs", async () => {
   await openWriter(other);
   const first = it.command(manifest, "ensure");
   const pid = await waiting(own.sql, CREATE);
@@ -174,7 +174,7 @@ test("a build killed with its backend is repaired; its leftover is called so bef
   expect(await validity(own.sql)).toEqual({ by_day: true });
 });
 
-test("an interrupted drop is finished and not built again, by the next run or by the same rollback", async () => {
+test("an interrupted drop is finished by the next run or by the same rollback, and not built again", async () => {
   for (const finish of ["ensure", "rollback"] as const) {
     const { runId } = await it.ensure(manifest);
     await openWriter(other);
@@ -199,7 +199,7 @@ test("an interrupted drop is finished and not built again, by the next run or by
   expect(actions((await it.ensure(manifest)).entries)).toEqual({ by_day: "created" });
 });
 
-test("what a failed REINDEX left is reported and never dropped", async () => {
+test("the leftover of a failed REINDEX is reported and never dropped", async () => {
   await it.ensure(manifest);
   await openWriter(other);
   const reindexer = await own.connect();
@@ -221,7 +221,7 @@ test("what a failed REINDEX left is reported and never dropped", async () => {
   await own.sql.query("DROP INDEX by_day_ccnew");
 });
 
-test("duplicates that come in during a build: it fails with them, and nothing goes on refusing rows", async () => {
+test("a unique build with duplicates that arrive meanwhile fails with them, and leaves nothing that refuses rows", async () => {
   const unique = onTable({ unique: true, columns: ["state"], where: "state LIKE 'u%'" });
   await openSnapshot(other);
   const first = await own.connect();
@@ -235,13 +235,13 @@ test("duplicates that come in during a build: it fails with them, and nothing go
   await other.query("ROLLBACK");
   const report = await running;
   expect(actions(report.entries)).toEqual({ by_day: "failed" });
-  expect(report.entries[0]?.detail).toMatch(/^not unique: \(state\) is there as \(u1\) 2 times/);
+  expect(report.entries[0]?.detail).toMatch(/^not unique: \(state\) occurs as \(u1\) 2 times/);
   expect(await validity(own.sql)).toEqual({});
   expect(await ledgerRows(own.sql)).toMatchObject([{ intent: "create", state: "failed" }]);
   expect(await it.rollback(unique)).toEqual([]);
 });
 
-test("a drop that nobody lets go on ends with the signal, and asking again finishes it", async () => {
+test("a drop that other sessions block ends with the signal, and the same command again finishes it", async () => {
   await it.ensure(manifest);
   await openReader(other);
   const stop = new AbortController();
@@ -255,7 +255,7 @@ test("a drop that nobody lets go on ends with the signal, and asking again finis
   expect(await validity(own.sql)).toEqual({});
 });
 
-test("a collection that is not empty is built on only with leave, where that blocks its writers", async () => {
+test("on a server that blocks writers, an index on a collection with documents is built only with --allow-blocking", async () => {
   const events = own.mongo.collection("events");
   await events.insertMany([{ a: 1 }, { a: 2 }]);
   const blocking = "ferretdb" in (await own.mongo.command({ buildInfo: 1 }));
@@ -274,7 +274,7 @@ test("a collection that is not empty is built on only with leave, where that blo
   });
 });
 
-test("a unique build that fails for what no look beforehand finds leaves nothing either", async () => {
+test("a unique build that fails for duplicates that the search did not find leaves nothing", async () => {
   const events = own.mongo.collection("tags");
   await events.insertMany([{ a: [1, 2] }, { a: [2, 3] }]);
   const wanted = {
@@ -287,7 +287,7 @@ test("a unique build that fails for what no look beforehand finds leaves nothing
   expect(await it.rollback(wanted)).toEqual([]);
 });
 
-test("a rollback whose backend is lost in a drop ends it in the same run", async () => {
+test("a rollback whose backend is lost during a drop finishes the drop in the same run", async () => {
   await it.ensure(manifest);
   await openWriter(other);
   const running = it.rollback(manifest);

@@ -7,17 +7,10 @@ import { newestReport } from "../../../src/indexes/stats/samples.ts";
 import { select } from "../../../src/indexes/manifest/selection.ts";
 import { until } from "../../support/until.ts";
 import { type Scratch, scratch, waitingBuild } from "./scratch.ts";
-import { storageTold } from "./told.ts";
 
 const manifest: Manifest = {
   version: 1,
   project: "stats",
-  mongo: {
-    events: [
-      { name: "by_tenant", why: "test", keys: [["tenant", 1]] },
-      { name: "by_kind", why: "test", keys: [["kind", 1]] },
-    ],
-  },
   postgres: {
     "public.orders": [
       { name: "orders_pkey", constraint: "primary", why: "test", columns: ["id"] },
@@ -31,13 +24,6 @@ const ROLE = `stats_${randomUUID().slice(0, 8)}`; // roles belong to the whole s
 let own: Scratch;
 beforeAll(async () => {
   own = await scratch();
-  await own.mongo.collection("events").createIndexes([
-    { key: { tenant: 1 }, name: "by_tenant" },
-    { key: { kind: 1 }, name: "by_kind" },
-    { key: { day: 1 }, name: "ttl", expireAfterSeconds: 1_000_000 },
-  ]);
-  const documents = Array.from({ length: 2_000 }, (_, n) => ({ tenant: `t${n}`, kind: n % 7, day: new Date() }));
-  await own.mongo.collection("events").insertMany(documents);
 });
 afterAll(() => own.drop());
 beforeEach(async () => {
@@ -98,7 +84,7 @@ async function repeat(times: number, sql: string): Promise<void> {
 }
 
 describe("PostgreSQL", () => {
-  test("sizes and counts are those of the server, and the first sample judges no use", async () => {
+  test("sizes and counts are the server's, and the first sample calls no index unused", async () => {
     const { report, target } = await stats();
     const { rows } = await own.sql.query<{ data: string; pkey: string; kind: string }>(
       "SELECT pg_table_size('orders') AS data, pg_relation_size('orders_pkey') AS pkey, pg_relation_size('orders_by_kind') AS kind",
@@ -118,7 +104,7 @@ describe("PostgreSQL", () => {
     expect(report.ok).toBe(true);
   });
 
-  test("the second sample tells what was used since the first", async () => {
+  test("the second sample shows what was used since the first", async () => {
     await stats();
     await age(1 / 24);
     await repeat(200, "SELECT note FROM orders WHERE kind = 3 LIMIT 10");
@@ -137,7 +123,7 @@ describe("PostgreSQL", () => {
     expect(target.fullScans?.value).toBe(0);
   });
 
-  test("full scans of a large table are an alert that names their share; a build's own scans are not among them", async () => {
+  test("full scans of a large table are an alert with their share; scans by a build do not count", async () => {
     await stats();
     for (let n = 0; n < 12; n += 1) await own.sql.query("SELECT count(*) FROM orders WHERE note = 'y'");
     await flush();
@@ -158,7 +144,7 @@ describe("PostgreSQL", () => {
     expect(during.report.ok).toBe(true);
   });
 
-  test("unused after the window, and never what does more than be read", async () => {
+  test("an index is unused after the window, unless it has a duty besides serving reads", async () => {
     await stats();
     await age(29);
     expect(kinds((await stats()).report)).toEqual([]);
@@ -172,7 +158,7 @@ describe("PostgreSQL", () => {
     expect(kinds((await stats()).report)).toEqual([]);
   });
 
-  test("after a reset of the counters nothing is said about use until there is a later sample", async () => {
+  test("after a reset of the counters no index is called unused until a later sample", async () => {
     await repeat(3, "SELECT note FROM orders WHERE kind = 3 LIMIT 1");
     await scansSeen("orders_by_kind", 3);
     await stats();
@@ -195,7 +181,7 @@ describe("PostgreSQL", () => {
     expect(indexOf((await stats()).target, "orders_by_kind")).toMatchObject({ newScans: 0 });
   });
 
-  test("what is missing, different or invalid is said at once", async () => {
+  test("a missing, different or invalid index is reported at the first sample", async () => {
     await own.sql.query("DROP INDEX orders_by_kind; CREATE INDEX orders_by_kind ON orders (kind, number)");
     expect(kinds((await stats()).report)).toContain("different orders_by_kind");
     await own.sql.query("DROP INDEX orders_by_kind");
@@ -209,7 +195,7 @@ describe("PostgreSQL", () => {
     expect(indexOf(target, "orders_by_kind")?.state).toBe("invalid");
   });
 
-  test("an index that is being built is said to be, not to be broken", async () => {
+  test("an index that is being built is reported as building, not as invalid", async () => {
     const [builder, writer] = [await own.connect(), await own.connect()];
     await writer.query("BEGIN; UPDATE orders SET note = 'z' WHERE id = 1");
     const build = builder.query("CREATE INDEX CONCURRENTLY later ON orders (note)");
@@ -222,7 +208,7 @@ describe("PostgreSQL", () => {
     expect(kinds(report)).toEqual([]);
   });
 
-  test("bloat is measured against the least that was seen of the index", async () => {
+  test("bloat is measured against the least bytes per entry seen of the index", async () => {
     await own.sql.query("DROP INDEX orders_by_customer, orders_number, orders_by_kind");
     await own.sql.query("ALTER TABLE orders DROP CONSTRAINT orders_customer_fkey, SET UNLOGGED");
     await own.sql.query("INSERT INTO orders SELECT n, 1, n % 7, n, '' FROM generate_series(100001, 700000) n");
@@ -234,10 +220,10 @@ describe("PostgreSQL", () => {
     expect(indexOf(target, "orders_pkey")?.bloat).toBeGreaterThan(4.5);
     expect(indexOf(target, "orders_pkey")?.baseline).toMatchObject({ of: "sample" });
     expect(kinds(report)).toContain("bloat orders_pkey");
-    expect(target.notes.join()).toContain("bloat is measured against a sample");
+    expect(target.notes.join()).toContain("bloat of indexes that the keeper did not build");
   });
 
-  test("a table that is not there is an alert, not an error", async () => {
+  test("a missing table is an alert, not an error", async () => {
     await own.sql.query("DROP TABLE orders");
     const { report, target } = await stats();
     expect(kinds(report)).toEqual(["missing"]);
@@ -245,54 +231,14 @@ describe("PostgreSQL", () => {
   });
 });
 
-describe("MongoDB", () => {
-  test("sizes and counts are those of the server, and what it does not give is named", async () => {
-    const isFerret = "ferretdb" in (await own.mongo.command({ buildInfo: 1 }));
-    const events = own.mongo.collection("events");
-    const [first, told] = await storageTold(own.mongo.databaseName, (mongo) => stats("mongodb", { mongo }));
-    expect(told).toHaveLength(1);
-    const { count, storageSize, indexSizes } = told[0] ?? {};
-    expect(first.target).toMatchObject({ rows: count as number, dataBytes: storageSize as number });
-    expect(Object.fromEntries(first.target.indexes.map(({ name, bytes }) => [name, bytes]))).toEqual(indexSizes);
-    expect(Object.keys(indexSizes as object).sort()).toEqual(["_id_", "by_kind", "by_tenant", "ttl"]);
-    expect(indexOf(first.target, "_id_")?.guards).toContain("_id");
-    expect(indexOf(first.target, "ttl")?.guards).toEqual(["ttl"]);
-    const names = isFerret ? ["not available on FerretDB", "share of collection scans"] : [];
-    expect(names.filter((name) => !first.target.unknown.join("; ").includes(name))).toEqual([]);
-
-    for (let n = 0; n < 10; n += 1) await events.find({ tenant: `t${n}` }).toArray();
-    await until("ten scans", async () => {
-      const { target } = await stats("mongodb");
-      return (indexOf(target, "by_tenant")?.newScans ?? 0) >= 10 || undefined;
-    });
-    const { target, report } = await stats("mongodb");
-    expect(indexOf(target, "by_tenant")?.unusedSince).toBeNull();
-    expect(indexOf(target, "by_kind")).toMatchObject({ newScans: 0, unusedSince: first.target.firstSample });
-    expect(kinds(report)).toEqual([]);
-    await age(31);
-    // `_id_` and the TTL index were not scanned either.
-    expect(kinds((await stats("mongodb")).report)).toEqual(["unused by_kind"]);
-  });
-
-  test("a collection that is not there is an alert, not an error", async () => {
-    const gone: Manifest = {
-      version: 1,
-      project: "stats",
-      mongo: { gone: [{ name: "a", why: "test", keys: [["a", 1]] }] },
-    };
-    const { report } = await stats("mongodb", { manifest: gone });
-    expect(report.verdicts).toMatchObject([{ level: "alert", kind: "missing", target: "gone" }]);
-  });
-});
-
-describe("what is kept", () => {
-  test("eight that begin at once make the tables once", async () => {
+describe("stored samples", () => {
+  test("eight processes that start at once create the tables once", async () => {
     const reports = await Promise.all(Array.from({ length: 8 }, () => stats()));
     expect(reports.map(({ report }) => report.notKept)).toEqual(Array(8).fill(undefined));
     expect((await own.sql.query("SELECT count(*)::int AS n FROM tallyman.index_sample")).rows[0]).not.toEqual({ n: 0 });
   });
 
-  test("looks that follow each other fast leave one sample, and old ones thin out to one a day", async () => {
+  test("samples in quick succession are stored once, and old ones thin out to one a day", async () => {
     for (let n = 0; n < 3; n += 1) await stats();
     const count = async () =>
       (await own.sql.query<{ n: number }>("SELECT count(*)::int AS n FROM tallyman.index_sample")).rows[0]?.n;
@@ -307,7 +253,7 @@ describe("what is kept", () => {
     expect(await count()).toBe(1 + 2);
   });
 
-  test("without the right to keep samples it still tells what there is", async () => {
+  test("without the right to store samples the report still has the present figures", async () => {
     await own.sql.query(`CREATE ROLE ${ROLE} LOGIN; GRANT SELECT ON orders, customers TO ${ROLE}`);
     const url = new URL(own.databaseUrl);
     url.username = ROLE;
@@ -319,7 +265,7 @@ describe("what is kept", () => {
     await own.sql.query(`DROP OWNED BY ${ROLE}; DROP ROLE ${ROLE}`);
   });
 
-  test("the published report is there for a role that may read nothing else of the keeper's", async () => {
+  test("the published report can be read by a role without any other right on the keeper's tables", async () => {
     expect(await newestReport(own.sql)).toBeUndefined();
     await own.sql.query(`CREATE ROLE ${ROLE} LOGIN`);
     const { report } = await stats("postgres", { publishFor: ROLE });

@@ -67,7 +67,7 @@ async function verdictsOf(index: string, ...contracts: Partial<Contract>[]): Pro
   return (await verify(manifestOf({ [index]: contracts }))).entries;
 }
 
-test("values come from one document, with their types, wherever the query has them", async () => {
+test("all values come from one document, with their types", async () => {
   await insert(500);
   const range = { $gte: "$p:from", $lt: "$p:to" };
   const entries = await verdictsOf(
@@ -97,7 +97,7 @@ test("values come from one document, with their types, wherever the query has th
   expect(nested?.ms).toBeGreaterThan(0);
 });
 
-test("what the server does not count is said to be unchecked, and so is an order that it never serves", async () => {
+test("figures that the server does not count are reported as unchecked, and so is a sort order that it never serves", async () => {
   await insert(500);
   const [entry] = await verdictsOf("by_time", {
     maxExaminedPerReturned: 1.1,
@@ -109,7 +109,7 @@ test("what the server does not count is said to be unchecked, and so is an order
   expect(entry?.unchecked).toEqual(isFerret ? ["no sort", "examined per returned", "covered"] : []);
 });
 
-test("a scan of everything is none of an index, not of _id either", async () => {
+test("a full scan counts as no index, not even as _id", async () => {
   await insert(500);
   const queries: Contract[] = [
     { name: "all", mode: "cannot", because: "it wants all", find: { filter: {} } },
@@ -143,7 +143,7 @@ test("a missing term of a partial filter is named, and no other", async () => {
   ]);
 });
 
-test("a hint proves nothing of an index that lacks documents of the query", async () => {
+test("a hint for an index that lacks documents of the result proves nothing", async () => {
   await insert(500);
   const partial = { at: { $gte: new Date("2026-01-02") } };
   const keys = [["status", 1], ["at", -1]] as const; // prettier-ignore
@@ -172,7 +172,7 @@ test("a hint proves nothing of an index that lacks documents of the query", asyn
   expect(entries[1]?.verdict).toMatch(/^(uses|could use)$/);
 });
 
-test("a query that says nothing of the first key reads the whole index at best", async () => {
+test("a query without a condition on the first key reads at best the whole index", async () => {
   await insert(500);
   const [entry] = await verdictsOf("by_time", { find: { filter: { at: { $gte: "$p:from" } } } });
   expect(entry).toMatchObject({
@@ -182,7 +182,7 @@ test("a query that says nothing of the first key reads the whole index at best",
   });
 });
 
-test("of two indexes that serve alike, one is used and the other could be", async () => {
+test("of two indexes that serve a query equally, one is used and the other could be", async () => {
   await insert(500);
   const contract = { find: { filter: { companyId: "$p:company" } } };
   const { entries, ok } = await verify(manifestOf({ by_network: [contract], by_time: [contract] }));
@@ -190,7 +190,7 @@ test("of two indexes that serve alike, one is used and the other could be", asyn
   expect(ok).toBe(true);
 });
 
-test("a server that does not choose by the order is not held to it, with many documents either", async () => {
+test("a server whose planner ignores the sort order is not judged by it, even with many documents", async () => {
   await insert(10_000);
   const of = (field: string): Partial<Contract> => ({
     noSort: true,
@@ -199,11 +199,13 @@ test("a server that does not choose by the order is not held to it, with many do
   const { entries, ok } = await verify(manifestOf({ by_network: [of("social.id")], by_time: [of("at")] }));
   expect(ok, JSON.stringify(entries)).toBe(true);
   if (isFerret)
-    expect(entries.flatMap(({ advice }) => advice)).toEqual([expect.stringMatching(/does not choose by the order$/)]);
+    expect(entries.flatMap(({ advice }) => advice)).toEqual([
+      expect.stringMatching(/its planner ignores the sort order$/),
+    ]);
   else expect(entries.map(({ verdict }) => verdict)).toEqual(["uses", "uses"]);
 });
 
-test("an equal index under another name does the work; one that is missing does none", async () => {
+test("an equal index under another name does the work; a missing one breaks the contract", async () => {
   await insert(500);
   const contacts = own.mongo.collection("contacts");
   await contacts.createIndex({ companyId: 1, at: -1 }, { name: "theirs" });
@@ -216,7 +218,7 @@ test("an equal index under another name does the work; one that is missing does 
   expect(gone).toMatchObject({ verdict: "cannot use", ok: false, why: ["there is no index by_time"] });
 });
 
-test("an empty collection could use its indexes; one that is not there is a fault", async () => {
+test("an empty collection could use its indexes; a missing collection breaks the contract", async () => {
   const contracts = {
     by_network: [{ find: { filter: { companyId: "$p:company", "social.id": "$p:id" } } }],
     by_time: [
@@ -243,22 +245,25 @@ test("an empty collection could use its indexes; one that is not there is a faul
   expect(missing).toMatchObject({ ok: false, why: ["there is no such collection"] });
 });
 
-test("a query that the server refuses, or that takes longer than promised", async () => {
+test("a query that the server refuses or that takes longer than promised breaks its contract", async () => {
   await insert(500);
   const [refused, slow] = await verdictsOf(
     "by_time",
     { find: { filter: { $nonsense: 1 } } },
     { maxMs: 0.001, find: { filter: { companyId: "$p:company" } } },
   );
-  expect(refused).toMatchObject({ ok: false, why: [expect.stringMatching(/^the server refuses it: .*nonsense/)] });
+  expect(refused).toMatchObject({
+    ok: false,
+    why: [expect.stringMatching(/^the server refuses the query: .*nonsense/)],
+  });
   expect(slow).toMatchObject({
     verdict: "uses",
     ok: false,
-    why: [expect.stringMatching(/^takes .* ms; 0.001 ms are promised$/)],
+    why: [expect.stringMatching(/^takes .* ms; the contract promises 0.001 ms$/)],
   });
 });
 
-test("the window of a rolling index is verified by its base name, and the one before it serves meanwhile", async () => {
+test("a rolling index is verified by its declared name, and until the current window exists by the one before it", async () => {
   await insert(500);
   const rolling = { column: "at", keep: "1 month", rotate: "monthly" } as const;
   // A filter may hold dates, which a parameter cannot.

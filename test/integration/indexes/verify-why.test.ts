@@ -20,7 +20,7 @@ describe("says why", () => {
     expect(implied).toMatchObject({ verdict: "uses", ok: true });
   });
 
-  test("what the predicate says by a parameter is proven of this value only: a generic plan does not use it", async () => {
+  test("a predicate that only a parameter implies is proven for that value only: a generic plan does not use the index", async () => {
     const sql = `SELECT * FROM "Order" WHERE status = $1 AND amount > 0 AND "createdAt" <= $2`;
     const byParameter = await verdictOf("open_ones", { sql, params: [{ sample: "status" }, AT] });
     expect(byParameter).toMatchObject({
@@ -51,7 +51,13 @@ describe("says why", () => {
       /wrong type: id is bigint and is compared as numeric/,
     ],
     ["another collation", "by_customer", `customer COLLATE "POSIX" = $1`, CUSTOMER, /the collation differs/],
-    ["an operator that GIN has not", "by_doc", `doc = $1`, { sample: "doc" }, /gin serves no such condition on doc/],
+    [
+      "an operator that GIN has not",
+      "by_doc",
+      `doc = $1`,
+      { sample: "doc" },
+      /a gin index cannot serve this condition on doc/,
+    ],
   ])("says why it cannot: %s", async (_, index, condition, param, wanted) => {
     const entry = await verdictOf(index, { sql: `SELECT * FROM "Order" WHERE ${condition}`, params: [param] });
     expect(entry).toMatchObject({ verdict: "cannot use", ok: false });
@@ -59,7 +65,7 @@ describe("says why", () => {
   });
 });
 
-test("nothing can be written, by whatever trick", async () => {
+test("no contract can write, by whatever trick", async () => {
   await own().sql.query(
     `CREATE FUNCTION shop.sneaky() RETURNS int LANGUAGE sql AS 'DELETE FROM shop."Order" RETURNING 1'`,
   );
@@ -70,7 +76,7 @@ test("nothing can be written, by whatever trick", async () => {
   expect(rows[0]?.n).toBe(MANY);
 });
 
-test("an index that is missing or invalid is no use; one of the same definition is, whatever its name", async () => {
+test("a missing or invalid index breaks the contract; an equal one of any name keeps it", async () => {
   const contract = { sql: `SELECT * FROM "Order" WHERE customer = $1`, params: [CUSTOMER] };
   await own().sql.query("ALTER INDEX shop.by_customer RENAME TO theirs");
   expect(await verdictOf("by_customer", contract)).toMatchObject({ verdict: "uses", ok: true, used: ["theirs"] });
@@ -87,7 +93,7 @@ test("an index that is missing or invalid is no use; one of the same definition 
   expect(await verdictOf("by_customer", contract)).toMatchObject({ ok: false, why: ["the index is invalid"] });
 });
 
-test("only what is asked for is verified", async () => {
+test("only the selected contracts are verified", async () => {
   const contract = { sql: `SELECT * FROM "Order" WHERE customer = $1`, params: [CUSTOMER] };
   const manifest = manifestOf({ by_customer: contract, by_doc: { sql: "SELECT 1" } }, [{ name: "q", sql: "SELECT 1" }]);
   const names = async (only: NonNullable<VerifyOptions["only"]>) =>
@@ -97,7 +103,7 @@ test("only what is asked for is verified", async () => {
   expect(await names({ target: "shop.other" })).toEqual([]);
 });
 
-test("a partitioned table is read by the indexes of its partitions, which count as their parent's", async () => {
+test("indexes of partitions count as the index of the partitioned table", async () => {
   await own().sql.query(`CREATE TABLE shop.event (tenant text, at timestamptz) PARTITION BY RANGE (at)`);
   await own().sql.query(
     `CREATE TABLE shop.event_a PARTITION OF shop.event FOR VALUES FROM ('2026-01-01') TO ('2026-02-01')`,
@@ -117,9 +123,12 @@ test("a partitioned table is read by the indexes of its partitions, which count 
   await own().sql.query("DROP TABLE shop.event");
 });
 
-test("a refused query, a table that is not there and a server that is away are told apart", async () => {
+test("a refused query, a missing table and a server that is away are reported differently", async () => {
   const refused = await verdictOf("by_doc", { sql: `SELECT * FROM "Order" WHERE nothing = 1` });
-  expect(refused).toMatchObject({ ok: false, why: [expect.stringMatching(/^the server refuses it: .*nothing/)] });
+  expect(refused).toMatchObject({
+    ok: false,
+    why: [expect.stringMatching(/^the server refuses the query: .*nothing/)],
+  });
   const index = { name: "i", why: "test", columns: ["a"], contracts: [{ name: "c", sql: "SELECT 1" }] };
   const [missing] = (await verify({ version: 1, project: "test", postgres: { "shop.none": [index] } })).entries;
   expect(missing).toMatchObject({ verdict: "cannot use", ok: false, why: ["there is no such table"] });
@@ -129,7 +138,7 @@ test("a refused query, a table that is not there and a server that is away are t
   await expect(verify(manifest, { databaseUrl: away.href })).rejects.toThrow(UnreachableError);
 });
 
-test("it leaves nothing behind, and stops between two contracts", async () => {
+test("verify leaves nothing behind, and stops between two contracts", async () => {
   const manifest = manifestOf({
     by_customer: { sql: `SELECT * FROM "Order" WHERE amount = 1` },
     by_doc: { sql: "SELECT 1" },

@@ -1,5 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { beforeEach, describe, expect, test } from "vitest";
+import { resumeRun } from "../../../src/db/postgres/runs/control.ts";
+import type { RunRequest } from "../../../src/db/postgres/runs/request.ts";
 import { computeSettings, loadConfig } from "../../../src/config.ts";
 import { changeSettings } from "../../../src/db/postgres/change-settings.ts";
 import { createLogger } from "../../../src/log.ts";
@@ -141,15 +143,18 @@ describe("migrate settings", () => {
     await expect(workOff(world, { ...claim, cursor: 1 }, 1)).rejects.toThrow("is not ours any more");
     const runs = await world.services.runs();
     expect(await runs.get(id)).toMatchObject({ state: "cancelled", cancelledBy: "ops: the settings changed" });
-    const request = world.services.request({
+    const request: RunRequest = {
+      id: randomUUID(),
       kind: "nightly",
       from: span.from,
       to: span.to,
       requestedBy: "schedule",
       dedupeBy: "x",
-    });
-    await expect(runs.create({ ...request, id: randomUUID() })).rejects.toThrow("The settings were changed");
-    await expect(runs.resume(id)).rejects.toThrow("was planned under other settings");
+    };
+    await expect(runs.create(request)).rejects.toThrow("The settings were changed");
+    await expect(resumeRun(world.pool, id, world.services.settings.hash)).rejects.toThrow(
+      "was planned under other settings",
+    );
     await world.pool.query("UPDATE usage_run SET state = 'running'");
     await world.pool.query("UPDATE usage_chunk SET state = 'pending'");
     expect(await (await world.services.chunks()).claim(id, 0)).toBeUndefined();

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { undoableDays } from "../../../src/db/postgres/cache/undo.ts";
 import type { Run } from "../../../src/db/postgres/runs/run.ts";
-import { runInline } from "../../../src/inline.ts";
+import { runInline } from "../../../src/execution/inline.ts";
 import { planChunks } from "../../../src/usage/plan.ts";
 import { joinTenantDays } from "../../../src/usage/spans.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
@@ -18,7 +18,7 @@ async function undo(id: string): Promise<Run> {
   const days = await undoableDays(await services.pool(), id);
   const wish = { kind: "undo", ...RANGE, inline: true, requestedBy: "test", undoes: id, dedupeBy: id } as const;
   const chunks = planChunks(joinTenantDays(days));
-  return runInline(services, services.request(wish), new AbortController().signal, () => undefined, chunks);
+  return runInline(services, wish, new AbortController().signal, () => undefined, chunks);
 }
 
 test("a run is undone once: equal rows that another run has made since stay", async () => {

@@ -1,8 +1,8 @@
 import { beforeAll, beforeEach, expect, test } from "vitest";
-import type { RebuildWish } from "../../../src/db/postgres/runs/request.ts";
-import { PAYLOAD_VERSION } from "../../../src/jobs/job.ts";
-import { rebuildRange } from "../../../src/jobs/rebuild-range.ts";
-import { TimeLimit } from "../../../src/queues/time-limit.ts";
+import type { RunRequest } from "../../../src/db/postgres/runs/request.ts";
+import { PAYLOAD_VERSION } from "../../../src/work/payload.ts";
+import { planRun } from "../../../src/jobs/plan-run.ts";
+import { jobContext } from "../../support/job-context.ts";
 import { addDays, type Day } from "../../../src/usage/day.ts";
 import type { PlannedSpan } from "../../../src/usage/plan.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
@@ -19,12 +19,9 @@ beforeAll(() => {
 beforeEach(() => world.reset());
 
 /** Plans a run as the job does, and answers the spans of each chunk. */
-async function plan(wish: Omit<RebuildWish, "requestedBy">): Promise<PlannedSpan[][]> {
-  const { id } = await (await world.services.runs()).create(world.services.request({ requestedBy: "test", ...wish }));
-  const context = await world.services.jobContext(() => Promise.resolve());
-  const limit = TimeLimit.none();
-  const { log } = world.services;
-  await rebuildRange.run({ v: PAYLOAD_VERSION, runId: id }, context({ log, signal: limit.signal, limit }));
+async function plan(wish: Omit<RunRequest, "requestedBy">): Promise<PlannedSpan[][]> {
+  const { id } = await (await world.services.runs()).create({ requestedBy: "test", ...wish });
+  await planRun.run({ v: PAYLOAD_VERSION, runId: id }, await jobContext(world.services));
   const { rows } = await world.pool.query<{ payload: PlannedSpan[] }>(
     "SELECT payload FROM usage_chunk WHERE run_id = $1 ORDER BY number",
     [id],

@@ -1,7 +1,9 @@
+import { randomUUID } from "node:crypto";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import type { RunRequest } from "../../../src/db/postgres/runs/request.ts";
 import type { Runs } from "../../../src/db/postgres/runs/runs.ts";
-import { PAYLOAD_VERSION } from "../../../src/jobs/job.ts";
-import { rebuildRange } from "../../../src/jobs/rebuild-range.ts";
+import { PAYLOAD_VERSION } from "../../../src/work/payload.ts";
+import { planRun } from "../../../src/jobs/plan-run.ts";
 import { addDays } from "../../../src/usage/day.ts";
 import { chunksOf } from "../../support/claimed.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
@@ -24,8 +26,8 @@ beforeEach(async () => {
   const range = { from: "2000-01-01", to: addDays("2000-01-01", CHUNKS / 2 - 1) };
   const wish = { kind: "backfill", requestedBy: "test", tenants: ["one", "two"], ...range } as const;
   const spans = wish.tenants.map((tenant) => ({ tenant, ...range }));
-  long = (await runs.createRunning(world.services.request(wish), chunksOf(spans, 1))).id;
-  await (await world.services.queues()).dispatch(runs);
+  long = (await runs.createRunning(wish, chunksOf(spans, 1))).id;
+  await (await world.services.queues()).dispatch(await world.services.due());
   await startWorker(world.env);
   await untilWorked("first chunk of the long backfill in hand", async () => {
     const { rows } = await world.pool.query("SELECT FROM usage_chunk WHERE run_id = $1 AND state = 'running'", [long]);
@@ -57,9 +59,16 @@ test("a nightly run, and one that somebody asks for, end while a backfill of tho
   const from = addDays(to, -2);
   await world.insert(daysOfEvents("acme", from, 3, 10));
 
-  const nightly = world.services.request({ kind: "nightly", from, to, requestedBy: "test", dedupeBy: "night" });
+  const nightly: RunRequest & { id: string } = {
+    id: randomUUID(),
+    kind: "nightly",
+    from,
+    to,
+    requestedBy: "test",
+    dedupeBy: "night",
+  };
   await runs.create(nightly);
-  await (await world.services.queues()).enqueue(rebuildRange, { v: PAYLOAD_VERSION, runId: nightly.id }, "fresh");
+  await (await world.services.queues()).enqueue(planRun, { v: PAYLOAD_VERSION, runId: nightly.id }, "fresh");
   await done(nightly.id);
   expect((await runs.get(nightly.id))?.days).toMatchObject({ planned: 3, written: 3 });
   expect(await left()).toBe(CHUNKS); // it needs nothing that the long one has

@@ -1,4 +1,5 @@
 import { beforeEach, expect, test } from "vitest";
+import type { DueWork } from "../../../src/db/postgres/runs/due.ts";
 import type { Priority } from "../../../src/db/postgres/runs/run.ts";
 import type { Runs } from "../../../src/db/postgres/runs/runs.ts";
 import type { Queues } from "../../../src/queues/queues.ts";
@@ -11,8 +12,10 @@ const world = useWorldForEach("turns");
 const bulk = openedForEach(() => new BulkQueue(world));
 let queues: Queues;
 let runs: Runs;
+let due: DueWork;
 beforeEach(async () => {
-  [queues, runs] = [await world.services.queues(), await world.services.runs()];
+  queues = await world.services.queues();
+  [runs, due] = [await world.services.runs(), await world.services.due()];
 });
 
 const names = new Map<string, string>();
@@ -22,7 +25,7 @@ async function backfill(as: string, chunks: number, priority: Priority = 0): Pro
   const range = { from: "2000-01-01", to: "2025-12-31" };
   const wish = { kind: "backfill", requestedBy: "test", tenants: [as], priority, ...range } as const;
   const days = chunksOf([{ tenant: as, ...range }], 1).slice(0, chunks);
-  const { id } = await runs.createRunning(world.services.request(wish), days);
+  const { id } = await runs.createRunning(wish, days);
   names.set(id, as);
   return id;
 }
@@ -41,12 +44,12 @@ const held = () => bulk.getJobCountByTypes("waiting", "prioritized", "delayed");
 
 test("a new run comes to its turn at once, although a long one fills the queue", async () => {
   await backfill("long", 3_000);
-  await queues.dispatch(runs);
+  await queues.dispatch(due);
   expect(await held()).toBe(1_000);
   expect(await nextJobs(3)).toEqual(["long 0", "long 1", "long 2"]);
 
   await backfill("short", 4);
-  await queues.dispatch(runs);
+  await queues.dispatch(due);
   expect(await nextJobs(9)).toEqual([
     "long 0",
     "short 0",
@@ -61,7 +64,7 @@ test("a new run comes to its turn at once, although a long one fills the queue",
   expect(await held()).toBe(1_004);
   for (const as of ["b", "c", "d", "e", "f"]) {
     await backfill(as, 3_000);
-    await queues.dispatch(runs);
+    await queues.dispatch(due);
   }
   expect(await nextJobs(7)).toEqual(["long 0", "short 0", "b 0", "c 0", "d 0", "e 0", "f 0"]);
   expect(await held()).toBeLessThan(1_200);
@@ -70,9 +73,9 @@ test("a new run comes to its turn at once, although a long one fills the queue",
 test("a run of which many chunks are done lets a new run go first", async () => {
   const long = await backfill("long", 3_000);
   await world.pool.query("UPDATE usage_chunk SET state = 'done' WHERE run_id = $1 AND number < 500", [long]);
-  await queues.dispatch(runs);
+  await queues.dispatch(due);
   await backfill("short", 3);
-  await queues.dispatch(runs);
+  await queues.dispatch(due);
   expect(await nextJobs(4)).toEqual(["short 0", "short 1", "short 2", "long 500"]);
 });
 
@@ -85,10 +88,10 @@ test("runs of high priority go before all others, those of low priority after; a
     ["later", 0],
     ["sooner", 1],
   ] as const) {
-    const { id } = await runs.create(world.services.request({ ...wish, tenants: [as], priority }));
+    const { id } = await runs.create({ ...wish, tenants: [as], priority });
     names.set(id, as);
   }
-  await queues.dispatch(runs);
+  await queues.dispatch(due);
   expect(await nextJobs(10)).toEqual([
     "sooner plan",
     "later plan",
@@ -106,10 +109,10 @@ test("due chunks are ordered by the priority of their runs, a refresh before a n
   for (const kind of ["nightly", "refresh"] as const) {
     const wish = { kind, from: "2026-01-01", to: "2026-01-02", requestedBy: "test", dedupeBy: kind };
     const days = chunksOf([{ tenant: "acme", from: wish.from, to: wish.to }], 1);
-    ids.push((await runs.createRunning(world.services.request(wish), days)).id);
+    ids.push((await runs.createRunning(wish, days)).id);
   }
   const [nightly, refresh] = ids;
-  const { chunks } = await runs.due("fresh", 3);
+  const { chunks } = await due.of("fresh", 3);
   expect(chunks.map(({ runId, number, urgency }) => [runId, number, urgency])).toEqual([
     [refresh, 0, 0],
     [refresh, 1, 0],
@@ -120,6 +123,6 @@ test("due chunks are ordered by the priority of their runs, a refresh before a n
 test("the priority of a chunk stays within what the queue takes, however many chunks a run has", async () => {
   const id = await backfill("huge", 2, -1);
   await world.pool.query("UPDATE usage_chunk SET number = 2000000000 WHERE run_id = $1 AND number = 1", [id]);
-  await queues.dispatch(runs);
+  await queues.dispatch(due);
   expect(await nextJobs(3)).toEqual(["huge 0", "huge 2000000000"]);
 });

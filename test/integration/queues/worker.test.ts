@@ -1,7 +1,6 @@
 import { hostname } from "node:os";
 import type { Job } from "bullmq";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { RunRequest } from "../../../src/db/postgres/runs/run.ts";
 import { BulkQueue } from "../../support/bulk-queue.ts";
 import { keepLeases } from "../../support/claimed.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
@@ -41,10 +40,6 @@ async function chunks(): Promise<ChunkRow[]> {
 }
 
 const running = async (): Promise<ChunkRow | undefined> => (await chunks()).find(({ state }) => state === "running");
-
-function request(): RunRequest {
-  return world.services.request({ kind: "backfill", requestedBy: "test", ...RANGE });
-}
 
 async function backfill(): Promise<string> {
   const asked = await run(world.env, "backfill", "--from", RANGE.from, "--to", RANGE.to, "--json");
@@ -158,7 +153,13 @@ describe("Redis that forgets", () => {
     expect(await wipeRedis()).toBeGreaterThan(0);
     // The chunk in hand brings back the rest at its end; a run that no job speaks of is found by the reconciler alone.
     const runs = await world.services.runs();
-    const forgotten = { ...request(), id: runId.replace(/.{4}$/, "0000"), dedupeKey: "forgotten" };
+    const forgotten = {
+      id: runId.replace(/.{4}$/, "0000"),
+      kind: "backfill",
+      requestedBy: "test",
+      dedupeBy: "forgotten",
+      ...RANGE,
+    } as const;
     await gate.open();
     await expectWhole(runId);
     expect(await runs.create(forgotten)).toEqual({ id: forgotten.id, created: true });
@@ -221,6 +222,9 @@ describe("jobs that somebody pushed into Redis", () => {
     // a chunk that is not there is no error, and the worker still works
     await queue.add("aggregate-days", { v: 1, runId, chunk: 0 }, { ...KEPT, jobId: "absent" });
     await untilWorked("end of the job", async () => (await queue.getJob("absent"))?.isCompleted());
+    // so is one under a name of earlier versions
+    await queue.add("rebuild-range", { v: 1, runId }, { ...KEPT, jobId: "former" });
+    await untilWorked("end of the job", async () => (await queue.getJob("former"))?.isCompleted());
     await expectWhole(await backfill());
     worker.signal("SIGTERM");
     expect((await worker.ended).code).toBe(0);

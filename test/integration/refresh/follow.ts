@@ -3,10 +3,10 @@ import { pino } from "pino";
 import type { Run } from "../../../src/db/postgres/runs/run.ts";
 import { aggregateDays } from "../../../src/jobs/aggregate-days.ts";
 import { followArrivals } from "../../../src/jobs/follow-arrivals.ts";
-import type { JobContext } from "../../../src/jobs/job.ts";
-import { TimeLimit } from "../../../src/queues/time-limit.ts";
+import type { JobContext } from "../../../src/work/context.ts";
 import type { Services } from "../../../src/services.ts";
 import { addDays } from "../../support/civil-day.ts";
+import { jobContext } from "../../support/job-context.ts";
 import { todayIn, zoneBeforeNoon } from "../../support/quiet-hours.ts";
 import type { World } from "../../support/world.ts";
 
@@ -37,10 +37,9 @@ export function noon(date: string): Date {
 /** What a worker's log says at warn and above. */
 export type Warnings = { msg: string; [field: string]: unknown }[];
 
-async function contextOf(services: Services, warnings: Warnings): Promise<JobContext> {
+function contextOf(services: Services, warnings: Warnings): Promise<JobContext> {
   const log = pino({ level: "warn" }, { write: (line) => void warnings.push(JSON.parse(line) as Warnings[number]) });
-  const context = await services.jobContext(() => Promise.resolve());
-  return context({ log, signal: new AbortController().signal, limit: TimeLimit.none() });
+  return jobContext(services, log);
 }
 
 /** What one execution of the job came to. */

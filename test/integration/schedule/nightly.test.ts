@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { cancelRun } from "../../../src/db/postgres/runs/control.ts";
 import { startWorker, type WorkerApp } from "../../../src/app.ts";
 import type { Run } from "../../../src/db/postgres/runs/run.ts";
-import { nightlyThrough } from "../../../src/db/postgres/runs/end.ts";
-import { nightlyWish, occurrenceOf } from "../../../src/schedule/schedules.ts";
+import { nightlyThrough } from "../../../src/db/postgres/watermarks.ts";
+import { nightlyRequest, occurrenceOf } from "../../../src/schedule/schedules.ts";
 import { Services } from "../../../src/services.ts";
 import { addDays } from "../../support/civil-day.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
@@ -134,20 +135,20 @@ test("a run that is cancelled leaves the watermark where it was, and the next ni
     await gate.shut();
     await startOne();
     const run = await until("running", async () => (await nightlyRuns()).find(({ state }) => state === "running"));
-    await (await world.services.runs()).cancel(run.id, "test");
+    await cancelRun(world.pool, run.id, "test");
   } finally {
     await gate.close();
   }
   expect(await ended()).toMatchObject({ state: "cancelled", from: ago(6), to: ago(1) });
   expect(await watermark()).toBe(ago(3));
-  const tomorrow = nightlyWish(occurrenceOf(new Date(SLOT_AT + 24 * HOUR)), await watermark(), world.config);
+  const tomorrow = nightlyRequest(occurrenceOf(new Date(SLOT_AT + 24 * HOUR)), await watermark(), world.config);
   expect(tomorrow).toMatchObject({ from: ago(6), to: today });
 });
 
 test("the watermark never moves back, nor by a run that could not be planned, nor by one that is no nightly", async () => {
   const runs = await world.services.runs();
   const ask = async (kind: "nightly" | "backfill", to: string, dedupeBy: string) =>
-    (await runs.create(world.services.request({ kind, from: ago(9), to, requestedBy: "test", dedupeBy }))).id;
+    (await runs.create({ kind, from: ago(9), to, requestedBy: "test", dedupeBy })).id;
   const end = async (id: string) => {
     await runs.plan(id, []);
     expect(await runs.finish(id)).toBe("done");

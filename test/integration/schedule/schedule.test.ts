@@ -1,7 +1,7 @@
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { parse as parseCron } from "node-cron";
 import { loadConfig } from "../../../src/config.ts";
-import { nightlyThrough } from "../../../src/db/postgres/runs/end.ts";
+import { nightlyThrough } from "../../../src/db/postgres/watermarks.ts";
 import { JOBS } from "../../../src/jobs/index.ts";
 import type { Queues } from "../../../src/queues/queues.ts";
 import { Scheduler } from "../../../src/schedule/scheduler.ts";
@@ -31,8 +31,8 @@ function actionsOf(services: Services): TickActions {
   return {
     request: async (wish) => {
       const runs = await services.runs();
-      const { created } = await runs.create(services.request(wish));
-      if (created) await queues.dispatch(runs);
+      const { created } = await runs.create(wish);
+      if (created) await queues.dispatch(await services.due());
     },
     enqueue: (job, payload, queue = "bulk") => queues.enqueue(job, payload, queue),
     nightlyThrough: async () => nightlyThrough(await services.pool()),

@@ -21,7 +21,7 @@ async function readyToEnd(runs: Runs, dedupeBy: string, names: readonly string[]
   const tenants = isOfAll ? undefined : names;
   const wish = { kind: "backfill", from, to, tenants, requestedBy: "test", dedupeBy } as const;
   const chunks = chunksOf(names.map((tenant) => ({ tenant, from, to })));
-  const { id } = await runs.createRunning(world.services.request(wish), chunks);
+  const { id } = await runs.createRunning(wish, chunks);
   await world.pool.query("UPDATE usage_chunk SET state = 'done' WHERE run_id = $1", [id]);
   return id;
 }

@@ -54,7 +54,7 @@ export class TenantTables {
         [id, number, JSON.stringify([one])],
       );
     }
-    const run = { id, kind: "backfill", from: "2026-03-01", to: "2026-03-31", state: "done" } as const;
+    const run = { id, kind: "backfill", to: "2026-03-31", state: "done", wasPlanned: true } as const;
     await inTransaction(this.#pool, (connection) => endRun(connection, run));
   }
 

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { checkRange, collectTenant, parseCount, parseDay, parseRunId } from "../../../src/cli/command.ts";
 import { createProgram } from "../../../src/cli/program.ts";
-import { wishOf } from "../../../src/cli/rebuild-options.ts";
+import { requestOf } from "../../../src/cli/rebuild-options.ts";
 import { UsageError } from "../../../src/errors.ts";
 import { addDays, countDays, FIRST_DAY } from "../../../src/usage/day.ts";
 import { holds } from "../../support/property.ts";
@@ -92,9 +92,9 @@ describe("a flag", () => {
   test("that lets final days shrink needs a reason that says something", () => {
     const range = { from: TODAY, to: TODAY, allowShrink: true } as const;
     for (const reason of [undefined, "", "  \t"]) {
-      expect(() => wishOf({ ...range, ...(reason === undefined ? {} : { reason }) }, TODAY)).toThrow(/--reason/);
+      expect(() => requestOf({ ...range, ...(reason === undefined ? {} : { reason }) }, TODAY)).toThrow(/--reason/);
     }
-    expect(wishOf({ ...range, reason: "deleted on request" }, TODAY)).toMatchObject({ allowShrink: true });
+    expect(requestOf({ ...range, reason: "deleted on request" }, TODAY)).toMatchObject({ allowShrink: true });
   });
 });
 

@@ -51,7 +51,7 @@ const actual = (name: string, change: Partial<ActualIndex> = {}): ActualIndex =>
 });
 const one = { name: "one", form: shape("a") };
 
-test("an invalid index is a build's leftover or a drop's, as the ledger has it", () => {
+test("an invalid index is reported as the leftover of a build or of a drop, as the ledger says", () => {
   const left = [actual("one", { valid: false })];
   const status = (ledger: readonly LedgerEntry[]) => find([one], [one], left, { ledger }).indexes[0]?.status;
   expect(status([])).toBe("invalid-create");
@@ -60,7 +60,7 @@ test("an invalid index is a build's leftover or a drop's, as the ledger has it",
   expect(status([entry({ intent: "drop", state: "done" })])).toBe("invalid-create");
 });
 
-test("only TTL and hidden are attributes; a part more and it is different", () => {
+test("a difference in TTL or hidden alone is attrs; with any other part it is different", () => {
   const view = { rules: { attributes: ATTRIBUTES } };
   const status = (found: Record<string, string>) =>
     find([one], [one], [actual("one", { form: { ...shape("a"), ...found } })], { view }).indexes[0]?.status;
@@ -70,14 +70,14 @@ test("only TTL and hidden are attributes; a part more and it is different", () =
   expect(status({ partial: "hidden: 5" })).toBe("different");
 });
 
-test("a statement is given for what is wanting, but not for what belongs to somebody else", () => {
+test("a statement is printed for a missing, invalid or different index, but not for one that is only checked", () => {
   const given = (change: Partial<DeclaredIndex>) => find([{ ...one, ...change }], [one], []).indexes[0];
   expect(given({})).toMatchObject({ status: "missing", statement: "CREATE" });
   expect(given({ checked: true })).not.toHaveProperty("statement");
   expect(given({ constraint: "primary" })).not.toHaveProperty("statement");
 });
 
-test("what the server refuses and what is not there", () => {
+test("a refused definition is unusable, a missing target is table-missing", () => {
   expect(find([one], [["one", new Error("no such column")]], []).indexes).toMatchObject([
     { status: "unusable", detail: "no such column" },
   ]);
@@ -87,7 +87,7 @@ test("what the server refuses and what is not there", () => {
   });
 });
 
-test("an entry is current until a newer one, but for a replacement that came to nothing", () => {
+test("the newest entry is the current one, unless it is a replacement that failed or was rolled back", () => {
   const current = (...entries: Partial<LedgerEntry>[]) =>
     currentEntries(entries.map((change, at) => entry({ runId: `r${at}`, ...change }))).get(keyOf(entry({})))?.runId;
   expect(current({}, { intent: "adopt" })).toBe("r1");
@@ -129,7 +129,7 @@ const arbitraryDeclared = fc
     ...(constraint ? { constraint } : {}),
   }));
 
-test("whatever there is: nothing is created beside its name or its equal, nothing is called a leftover that somebody builds, wants or needs", () => {
+test("property: no index is created beside one of its name or definition, and none in use is called a leftover", () => {
   holds(
     fc.property(arbitraryDeclared, arbitraryActual, (declared, indexes) => {
       const decision = compare(declared, indexes);
@@ -165,7 +165,7 @@ test("whatever there is: nothing is created beside its name or its equal, nothin
   );
 });
 
-test("each index there is has one place in the report: its own, as the equal of a declared one, or as an undeclared one", () => {
+test("each existing index occurs once in the report: as declared, as the equal of a declared one, or as undeclared", () => {
   holds(
     fc.property(arbitraryDeclared, arbitraryActual, fc.subarray(NAMES), (declared, indexes, ignore) => {
       const report = find([{ name: "one" }], [declared], indexes, { ignore });

@@ -18,7 +18,7 @@ function postgres(index: Partial<PostgresIndex>): Manifest {
   };
 }
 
-describe("what no server takes is a fault, told with what to write instead", () => {
+describe("a declaration that no server accepts is a fault that says what to write instead", () => {
   test.each<[string, Record<string, unknown>, RegExp]>([
     ["$exists: false", { deleted_at: { $exists: false } }, /write \{ field: null \}/],
     ["$ne", { a: { $ne: 1 } }, /\$ne cannot .* \$in, or a range/],
@@ -31,22 +31,22 @@ describe("what no server takes is a fault, told with what to write instead", () 
     expect(() => lintManifest(mongo({ partial }))).toThrow(message);
   });
 
-  test("not the filters that servers take", () => {
+  test("partial filters that servers accept are no fault", () => {
     const partial = { a: { $exists: true }, b: { $gt: "" }, c: null, d: { $type: "string" }, e: { $gte: new Date(0) } };
     expect(() => lintManifest(mongo({ partial }))).not.toThrow();
   });
 
-  test("two text indexes of a collection", () => {
+  test("two text indexes of one collection are a fault", () => {
     const text = { keys: [["a", "text"]] } as const;
     expect(() => lintManifest(mongo(text, text))).toThrow("i0 and i1 are text indexes");
     expect(() => lintManifest(mongo(text))).not.toThrow();
   });
 
-  test("a predicate that moves with the clock", () => {
+  test("a predicate that moves with the clock is a fault", () => {
     expect(() => lintManifest(postgres({ where: "created_at >= CURRENT_DATE - 30" }))).toThrow(/declare it rolling/);
   });
 
-  test("contracts: one query each, one name each, and a reason where no index helps", () => {
+  test("a contract needs one query, a name of its own, and a reason where no index helps", () => {
     const contracts = [
       { name: "none" },
       { name: "two", count: {}, find: { filter: {} } },
@@ -60,14 +60,14 @@ describe("what no server takes is a fault, told with what to write instead", () 
         `mongo.c.i0: contract "none" needs one of find, count, aggregate and sql`,
         `mongo.c.i0: contract "two" needs one of find, count, aggregate and sql`,
         `mongo.c.i0: two contracts are called "twice"`,
-        `mongo.c.i0: contract "why" must say because of what`,
+        `mongo.c.i0: contract "why" has mode "cannot" and must give the reason in because`,
         `queries.c: contract "none" needs one of find, count, aggregate and sql`,
       ].join("\n  "),
     );
   });
 });
 
-describe("what servers take and is doubtful is a warning", () => {
+describe("a declaration that servers accept but is doubtful is a warning", () => {
   const served = { contracts: find({ a: "$p:a" }) };
   const fields = (...names: string[]) => names.map((name): [string, 1] => [name, 1]);
 
@@ -84,7 +84,7 @@ describe("what servers take and is doubtful is a warning", () => {
     [
       "a key with one value",
       mongo({ ...served, keys: fields("a", "b"), partial: { b: "x" } }),
-      [/b is a key and has one value/],
+      [/b is a key but has a single value/],
     ],
     [
       "a range before an equality",
@@ -96,7 +96,11 @@ describe("what servers take and is doubtful is a warning", () => {
       mongo({ keys: fields("status", "at"), contracts: find({ at: { $gte: 1 }, status: { $in: ["x"] } }) }),
       [],
     ],
-    ["a date that stays", mongo({ ...served, partial: { at: { $gte: new Date(0) } } }), [/stays where it is/]],
+    [
+      "a date that stays",
+      mongo({ ...served, partial: { at: { $gte: new Date(0) } } }),
+      [/is fixed, so the index grows/],
+    ],
   ])("MongoDB: %s", (_what, manifest, warnings) => {
     expect(manifestWarnings(manifest)).toEqual(warnings.map((warning): unknown => expect.stringMatching(warning)));
   });

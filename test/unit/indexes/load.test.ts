@@ -48,7 +48,7 @@ postgres:
       columns: [customerId, { col: createdAt, desc: true }]
 `;
 
-test("a manifest comes from a YAML file and from the same in JSON", async () => {
+test("a manifest is read from a YAML file and from an equal JSON file", async () => {
   const expected: Manifest = {
     version: 1,
     project: "shop",
@@ -79,7 +79,7 @@ test("a manifest comes from a YAML file and from the same in JSON", async () => 
   expect(await loadManifest(path)).toEqual({ version: 1, project: "shop", postgres });
 });
 
-describe("faults are told all at once, with their places", () => {
+describe("all faults are reported at once, with their places", () => {
   test("of the schema", () => {
     const text = `version: 2
 project: shop
@@ -108,7 +108,7 @@ postgres:
       "9:30: mongo.orders.0.keys.2: Invalid input: expected tuple, received string",
       "10:7: mongo.orders.0.unique: Invalid input: expected true",
       "13:29: mongo.orders.0.contracts.0.find.filter.at: $date cannot be read: no such date",
-      '13:60: "2024" would not keep its place in a sort',
+      '13:60: the field "2024" would not keep its place in a sort of several fields',
       "14:21: mongo.orders.0.contracts.0.params.p.sample: Invalid input: expected string, received undefined",
       "14:26: mongo.orders.0.contracts.0.params.p.sampl: there is no such key",
       "17:46: postgres.public.t.0.columns.0.asc: there is no such key",
@@ -117,7 +117,7 @@ postgres:
     ]);
   });
 
-  test("keys that are there twice, beside the others", () => {
+  test("duplicate keys are reported together with other faults", () => {
     expect(faults("version: 1\nproject: a\nproject: b\nmango: {}\n")).toEqual([
       "3:1: Map keys must be unique",
       "4:1: mango: there is no such key",
@@ -141,7 +141,7 @@ postgres:
     expect(faults(text)[0]).toContain(place);
   });
 
-  test("a .json file is JSON, not only what YAML would take", () => {
+  test("a .json file must be JSON, not just YAML", () => {
     expect(faults('{"version": 1,\n "project": "a",}', "m.json")).toEqual([expect.stringMatching(/^2:\d+: /)]);
     expect(faults("{version: 1, project: a}", "m.json")[0]).toMatch(/^1:\d+: /);
   });
@@ -154,7 +154,7 @@ test("a bad file name, a missing file and a faulty index are usage errors that n
   await expect(loadManifest(path)).rejects.toThrow(/mongo.c.a: no keys/);
 });
 
-test("objects of a filter stay objects where they are no extended JSON, and only a sort's keys have an order", () => {
+test("objects in a filter stay objects unless they are extended JSON, and only a sort's keys have an order", () => {
   const text = `version: 1
 project: a
 mongo:
@@ -234,7 +234,7 @@ describe("a manifest's text loads back equal", () => {
     { requiredKeys: ["version", "project"], noNullPrototype: true },
   );
 
-  test("of any", () => {
+  test("property: of any manifest", () => {
     holds(
       fc.property(manifest, (one) => {
         expect(parseManifest(manifestText(one), "m.yaml")).toEqual(one);
@@ -244,7 +244,7 @@ describe("a manifest's text loads back equal", () => {
   });
 });
 
-test("the manifest of the documentation is one, and its queries imply the filters of their indexes", async () => {
+test("the manifest in the documentation is valid, and its queries imply the filters of their indexes", async () => {
   const text = await readFile(new URL("../../../docs/indexes.md", import.meta.url), "utf8");
   const [, example = "", fragment = ""] = text.split(/^```yaml\n/m).map((part) => part.split(/^```$/m)[0] ?? "");
   const shop = await loadManifest(file("shop.yaml", example));

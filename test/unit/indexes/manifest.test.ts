@@ -16,7 +16,7 @@ test("the usage manifest is clean, and every index says which queries it serves"
   for (const { name, contracts } of all) expect(contracts?.length, name).toBeGreaterThan(0);
 });
 
-test("the columns every unchanged rebuild moves are in no index, so that its update stays cheap", () => {
+test("columns that an unchanged rebuild updates are in no index, so that the update stays cheap", () => {
   const text = Object.values(usage.postgres ?? {})
     .flat()
     .map(definitionTail)
@@ -24,7 +24,7 @@ test("the columns every unchanged rebuild moves are in no index, so that its upd
   expect(text).not.toMatch(/read_at|state/);
 });
 
-test("collection and field names are the installation's", () => {
+test("collection and field names come from the settings", () => {
   const mapped = usageManifest({
     collection: "llm_log",
     fields: { tenant_id: "org.id", user_id: "member", created_at: "ts" },
@@ -103,7 +103,7 @@ test("a bad manifest is refused with every fault and its place", () => {
     "postgres.public.t.moving: the predicate depends on the clock",
     "postgres.public.t.none: no columns",
     "mongo._index_ledger: this collection is the keeper's own",
-    "postgres.public.t.a__tallyman_old: only an index that is being replaced",
+    "postgres.public.t.a__tallyman_old: the keeper uses this ending during a replacement",
   ]) {
     expect(message).toContain(fault);
   }

@@ -46,8 +46,8 @@ test.each(["earlybird", "petbuddy"])("an index of %s has the name that MongoDB g
   }
 });
 
-describe("every index that a document asks for is there", () => {
-  test("of the usage statistics, and of the cache", () => {
+describe("the manifests declare every index of their source documents", () => {
+  test("usage: the indexes of the events and of the cache", () => {
     expect(indexesOf(manifestOf("usage")).map(({ name }) => name)).toEqual([
       "idx_tenant_date",
       "idx_tenant_user_date",
@@ -60,7 +60,7 @@ describe("every index that a document asks for is there", () => {
     ]);
   });
 
-  test("of EarlyBird, twelve at once and seven later; {id, status} as a unique id", () => {
+  test("earlybird: twelve in the first phase and seven later; {id, status} as a unique id", () => {
     expect(ofPhase(manifestOf("earlybird"), 1)).toEqual([
       "users.id_1",
       "users.email_1",
@@ -87,7 +87,7 @@ describe("every index that a document asks for is there", () => {
     expect(ofPhase(manifestOf("earlybird"), 3)).toEqual(["orders.user_id_1_status_1"]);
   });
 
-  test("of PetBuddy: 8, 4, 6, and of the integrations the two that it misses", () => {
+  test("petbuddy: 8, 4 and 6 indexes, and the two missing ones of the integrations", () => {
     const { mongo = {} } = manifestOf("petbuddy");
     expect(Object.entries(mongo).map(([collection, indexes]) => [collection, indexes.length])).toEqual([
       ["contacts", 8],
@@ -97,7 +97,7 @@ describe("every index that a document asks for is there", () => {
     ]);
   });
 
-  test("of JustoAI, in the phases of its plan; what it has is only checked", () => {
+  test("justoai: the indexes in the phases of its plan; those it has already are only checked", () => {
     const justoai = manifestOf("justoai");
     expect(ofPhase(justoai, 1)).toEqual([
       "public.ReportExecution.idx_report_execution_workspace_date",
@@ -125,7 +125,7 @@ describe("sample data", () => {
     return documents(found, collection, from, count, { ...shape, seed });
   };
 
-  test("there is some for every manifest, in all its collections and tables", () => {
+  test("every manifest has sample data for all its collections and tables", () => {
     for (const name of all) {
       const { mongo = {}, postgres = {} } = manifestOf(name);
       const data = SAMPLE_DATA[name];
@@ -135,7 +135,7 @@ describe("sample data", () => {
     }
   });
 
-  test("a document depends on the seed and its number, not on those before it", () => {
+  test("a document depends on the seed and its number, not on earlier documents", () => {
     const orders = of("earlybird", "orders", 0, 100);
     expect(of("earlybird", "orders", 50, 50)).toEqual(orders.slice(50));
     expect(of("earlybird", "orders", 0, 100, 2)).not.toEqual(orders);
@@ -148,7 +148,7 @@ describe("sample data", () => {
     expect(length / users.size).toBeLessThan(53);
   });
 
-  test("business keys are unique, addresses where there are any", () => {
+  test("business keys and addresses are unique", () => {
     for (const collection of ["users", "subscriptions_v2", "products", "leads"]) {
       const ids = of("earlybird", collection, 0, 2_000).map(({ id }) => id as string);
       expect(new Set(ids).size, collection).toBe(ids.length);

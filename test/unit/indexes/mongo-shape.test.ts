@@ -23,7 +23,7 @@ test("the command carries the keys in order and only the options that were decla
   expect(Object.keys(spec)).toEqual(["key", "name", "expireAfterSeconds"]);
 });
 
-test("what a server answers is the same index, whatever its numbers and extras are", () => {
+test("the server's spec is equal to the declared one, whatever its number types and added fields", () => {
   const answer = {
     v: 2,
     name: "one",
@@ -38,12 +38,12 @@ test("what a server answers is the same index, whatever its numbers and extras a
   expect(mongoForm({ ...answer, expireAfterSeconds: Long.fromNumber(0) })).toEqual(shapeOf({ expireAfterSeconds: 0 }));
 });
 
-test("order and direction of keys count", () => {
+test("order and direction of keys make another index", () => {
   expect(mongoForm({ key: { created_at: -1, tenant_id: 1 } })).not.toEqual(shapeOf());
   expect(mongoForm({ key: { tenant_id: 1, created_at: 1 } })).not.toEqual(shapeOf());
 });
 
-test("each option counts", () => {
+test("each option makes another index", () => {
   const plain = JSON.stringify(shapeOf());
   const changes: Partial<MongoIndex>[] = [
     { unique: true },
@@ -76,7 +76,7 @@ test("a text index is its fields and weights", () => {
   expect(mongoForm({ ...answer, weights: { body: 1, title: 1 } })).not.toEqual(mongoForm(mongoSpec(text)));
 });
 
-test("collation: defaults written out or left out, the collection's inherited, simple means none", () => {
+test("collations are equal with defaults written or left out; the collection's is inherited, simple means none", () => {
   const written = { locale: "en", strength: 3, caseLevel: false, version: "57.1", normalization: false };
   expect(mongoForm({ key: { a: 1 }, collation: written })).toEqual(
     mongoForm({ key: { a: 1 }, collation: { locale: "en" } }),
@@ -87,7 +87,7 @@ test("collation: defaults written out or left out, the collection's inherited, s
   );
 });
 
-test("partial filters: free choices of writing do not count, meaning does", () => {
+test("partial filters are compared by meaning, not by spelling", () => {
   const same = [
     { a: 1, b: { $gt: 2, $lt: 5 } },
     { b: { $lt: 5, $gt: new Long(2) }, a: { $eq: 1 } },

@@ -28,7 +28,7 @@ test.each([
   expect(shellText(value)).toBe(text);
 });
 
-test("keys are quoted only where they must be, and keep their place", () => {
+test("keys are quoted only where necessary, and keep their order", () => {
   const key = new Map([["b.c", 1], ["10", -1], ["a", 1]]); // prettier-ignore
   expect(shellText({ key, name: "n", unique: undefined, partialFilterExpression: { at: { $gte: new Date(0) } } })).toBe(
     '{ key: { "b.c": 1, "10": -1, a: 1 }, name: "n", partialFilterExpression: { at: { $gte: ISODate("1970-01-01T00:00:00.000Z") } } }',

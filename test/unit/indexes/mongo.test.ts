@@ -36,14 +36,14 @@ const engineOf = (db: Db, signal = new AbortController().signal, onProgress: () 
     indexes: { events: [{ name: "one", why: "test", keys: [["a", 1]] }] },
   });
 
-test("a build under way looks finished in the list; the statistics tell", async () => {
+test("listIndexes shows a running build as finished; $indexStats shows it as building", async () => {
   const building = await (await engineOf(stub({ building: true }).db)).observe("events");
   expect(building.actual.find(({ name }) => name === "one")).toMatchObject({ building: true });
   const finished = await (await engineOf(stub({}).db)).observe("events");
   expect(finished.actual.find(({ name }) => name === "one")).toMatchObject({ building: false });
 });
 
-test("somebody else's build is waited for by looking: to ask for the same under another name is refused at once", async () => {
+test("another session's build is waited for by polling, since the server refuses the same index under another name", async () => {
   const answers: { building?: boolean } = { building: true };
   const { db, sent } = stub(answers);
   const engine = await engineOf(db, new AbortController().signal, () => (answers.building = false));
@@ -52,7 +52,7 @@ test("somebody else's build is waited for by looking: to ask for the same under 
   expect(sent.filter((command) => "createIndexes" in command)).toEqual([]);
 });
 
-test("a build is one command of one index, without a time limit that would abort it", async () => {
+test("a build is one command for one index, without a time limit that would abort it", async () => {
   const { db, sent } = stub({});
   const engine = await engineOf(db);
   expect(await engine.refusal("events", "one")).toBeUndefined();
@@ -61,14 +61,14 @@ test("a build is one command of one index, without a time limit that would abort
   expect(sent[1]).not.toHaveProperty("maxTimeMS");
 });
 
-test("the command is printed as a shell takes it", async () => {
+test("the command is printed in the syntax of mongosh", async () => {
   const engine = await engineOf(stub({}).db);
   expect(engine.definition("events", "one")).toBe(
     'db.runCommand({ createIndexes: "events", indexes: [{ key: { a: 1 }, name: "one" }] })',
   );
 });
 
-test("a cancelled build is ended by dropping its index; a blocking server's is waited for", async () => {
+test("a cancelled build is ended by dropping its index; on a blocking server its end is waited for", async () => {
   for (const ferretdb of [false, true]) {
     const stop = new AbortController();
     let end: (error?: Error) => void = () => undefined;
@@ -97,7 +97,7 @@ test("a cancelled build is ended by dropping its index; a blocking server's is w
   }
 });
 
-test("errors: a conflict asks for a fresh look, a stepdown for another try, bad data for neither", async () => {
+test("a conflict leads to a fresh look, a stepdown to a retry, bad data to a failure", async () => {
   const engine = await engineOf(stub({}).db);
   const verdict = (code: number) => engine.recovery(new MongoServerError({ message: "x", code }));
   expect(await Promise.all([85, 86, 10107, 276, 11000, 67].map(verdict))).toEqual(

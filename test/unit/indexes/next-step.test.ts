@@ -64,7 +64,9 @@ const OURS: DeclaredIndex = { name: "one" };
 const told = (step: Step): string => (step.do === "refuse" ? `refuse: ${step.action}` : step.do);
 
 const [FAILED, DIFFERENT] = ["refuse: failed", "refuse: different"];
-/** What is next where nothing is allowed, where everything is, after a cancellation, and after a look for another index. */
+/**
+ * What is next where nothing is allowed, where everything is, after a cancellation, and after a look for another index.
+ */
 type Row = readonly [nothing: string, everything: string, cancelled: string, stale: string];
 const REFUSED: Row = [FAILED, FAILED, FAILED, "look"];
 const TAKEN: Row = [DIFFERENT, DIFFERENT, DIFFERENT, "look"];
@@ -123,7 +125,7 @@ describe.each(names)("%s", (name) => {
   test("and it is a constraint's", () => expect(rowOf({ ...OURS, ...PRIMARY }, PRIMARY)).toEqual(OF_OTHERS[name]));
 });
 
-describe("the ledger tells whose an index is that is there", () => {
+describe("the ledger says whose an existing index is", () => {
   const step = (known: Look["entry"], found = actual(), rules: Rules = {}) =>
     nextStep({ target: "t", view: viewOf([found], { rules })({}), isFresh: true, entry: known }, OURS, EVERYTHING);
 
@@ -141,7 +143,7 @@ describe("the ledger tells whose an index is that is there", () => {
     expect(told(step(known))).toBe(expected);
   });
 
-  test("an equal index under a name of somebody else's is not what was begun, and a later version of it is", () => {
+  test("an equal index under a foreign name is adopted, one under a version name is finished", () => {
     const begun = entry("create", "started");
     expect(step(begun, actual({ name: "other" }))).toEqual({ do: "adopt", as: "other" });
     const rules: Rules = { isVersion: (version) => version === "one__123456" };
@@ -152,7 +154,7 @@ describe("the ledger tells whose an index is that is there", () => {
     });
   });
 
-  test("an invalid index is what a drop left, or a build", () => {
+  test("an invalid index is the leftover of a drop or of a build, as the ledger says", () => {
     const left = actual({ valid: false });
     expect(told(step(undefined, left))).toBe("consult");
     expect(told(step(entry("drop", "started"), left))).toBe("finish drop");
@@ -168,13 +170,15 @@ test("a refusal says why", () => {
     return step.do === "refuse" ? step.detail : step.do;
   };
   expect(why("another definition has its name")).toBe('keys: declared "a", found "b"');
-  expect(why("there is no collection")).toBe("there is no collection t; a manifest with createCollections makes it");
+  expect(why("there is no collection")).toBe(
+    "there is no collection t; check its name, or set createCollections: true in the manifest",
+  );
   expect(why("there is no table")).toBe("run the migrations first");
   expect(why("the server refuses the definition")).toBe("no such column");
   expect(why("nothing is there", { ...OURS, checked: true })).toBe(
-    "it is missing, and only checked here: it belongs to somebody else",
+    "it is missing; the manifest only checks it (checked: true), so its owner has to build it",
   );
-  expect(why("it is invalid", { ...OURS, checked: true })).toMatch(/^it is invalid, and only checked here/);
+  expect(why("it is invalid", { ...OURS, checked: true })).toMatch(/^it is invalid; the manifest only checks it/);
   expect(why("nothing is there", { ...OURS, ...PRIMARY })).toBe(
     "the primary constraint is missing; it belongs to a migration",
   );
@@ -222,7 +226,7 @@ const arbitraryPolicy = fc.record({
   isCancelled: fc.boolean(),
 });
 
-test("whatever there is: a step changes nothing that is somebody else's, of use, being built or unlike the declared one", () => {
+test("property: no step changes an index that is somebody else's, valid, being built or of another definition", () => {
   holds(
     fc.property(
       arbitraryView,

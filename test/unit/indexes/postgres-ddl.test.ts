@@ -6,7 +6,7 @@ import { holds } from "../../support/property.ts";
 
 const name = fc.string({ unit: "grapheme", minLength: 1 }).filter((text) => Buffer.byteLength(text) <= 63);
 
-test("a name beside another fits, is whole letters, and is no other index's", () => {
+test("a temporary name fits into 63 bytes, cuts no letter in half, and differs from the index's name", () => {
   holds(
     fc.property(name, name, (one, two) => {
       const beside = besideName(one, REPLACEMENT);
@@ -20,7 +20,7 @@ test("a name beside another fits, is whole letters, and is no other index's", ()
   expect(besideName("by_day", REPLACEMENT)).toBe("by_day__tallyman_new");
 });
 
-test("long names that begin alike do not share one, which an interrupted replacement could hold", () => {
+test("long names that begin alike have different temporary names", () => {
   const [a, b] = ["a", "b"].map((end) => besideName("y".repeat(62) + end, REPLACEMENT));
   expect(a).not.toBe(b);
   expect(besideName("🗂".repeat(15), REPLACED)).toMatch(/^(🗂)+_[0-9a-f]{6}__tallyman_old$/u);

@@ -42,7 +42,7 @@ const found = (models: Readonly<Record<string, Model>>, declared: readonly strin
     new Set(declared),
   ).map(({ name, by, kind }) => `${name} ${kind} ${by}`);
 
-test("the first keys of another are redundant, forwards or all backwards, and nothing else is", () => {
+test("an index on the first keys of another, forwards or all backwards, is redundant, and no other is", () => {
   expect(found({ a: { keys: ["x"] }, b: { keys: ["x", "y"] } })).toEqual(["a redundant b"]);
   expect(found({ a: { keys: ["-x", "y"] }, b: { keys: ["x", "-y", "z"] } })).toEqual(["a redundant b"]);
   expect(found({ a: { keys: ["-x", "y"] }, b: { keys: ["x", "y"] } })).toEqual([]);
@@ -51,27 +51,27 @@ test("the first keys of another are redundant, forwards or all backwards, and no
   expect(found({ a: { keys: ["x"], include: ["y"] }, b: { keys: ["x", "y"] } })).toEqual(["a redundant b"]);
 });
 
-test("a partial one serves only what says the same; a full one serves both", () => {
+test("a partial index replaces only one with the same predicate; a full index replaces both kinds", () => {
   expect(found({ a: { keys: ["x"] }, b: { keys: ["x", "y"], holds: "y > 1" } })).toEqual([]);
   expect(found({ a: { keys: ["x"], holds: "y > 1" }, b: { keys: ["x", "y"] } })).toEqual(["a redundant b"]);
   expect(found({ a: { keys: ["x"], holds: "y > 1" }, b: { keys: ["x"], holds: "y > 2" } })).toEqual([]);
 });
 
-test("of two equal ones the undeclared goes, then the later name; the unique one stays", () => {
+test("of two equal indexes the undeclared one is redundant, then the later name; never the unique one", () => {
   expect(found({ a: { keys: ["x"] }, b: { keys: ["x"] } })).toEqual(["b duplicate a"]);
   expect(found({ a: { keys: ["x"] }, b: { keys: ["x"] } }, ["b"])).toEqual(["a duplicate b"]);
   expect(found({ a: { keys: ["x"], guards: "unique" }, b: { keys: ["x"] } }, ["b"])).toEqual(["b duplicate a"]);
   expect(found({ a: { keys: ["x"], guards: "unique" }, b: { keys: ["x", "y"] } })).toEqual([]);
 });
 
-test("an invalid or hidden one serves nobody, whatever else it does; of MongoDB's, only one of the same collation", () => {
+test("an invalid or hidden index replaces none; in MongoDB an index replaces only one of the same collation", () => {
   expect(found({ a: { keys: ["x"] }, b: { keys: ["x", "y"], valid: false } })).toEqual([]);
   expect(found({ a: { keys: ["x"] }, b: { keys: ["x", "y"], guards: "unique", hidden: true } })).toEqual([]);
   const mongo = { collatesAsOne: true };
   expect(found({ a: { keys: ["x"], ...mongo }, b: { keys: ["x", "y"], collation: "en", ...mongo } })).toEqual([]);
 });
 
-test("what is named as doing the work is not redundant itself", () => {
+test("the index named as doing the work is not redundant itself", () => {
   expect(
     found({ a: { keys: ["x"] }, b: { keys: ["-x"] }, c: { keys: ["x", "y"] }, d: { keys: ["x", "y", "z"] } }),
   ).toEqual(["a redundant d", "b redundant d", "c redundant d"]);
@@ -105,7 +105,7 @@ function serves({ keys, include = [], holds = "", valid = true }: Model, wanted:
 
 const flip = (sign: string) => (sign === "-" ? "" : "-");
 
-test("whatever is flagged can go, one after the other, and every reader of each is served; what guards stays", () => {
+test("all redundant indexes can be dropped one after the other and every reader is still served; an index with a duty is never redundant", () => {
   holds(
     fc.property(arbitrary, fc.array(fc.nat(6)), (models, numbers) => {
       const all = models.map(({ guards, ...model }, at) => {

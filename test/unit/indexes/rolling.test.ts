@@ -21,7 +21,7 @@ test.each([
   });
 });
 
-test("whenever one looks, the window reaches back by what is to be kept, and no more than a period further", () => {
+test("at any time the window reaches back at least by keep, and at most by one period more", () => {
   const longest = { daily: 1, weekly: 7, monthly: 31 };
   holds(
     fc.property(
@@ -45,7 +45,7 @@ test("whenever one looks, the window reaches back by what is to be kept, and no 
   );
 });
 
-test("only windows of the same index are older ones", () => {
+test("only windows of the same index count as older windows", () => {
   const window = windowAt("w", { column: "c", keep: "1 month", rotate: "monthly" }, at("2026-11-21T00:00:00Z"));
   expect(
     ["w__2026_10", "w", "w__old", "w2__2026_10", "w__2026_12", "w__2026_10_x"].filter((name) =>
@@ -54,7 +54,7 @@ test("only windows of the same index are older ones", () => {
   ).toEqual(["w__2026_10"]);
 });
 
-test("what is no length of time is a fault", () => {
+test("a keep that is no length of time is a fault", () => {
   const fault = (keep: string) => rollingFault({ column: "c", keep, rotate: "daily" });
   expect(["1 month", "90 days", "2 weeks", "1 year"].map(fault)).toEqual([undefined, undefined, undefined, undefined]);
   for (const keep of ["", "0 days", "month", "-1 day", "1.5 months", "1 day; DROP TABLE x"]) {

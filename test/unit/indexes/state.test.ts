@@ -13,12 +13,12 @@ const actual = (change: Partial<ActualIndex> = {}): ActualIndex => ({
   ...change,
 });
 
-test("nothing there: missing, a constraint's index too", () => {
+test("an index that does not exist is missing, also that of a constraint", () => {
   expect(compare(declared, [])).toEqual({ state: "missing" });
   expect(compare({ ...declared, constraint: "primary" }, [])).toEqual({ state: "missing" });
 });
 
-test("the same name: by definition, then by what state it is in", () => {
+test("an index of the same name is judged by its definition, then by whether it is building or invalid", () => {
   expect(compare(declared, [actual()])).toEqual({ state: "present" });
   expect(compare(declared, [actual({ valid: false })])).toEqual({ state: "invalid" });
   // Dropping what somebody builds would kill that build, so a build under way is not an invalid leftover.
@@ -33,7 +33,7 @@ test("the same name: by definition, then by what state it is in", () => {
   });
 });
 
-test("a constraint is more than its index", () => {
+test("an equal index without its constraint is different", () => {
   const key = { ...declared, constraint: "primary" } as const;
   expect(compare(key, [actual()])).toMatchObject({ state: "different" });
   expect(compare(key, [actual({ constraint: "primary" })])).toEqual({ state: "present" });
@@ -44,7 +44,7 @@ test("a constraint is more than its index", () => {
   expect(compare(key, [actual({ name: "other" })])).toEqual({ state: "missing" });
 });
 
-test("an equal index under another name serves, unless it is invalid", () => {
+test("an equal valid index under another name counts as present", () => {
   const other = { name: "other" };
   expect(compare(declared, [actual(other)])).toEqual({ state: "present", as: "other" });
   expect(compare(declared, [actual({ ...other, valid: false })])).toEqual({ state: "missing" });
@@ -56,7 +56,7 @@ test("an equal index under another name serves, unless it is invalid", () => {
   });
 });
 
-test("a name that belongs to another relation, and a near twin the server would refuse", () => {
+test("a name of another relation, and an index beside which the server refuses the build, are different", () => {
   expect(compare(declared, [], { taken: new Map([["one", "an index of t2"]]) })).toMatchObject({
     state: "different",
     detail: "the name belongs to an index of t2",
@@ -69,7 +69,7 @@ test("a name that belongs to another relation, and a near twin the server would 
   expect(compare(declared, [near])).toEqual({ state: "missing" });
 });
 
-test("a fingerprint follows the parts, not their order, and not parts that say nothing", () => {
+test("a fingerprint depends on the parts, not on their order or on empty parts", () => {
   expect(fingerprint({ a: "1", b: "2" })).toBe(fingerprint({ b: "2", a: "1", c: "" }));
   expect(fingerprint({ a: "1" })).not.toBe(fingerprint({ a: "2" }));
 });

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { aggregateDays } from "../../../src/jobs/aggregate-days.ts";
 import { JOBS } from "../../../src/jobs/index.ts";
-import { PAYLOAD_VERSION } from "../../../src/jobs/job.ts";
+import { PAYLOAD_VERSION } from "../../../src/work/payload.ts";
 import { restoreRows } from "../../../src/jobs/restore-rows.ts";
 import { jobOccurrence, periodOccurrenceOf, occurrenceOf } from "../../../src/schedule/schedules.ts";
 import { holds } from "../../support/property.ts";
@@ -13,7 +13,7 @@ const RUN_ID = "0190a5d2-7c1e-4def-8123-456789abcdef";
 const GOOD: Record<string, Record<string, unknown>> = {
   "aggregate-days": { v: PAYLOAD_VERSION, runId: RUN_ID, chunk: 0 },
   "restore-rows": { v: PAYLOAD_VERSION, runId: RUN_ID, chunk: 7 },
-  "rebuild-range": { v: PAYLOAD_VERSION, runId: RUN_ID },
+  "plan-run": { v: PAYLOAD_VERSION, runId: RUN_ID },
 };
 const goodOf = (name: string) => GOOD[name] ?? { v: PAYLOAD_VERSION, slot: "2026-11-21T0215Z" };
 

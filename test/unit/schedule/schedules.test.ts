@@ -2,10 +2,10 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { loadConfig } from "../../../src/config.ts";
 import { JOBS } from "../../../src/jobs/index.ts";
-import type { Job } from "../../../src/jobs/job.ts";
+import type { Job } from "../../../src/work/job.ts";
 import {
   jobOccurrence,
-  nightlyWish,
+  nightlyRequest,
   periodOccurrenceOf,
   schedules,
   occurrenceOf,
@@ -64,7 +64,7 @@ describe("the nightly rebuild", () => {
   ])(
     "of %s in %s after %s, with %d days and %d hours, is %s to %s",
     (occurrence, timeZone, through, days, hours, from, to) => {
-      expect(nightlyWish(occurrence, through, { timeZone, nightlyDays: days, settleHours: hours })).toEqual({
+      expect(nightlyRequest(occurrence, through, { timeZone, nightlyDays: days, settleHours: hours })).toEqual({
         kind: "nightly",
         from,
         to,
@@ -86,9 +86,9 @@ describe("the nightly rebuild", () => {
     });
     holds(
       fc.property(occurrence, fc.nat({ max: 400 }), settings, (at, missed, { timeZone, nightlyDays, settleHours }) => {
-        const yesterday = nightlyWish(at, undefined, { timeZone, nightlyDays, settleHours }).to;
+        const yesterday = nightlyRequest(at, undefined, { timeZone, nightlyDays, settleHours }).to;
         const through = addDays(yesterday, -missed);
-        const { from, to } = nightlyWish(at, through, { timeZone, nightlyDays, settleHours });
+        const { from, to } = nightlyRequest(at, through, { timeZone, nightlyDays, settleHours });
         const { end } = dayBounds(to, timeZone);
         expect(end).toBeLessThanOrEqual(Date.parse(at));
         expect(Date.parse(at) - end).toBeLessThan(25 * 3_600_000);

@@ -28,6 +28,16 @@ export interface BatchCounts {
   readonly failed: number;
 }
 
+/** Counts of a chunk of which no batch is done. */
+export function noCounts(): Record<keyof BatchCounts, number> {
+  return { written: 0, unchanged: 0, stale: 0, refused: 0, failed: 0 };
+}
+
+/** Adds the counts of one batch to those of its chunk. */
+export function addCounts(sums: Record<keyof BatchCounts, number>, batch: BatchCounts): void {
+  for (const outcome of Object.keys(sums) as (keyof BatchCounts)[]) sums[outcome] += batch[outcome];
+}
+
 /** Some tenant-days of a chunk, in its order, as they were read. */
 export interface Batch {
   readonly rows: readonly CacheRow[];

@@ -1,13 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { listTenantDays } from "../../../usage/plan.ts";
-import type { CacheRow } from "../cache/rows.ts";
 import { LEASE_SECONDS, type Claim } from "./claim.ts";
 import { settleDirty } from "../dirty.ts";
-import { QUEUE_PAUSED, SETTINGS_AGREED } from "../meta.ts";
+import { queuePaused, settingsAgreed } from "../meta.ts";
 import { inTransaction, type Pool } from "../pool.ts";
-import type { FailedDay } from "./run.ts";
-import { restoreBatch } from "../cache/undo.ts";
-import { writeBatch, type BatchCounts, type FutureRow } from "../cache/write.ts";
+import { queueOfRun, type ChunkKind } from "./run.ts";
 
 /** Errors that a chunk may meet, and claims that may move nothing, before it fails. */
 export const MAX_ATTEMPTS = 5;
@@ -32,7 +29,7 @@ export class Chunks {
    * Claims a chunk that is pending, or whose claimant is dead, under the settings its run was planned with, while its
    * queue is not paused, and for the kind of work that it is. One that was claimed too often without moving fails here.
    */
-  async claim(runId: string, number: number, work: "rebuild" | "undo" = "rebuild"): Promise<Claim | undefined> {
+  async claim(runId: string, number: number, kind: ChunkKind = "rebuild"): Promise<Claim | undefined> {
     const id = randomUUID();
     const { rows } = await this.#pool.query<Omit<Claim, "runId" | "number" | "id"> & { claims: number }>(
       `UPDATE usage_chunk k
@@ -41,11 +38,11 @@ export class Chunks {
          FROM usage_run r
         WHERE k.run_id = $1 AND k.number = $2 AND r.id = k.run_id AND r.state = 'running'
           AND (r.kind = 'undo') = ($7 = 'undo')
-          AND r.settings_hash = $5 AND ${SETTINGS_AGREED("$5")} AND (r.inline OR NOT ${QUEUE_PAUSED})
+          AND r.settings_hash = $5 AND ${settingsAgreed("$5")} AND (r.inline OR NOT ${queuePaused(queueOfRun("r"))})
           AND k.not_before <= clock_timestamp()
           AND (k.state = 'pending' OR (k.state = 'running' AND k.lease_until < clock_timestamp()))
        RETURNING k.payload AS spans, k.cursor, k.claims, r.kind, r.allow_shrink AS "allowShrink", r.undoes`,
-      [runId, number, id, this.#owner, this.#settingsHash, LEASE_SECONDS, work],
+      [runId, number, id, this.#owner, this.#settingsHash, LEASE_SECONDS, kind],
     );
     const row = rows[0];
     if (!row) return undefined;
@@ -69,31 +66,6 @@ export class Chunks {
   /** Renews the claim. @returns false when it is lost */
   async renew(claim: Claim): Promise<boolean> {
     return this.#update(claim, "lease_until = clock_timestamp() + make_interval(secs => $4)", [LEASE_SECONDS]);
-  }
-
-  /** Stores one batch of tenant-days, as writeBatch() says. */
-  async write(
-    claim: Claim,
-    rows: readonly CacheRow[],
-    failures: readonly FailedDay[],
-    cursor: number,
-    onFutureRows?: (rows: readonly FutureRow[]) => void,
-  ): Promise<BatchCounts> {
-    return writeBatch(this.#pool, claim, { rows, failures, cursor }, onFutureRows);
-  }
-
-  /** Puts back the rows of the chunk of an undo, from its cursor on, batch by batch, as restoreBatch() says. */
-  async restore(claim: Claim, signal: AbortSignal): Promise<BatchCounts> {
-    const counts = { written: 0, unchanged: 0, stale: 0, refused: 0, failed: 0 };
-    const days = listTenantDays(claim.spans);
-    for (let cursor = claim.cursor; cursor < days.length;) {
-      signal.throwIfAborted();
-      const batch = days.slice(cursor, cursor + RESTORE_ROWS);
-      cursor += batch.length;
-      const restored = await restoreBatch(this.#pool, claim, batch, cursor);
-      for (const outcome of Object.keys(counts) as (keyof BatchCounts)[]) counts[outcome] += restored[outcome];
-    }
-    return counts;
   }
 
   /** Every tenant-day of the chunk is done. */
@@ -145,6 +117,3 @@ export class Chunks {
     return rowCount === 1;
   }
 }
-
-/** Rows that an undo puts back in one transaction; what it moves stays within the server. */
-const RESTORE_ROWS = 64;

@@ -28,7 +28,7 @@ export class ClaimLostError extends Error {
 }
 
 /** Renews a claim until it is stopped; `lost` aborts when the claim is another's or the run was cancelled. */
-export function keepClaim(renew: () => Promise<boolean>): { readonly lost: AbortSignal; stop(): void } {
+export function startHeartbeat(renew: () => Promise<boolean>): { readonly lost: AbortSignal; stop(): void } {
   const lost = new AbortController();
   const timer = setInterval(() => {
     renew().then(

@@ -2,12 +2,12 @@ import { UsageError } from "../../../errors.ts";
 import { listTenantDays, type PlannedSpan } from "../../../usage/plan.ts";
 import { joinTenantDays } from "../../../usage/spans.ts";
 import { dayKey } from "../../../usage/tenant-day.ts";
-import { SETTINGS_AGREED } from "../meta.ts";
+import { settingsAgreed } from "../meta.ts";
 import { inTransaction, type Connection, type Pool } from "../pool.ts";
 import { inRacingTransaction } from "../race.ts";
 import type { FailedDay, RunState } from "./run.ts";
 import { endRun, type EndedRun } from "./end.ts";
-import { COUNTS_OF_RUN, END_COUNTS, ENDED_RUN } from "./counts.ts";
+import { countsOfRun, endCounts, endedRun } from "./counts.ts";
 
 /**
  * Cancels a run: from the commit on, no process writes a row of it. What was written stays.
@@ -30,8 +30,8 @@ export async function cancelLocked(connection: Connection, id: string, by: strin
     [id],
   );
   const { rows } = await connection.query<EndedRun>(
-    `UPDATE usage_run r SET state = 'cancelled', cancelled_by = $2, ${END_COUNTS}, error = 'cancelled by ' || $2
-       FROM ${COUNTS_OF_RUN} WHERE r.id = $1 RETURNING ${ENDED_RUN}`,
+    `UPDATE usage_run r SET state = 'cancelled', cancelled_by = $2, ${endCounts("k")}, error = 'cancelled by ' || $2
+       FROM ${countsOfRun("$1")} k WHERE r.id = $1 RETURNING ${endedRun("r")}`,
     [id, by],
   );
   if (rows[0]) await endRun(connection, rows[0]);
@@ -59,7 +59,7 @@ async function resume(connection: Connection, id: string, settingsHash: string):
     throw new UsageError(`Run ${id} is ${state}. Only a failed or cancelled run can be resumed.`);
   }
   const { rows } = await connection.query<{ agreed: boolean; started_at: string | null }>(
-    `SELECT settings_hash = $2 AND ${SETTINGS_AGREED("$2")} AS agreed, started_at FROM usage_run WHERE id = $1`,
+    `SELECT settings_hash = $2 AND ${settingsAgreed("$2")} AS agreed, started_at FROM usage_run WHERE id = $1`,
     [id, settingsHash],
   );
   if (!rows[0]?.agreed) {

@@ -1,9 +1,12 @@
+import { pausedQueues } from "../meta.ts";
 import type { Pool } from "../pool.ts";
-import { QUEUE_OF_RUN } from "./run.ts";
-import { RUN_LOCK_KEY, type QueueName } from "../session.ts";
+import { queueOfRun, type ChunkKind } from "./run.ts";
+import { runLockKey, type QueueName } from "../session.ts";
 
 /** What a queue should carry: runs to plan, and chunks to work on. */
 export interface Due {
+  /** nothing of the queue is to be begun */
+  readonly paused: boolean;
   readonly runs: readonly string[];
   readonly chunks: readonly DueChunk[];
 }
@@ -11,54 +14,69 @@ export interface Due {
 export interface DueChunk {
   readonly runId: string;
   readonly number: number;
-  readonly isUndo: boolean;
+  readonly kind: ChunkKind;
   /** what goes first, from 0: a refresh; then runs of high, of normal and of low priority */
   readonly urgency: Urgency;
 }
 
 export type Urgency = 0 | 1 | 2 | 3;
 
+/** Of a run `r`. */
 const URGENCY = "CASE WHEN r.kind = 'refresh' THEN 0 ELSE 2 - r.priority END";
 
-/** Of the queue $1, and asked for under the settings $3. */
-const IN_QUEUE = `(${QUEUE_OF_RUN}) = $1 AND r.settings_hash = $3`;
+/** Condition on a run `r`: of the queue $1, and asked for under the settings $3. */
+const IN_QUEUE = `(${queueOfRun("r")}) = $1 AND r.settings_hash = $3`;
 
-/** An inline run is left alone while the process that asked for it lives. */
+/** Condition on a run `r`: an inline run is left alone while the process that asked for it lives. */
 const NOT_INLINE = `NOT (r.inline AND EXISTS (
   SELECT 1 FROM pg_locks l WHERE l.locktype = 'advisory' AND l.objsubid = 1
      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-     AND ((l.classid::bigint << 32) | l.objid::bigint) = ${RUN_LOCK_KEY.replace("$1::text", "r.id::text")}))`;
+     AND ((l.classid::bigint << 32) | l.objid::bigint) = ${runLockKey("r.id::text")}))`;
 
-/**
- * What a queue should carry now, the most urgent first: at most `limit` runs to plan, and as many chunks. Among runs of
- * one urgency those come first that have come least far, so that a new run does not wait for the end of a long one.
- */
-export async function dueWork(pool: Pool, settingsHash: string, queue: QueueName, limit: number): Promise<Due> {
-  const runs = await pool.query<{ id: string }>(
-    `SELECT r.id FROM usage_run r WHERE r.state = 'planned' AND ${IN_QUEUE} AND ${NOT_INLINE}
-      ORDER BY ${URGENCY}, r.created_at LIMIT $2`,
-    [queue, limit, settingsHash],
-  );
-  const chunks = await pool.query<DueChunk>(
-    `SELECT r.id AS "runId", k.number, r.kind = 'undo' AS "isUndo", ${URGENCY} AS urgency
-       FROM usage_run r
-       CROSS JOIN LATERAL (
-         SELECT number FROM usage_chunk
-          WHERE run_id = r.id AND state IN ('pending', 'running') AND not_before <= clock_timestamp()
-            AND (state = 'pending' OR lease_until < clock_timestamp())
-          ORDER BY number LIMIT $2) k
-      WHERE r.state = 'running' AND ${IN_QUEUE} AND ${NOT_INLINE}
-      ORDER BY urgency, k.number, r.created_at, r.id LIMIT $2`,
-    [queue, limit, settingsHash],
-  );
-  return { runs: runs.rows.map(({ id }) => id), chunks: chunks.rows };
-}
+/** What is due, as PostgreSQL knows it. */
+export class DueWork {
+  readonly #pool: Pool;
+  readonly #settingsHash: string;
 
-/** Running runs of which no chunk is unfinished: a process died between its last commit and the finish. */
-export async function unfinishedButDone(pool: Pool): Promise<string[]> {
-  const { rows } = await pool.query<{ id: string }>(
-    `SELECT r.id FROM usage_run r WHERE r.state = 'running' AND NOT EXISTS
-       (SELECT 1 FROM usage_chunk k WHERE k.run_id = r.id AND k.state IN ('pending', 'running'))`,
-  );
-  return rows.map(({ id }) => id);
+  /** @param settingsHash runs asked for under other settings are left to processes that have those */
+  constructor(pool: Pool, settingsHash: string) {
+    this.#pool = pool;
+    this.#settingsHash = settingsHash;
+  }
+
+  /**
+   * What a queue should carry now, nothing while it is paused; the most urgent first: at most `limit` runs to plan, and as many chunks. Among runs
+   * of one urgency those that have come least far go first, so that a new run does not wait for the end of a long one.
+   */
+  async of(queue: QueueName, limit: number): Promise<Due> {
+    const paused = (await pausedQueues(this.#pool)).has(queue);
+    if (paused) return { paused, runs: [], chunks: [] };
+    const runs = await this.#pool.query<{ id: string }>(
+      `SELECT r.id FROM usage_run r WHERE r.state = 'planned' AND ${IN_QUEUE} AND ${NOT_INLINE}
+        ORDER BY ${URGENCY}, r.created_at LIMIT $2`,
+      [queue, limit, this.#settingsHash],
+    );
+    const chunks = await this.#pool.query<DueChunk>(
+      `SELECT r.id AS "runId", k.number, CASE WHEN r.kind = 'undo' THEN 'undo' ELSE 'rebuild' END AS kind, ${URGENCY} AS urgency
+         FROM usage_run r
+         CROSS JOIN LATERAL (
+           SELECT number FROM usage_chunk
+            WHERE run_id = r.id AND state IN ('pending', 'running') AND not_before <= clock_timestamp()
+              AND (state = 'pending' OR lease_until < clock_timestamp())
+            ORDER BY number LIMIT $2) k
+        WHERE r.state = 'running' AND ${IN_QUEUE} AND ${NOT_INLINE}
+        ORDER BY urgency, k.number, r.created_at, r.id LIMIT $2`,
+      [queue, limit, this.#settingsHash],
+    );
+    return { paused, runs: runs.rows.map(({ id }) => id), chunks: chunks.rows };
+  }
+
+  /** Running runs of which no chunk is unfinished: a process died between its last commit and the finish. */
+  async unfinishedButDone(): Promise<string[]> {
+    const { rows } = await this.#pool.query<{ id: string }>(
+      `SELECT r.id FROM usage_run r WHERE r.state = 'running' AND NOT EXISTS
+         (SELECT 1 FROM usage_chunk k WHERE k.run_id = r.id AND k.state IN ('pending', 'running'))`,
+    );
+    return rows.map(({ id }) => id);
+  }
 }

@@ -1,120 +1,24 @@
 import type { Day } from "../../../usage/day.ts";
-import { SETTINGS_SINCE } from "../meta.ts";
+import { growComputed } from "../computed.ts";
 import type { Connection } from "../pool.ts";
+import { moveNightly } from "../watermarks.ts";
 import type { RunKind, RunState } from "./run.ts";
 
 /** A run in the transaction that ends it. */
 export interface EndedRun {
   readonly id: string;
   readonly kind: RunKind;
-  readonly from: Day;
   readonly to: Day;
   readonly state: RunState;
+  /** false = it has read nothing, and nothing of it is dirty */
+  readonly wasPlanned: boolean;
 }
 
 /**
- * What the end of a run means for others, in the transaction that ends it: the watermark of the nightly rebuild moves,
- * and the tenants' computed ranges take in what the run has read.
+ * Does what follows from the end of a run, in the transaction that ends it: moves the watermark of the nightly rebuild,
+ * and takes what the run has read into the tenants' computed ranges.
  */
-export async function endRun(connection: Connection, run: EndedRun): Promise<void> {
-  if (run.kind === "nightly" && run.state !== "cancelled") await moveNightly(connection, run);
-  await growComputed(connection, run);
-}
-
-/** The last day through which a nightly rebuild has ended; undefined = none ever did. */
-export async function nightlyThrough(connection: Connection): Promise<Day | undefined> {
-  const { rows } = await connection.query<{ through: Day }>(
-    "SELECT value ->> 'through' AS through FROM usage_meta WHERE name = 'nightly'",
-  );
-  return rows[0]?.through;
-}
-
-/** Never back, and not by a run that could not be planned: it has read nothing, and nothing of it is dirty. */
-async function moveNightly(connection: Connection, { id, to }: EndedRun): Promise<void> {
-  await connection.query(
-    `INSERT INTO usage_meta AS m (name, value)
-     SELECT 'nightly', jsonb_build_object('through', $2::date) FROM usage_run WHERE id = $1 AND started_at IS NOT NULL
-     ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value
-      WHERE (m.value ->> 'through')::date < (EXCLUDED.value ->> 'through')::date`,
-    [id, to],
-  );
-}
-
-/** Rows that were read after their day ended, under the settings in force. */
-const isWhole = (row: string): string => `${row}.state <> 'open' AND ${row}.read_at >= ${SETTINGS_SINCE}`;
-
-/**
- * The furthest day from `start` to which each day is computed, as a column `reached` (null = not even the next).
- * Reads the tenant's rows on that side, up to `floor`.
- */
-function walk(tenant: string, start: string, sign: "+" | "-", condition: string): string {
-  const [far, order] = sign === "+" ? ["max", "ASC"] : ["min", "DESC"];
-  return `SELECT ${far}(date) AS reached
-            FROM (SELECT date, row_number() OVER (ORDER BY date ${order})::int AS n FROM daily_usage_cache c
-                   WHERE tenant_id = ${tenant} AND date ${sign === "+" ? ">" : "<"} ${start} AND ${isWhole("c")}
-                     AND ${condition}) days
-           WHERE date = ${start} ${sign} n`;
-}
-
-/**
- * Moves the computed range of each tenant that the run touched to the latest stretch of computed days that holds the
- * range or a day that the run read: where both touch it is their union, where they are apart the later one. A stretch
- * that reaches the last day with events goes on as far as nothing later was found.
- */
-async function growComputed(connection: Connection, { id }: EndedRun): Promise<void> {
-  // First all the locks, in the one order; the statements after them then see what an undo before it has removed.
-  await connection.query(
-    `SELECT count(*) FROM (
-       SELECT FROM usage_tenant WHERE tenant_id IN
-         (SELECT s.tenant FROM usage_chunk k CROSS JOIN LATERAL jsonb_to_recordset(k.payload) AS s (tenant text)
-           WHERE k.run_id = $1)
-           OR (computed_through >= last_day AND searched_through > computed_through
-               AND EXISTS (SELECT FROM usage_run WHERE id = $1 AND tenants IS NULL))
-        ORDER BY tenant_id FOR NO KEY UPDATE) locked`,
-    [id],
-  );
-  await connection.query(
-    `WITH touched AS MATERIALIZED (
-       SELECT s.tenant AS tenant_id, max(c.date) AS latest
-         FROM usage_chunk k
-        CROSS JOIN LATERAL jsonb_to_recordset(k.payload) AS s (tenant text, "from" date, "to" date)
-        CROSS JOIN LATERAL (SELECT date FROM daily_usage_cache d
-                             WHERE tenant_id = s.tenant AND date BETWEEN s."from" AND s."to" AND ${isWhole("d")}
-                             ORDER BY date DESC LIMIT 1) c
-        WHERE k.run_id = $1 GROUP BY s.tenant
-     ), seed AS MATERIALIZED (
-       SELECT t.tenant_id, t.last_day, t.searched_through,
-              CASE WHEN joined THEN t.computed_from ELSE touched.latest END AS lo,
-              CASE WHEN joined THEN coalesce(up.reached, t.computed_through) ELSE touched.latest END AS hi,
-              CASE WHEN joined THEN '-infinity' ELSE coalesce(t.computed_through, '-infinity') END AS floor
-         FROM touched JOIN usage_tenant t ON t.tenant_id = touched.tenant_id
-        CROSS JOIN LATERAL (${walk("t.tenant_id", "t.computed_through", "+", "true")}) up
-        CROSS JOIN LATERAL (SELECT touched.latest <= coalesce(up.reached, t.computed_through)) j (joined)
-     ), stretch AS MATERIALIZED (
-       SELECT s.tenant_id, s.last_day, s.searched_through, coalesce(down.reached, s.lo) AS lo,
-              coalesce(up.reached, s.hi) AS hi
-         FROM seed s
-         LEFT JOIN daily_usage_cache below
-           ON below.tenant_id = s.tenant_id AND below.date = s.lo - 1 AND ${isWhole("below")}
-        CROSS JOIN LATERAL (${walk("s.tenant_id", "s.lo", "-", "date > s.floor AND below.date IS NOT NULL")}) down
-        CROSS JOIN LATERAL (${walk("s.tenant_id", "s.hi", "+", "true")}) up
-     )
-     UPDATE usage_tenant t SET computed_from = n.computed_from, computed_through = n.computed_through
-       FROM (SELECT tenant_id, lo AS computed_from,
-                    CASE WHEN hi >= last_day THEN greatest(hi, searched_through) ELSE hi END AS computed_through
-               FROM stretch) n
-      WHERE t.tenant_id = n.tenant_id
-        AND (t.computed_from, t.computed_through) IS DISTINCT FROM (n.computed_from, n.computed_through)`,
-    [id],
-  );
-  // A run over all tenants has looked for new days of those too that had nothing to rebuild.
-  await connection.query(
-    `UPDATE usage_tenant SET computed_through = searched_through
-      WHERE tenant_id IN (SELECT tenant_id FROM usage_tenant
-                           WHERE computed_through >= last_day AND searched_through > computed_through
-                             AND EXISTS (SELECT FROM usage_run WHERE id = $1 AND tenants IS NULL)
-                           ORDER BY tenant_id FOR NO KEY UPDATE)
-        AND computed_through >= last_day AND searched_through > computed_through`,
-    [id],
-  );
+export async function endRun(connection: Connection, { id, kind, to, state, wasPlanned }: EndedRun): Promise<void> {
+  if (kind === "nightly" && state !== "cancelled" && wasPlanned) await moveNightly(connection, to);
+  await growComputed(connection, id);
 }

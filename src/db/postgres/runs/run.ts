@@ -4,29 +4,6 @@ import type { QueueName } from "../session.ts";
 export type RunKind = "nightly" | "backfill" | "refresh" | "repair" | "undo";
 export type RunState = "planned" | "running" | "done" | "failed" | "cancelled";
 
-/** What is asked for. */
-export interface RunRequest {
-  readonly id: string;
-  readonly kind: RunKind;
-  /** worked on by the asking process alone, without the queue */
-  readonly inline: boolean;
-  readonly reason: string | null;
-  readonly requestedBy: string;
-  /** two requests with one key are one run: always for a nightly run, while it is unfinished for the others */
-  readonly dedupeKey: string;
-  readonly settingsHash: string;
-  /** undefined = every tenant */
-  readonly tenants: readonly string[] | undefined;
-  readonly from: Day;
-  readonly to: Day;
-  /** final days may be replaced although fewer events are left of them; needs a reason */
-  readonly allowShrink: boolean;
-  /** goes before (1) or after (-1) other runs */
-  readonly priority: Priority;
-  /** the run whose changes it takes back, for an undo */
-  readonly undoes: string | null;
-}
-
 export type Priority = -1 | 0 | 1;
 
 /** A run as `runs show` prints it; counts are live while it runs. */
@@ -86,10 +63,18 @@ export interface RefusedDay {
   readonly freshEvents: number | null;
 }
 
+/** What the chunks of a run are: days to rebuild, or days whose rows are to be put back. */
+export type ChunkKind = "rebuild" | "undo";
+
+export function chunkKindOf(kind: RunKind): ChunkKind {
+  return kind === "undo" ? "undo" : "rebuild";
+}
+
 /** The nightly rebuild and the refresh go first, in a queue of their own. */
 export function queueOf(kind: RunKind): QueueName {
   return kind === "nightly" || kind === "refresh" ? "fresh" : "bulk";
 }
 
-/** queueOf() of a run `r`, in SQL. */
-export const QUEUE_OF_RUN = "CASE WHEN r.kind IN ('nightly', 'refresh') THEN 'fresh' ELSE 'bulk' END";
+/** queueOf() in SQL. @param run the alias of a row of usage_run */
+export const queueOfRun = (run: string): string =>
+  `CASE WHEN ${run}.kind IN ('nightly', 'refresh') THEN 'fresh' ELSE 'bulk' END`;

@@ -1,20 +1,17 @@
 import type { ChunkPlan } from "../../../usage/plan.ts";
-import { UsageError } from "../../../errors.ts";
-import { dueWork, unfinishedButDone, type Due } from "./due.ts";
-import { pausedQueues, SETTINGS_AGREED, setPaused } from "../meta.ts";
+import { settingsAgreed } from "../meta.ts";
 import { inTransaction, type Connection, type Pool } from "../pool.ts";
 import { inRacingTransaction } from "../race.ts";
-import type { ChunkProblem, Run, RunRequest, RunState } from "./run.ts";
-import { cancelRun, resumeRun } from "./control.ts";
-import { COUNTS_OF_RUN, END_COUNTS, ENDED_RUN, SUMS } from "./counts.ts";
+import { insertRun, type RequestedRun, type RunRequest } from "./request.ts";
+import type { ChunkProblem, Run, RunState } from "./run.ts";
+import { CHUNK_SUMS, countsOfRun, endCounts, endedRun } from "./counts.ts";
 import { endRun, type EndedRun } from "./end.ts";
-import type { QueueName } from "../session.ts";
 import { stampSql } from "../stamp.ts";
 
-/** Live counts of a run that is unfinished; a finished one carries its own. */
-const LIVE_SUMS = `
+/** Live counts `k` of a run `r` that is unfinished; a finished one carries its own. */
+const LIVE_COUNTS = `
   LEFT JOIN LATERAL (
-    SELECT ${SUMS} FROM usage_chunk WHERE run_id = r.id HAVING r.finished_at IS NULL AND count(*) > 0
+    SELECT ${CHUNK_SUMS} FROM usage_chunk WHERE run_id = r.id HAVING r.finished_at IS NULL AND count(*) > 0
   ) k ON true`;
 
 const RUN_COLUMNS = `r.id, r.kind, r.inline, r.reason, r.requested_by AS "requestedBy", r.tenants, r.from_date AS "from",
@@ -43,19 +40,18 @@ export class Runs {
   }
 
   /**
-   * Inserts the run as planned, unless one with its key is there.
+   * Inserts the run of a request as planned, unless one of the same request is there.
    *
-   * @returns the id of the run that stands
    * @throws UsageError when the settings were changed since this process began
    */
-  async create(request: RunRequest): Promise<{ id: string; created: boolean }> {
-    return insertRun(this.#pool, request, "planned");
+  async create(request: RunRequest): Promise<RequestedRun> {
+    return insertRun(this.#pool, request, this.#settingsHash, "planned");
   }
 
   /** Inserts a run whose chunks are known already, with them, in one transaction; else as create(). */
-  async createRunning(request: RunRequest, chunks: readonly ChunkPlan[]): Promise<{ id: string; created: boolean }> {
+  async createRunning(request: RunRequest, chunks: readonly ChunkPlan[]): Promise<RequestedRun> {
     return inTransaction(this.#pool, async (connection) => {
-      const inserted = await insertRun(connection, request, "running");
+      const inserted = await insertRun(connection, request, this.#settingsHash, "running");
       if (inserted.created) await start(connection, inserted.id, chunks);
       return inserted;
     });
@@ -63,7 +59,7 @@ export class Runs {
 
   async get(id: string): Promise<Run | undefined> {
     const { rows } = await this.#pool.query<Run>(
-      `SELECT ${RUN_COLUMNS} FROM usage_run r ${LIVE_SUMS} WHERE r.id = $1`,
+      `SELECT ${RUN_COLUMNS} FROM usage_run r ${LIVE_COUNTS} WHERE r.id = $1`,
       [id],
     );
     return rows[0];
@@ -72,7 +68,7 @@ export class Runs {
   /** The newest runs first. */
   async list(limit: number): Promise<Run[]> {
     const { rows } = await this.#pool.query<Run>(
-      `SELECT ${RUN_COLUMNS} FROM usage_run r ${LIVE_SUMS} ORDER BY r.created_at DESC LIMIT $1`,
+      `SELECT ${RUN_COLUMNS} FROM usage_run r ${LIVE_COUNTS} ORDER BY r.created_at DESC LIMIT $1`,
       [limit],
     );
     return rows;
@@ -91,7 +87,7 @@ export class Runs {
   async plan(id: string, chunks: readonly ChunkPlan[]): Promise<boolean> {
     return inTransaction(this.#pool, async (connection) => {
       const { rows } = await connection.query(
-        `SELECT 1 FROM usage_run WHERE id = $1 AND state = 'planned' AND settings_hash = $2 AND ${SETTINGS_AGREED("$2")} FOR UPDATE`,
+        `SELECT 1 FROM usage_run WHERE id = $1 AND state = 'planned' AND settings_hash = $2 AND ${settingsAgreed("$2")} FOR UPDATE`,
         [id, this.#settingsHash],
       );
       if (rows.length === 0) return false;
@@ -122,48 +118,18 @@ export class Runs {
     return inRacingTransaction(this.#pool, async (connection) => {
       const { rows } = await connection.query<EndedRun>(
         `UPDATE usage_run r
-            SET state = CASE WHEN k.failed + k.days_failed > 0 THEN 'failed' ELSE 'done' END, ${END_COUNTS},
+            SET state = CASE WHEN k.failed + k.days_failed > 0 THEN 'failed' ELSE 'done' END, ${endCounts("k")},
                 error = CASE WHEN k.failed + k.days_failed > 0
                              THEN format('%s chunks and %s tenant-days failed', k.failed, k.days_failed) END
-           FROM ${COUNTS_OF_RUN}
+           FROM ${countsOfRun("$1")} k
           WHERE r.id = $1 AND r.state = 'running'
             AND NOT EXISTS (SELECT 1 FROM usage_chunk u WHERE u.run_id = $1 AND u.state IN ('pending', 'running'))
-         RETURNING ${ENDED_RUN}`,
+         RETURNING ${endedRun("r")}`,
         [id],
       );
       if (rows[0]) await endRun(connection, rows[0]);
       return rows[0]?.state;
     });
-  }
-
-  /** What a queue should carry now, at most `limit` runs to plan and as many chunks to work on. */
-  async due(queue: QueueName, limit: number): Promise<Due> {
-    return dueWork(this.#pool, this.#settingsHash, queue, limit);
-  }
-
-  /** Running runs of which no chunk is unfinished: a process died between its last commit and the finish. */
-  async unfinishedButDone(): Promise<string[]> {
-    return unfinishedButDone(this.#pool);
-  }
-
-  /** The queues in which nothing is to be begun. */
-  async pausedQueues(): Promise<Set<QueueName>> {
-    return pausedQueues(this.#pool);
-  }
-
-  /** Pauses queues, or lets them go on. @returns the queues that are paused now */
-  async setPaused(queues: readonly QueueName[], paused: boolean): Promise<Set<QueueName>> {
-    return setPaused(this.#pool, queues, paused);
-  }
-
-  /** Cancels a run, as cancelRun() says. */
-  async cancel(id: string, by: string): Promise<RunState> {
-    return cancelRun(this.#pool, id, by);
-  }
-
-  /** Makes a failed or cancelled run go on, as resumeRun() says. */
-  async resume(id: string): Promise<number | undefined> {
-    return resumeRun(this.#pool, id, this.#settingsHash);
   }
 
   /** What failed in a run, and what it refused to write, for `runs show`. */
@@ -196,51 +162,4 @@ async function start(connection: Connection, id: string, chunks: readonly ChunkP
       WHERE id = $1`,
     [id, chunks.length, chunks.reduce((sum, { days }) => sum + days, 0)],
   );
-}
-
-/**
- * Inserts a run, unless one with its key is there, while the settings it was asked for under are those in force; it
- * holds them until the transaction ends.
- */
-export async function insertRun(
-  connection: Connection,
-  request: RunRequest,
-  state: "planned" | "running",
-): Promise<{ id: string; created: boolean }> {
-  for (;;) {
-    const inserted = await connection.query<{ id: string }>(
-      `INSERT INTO usage_run (id, kind, inline, reason, requested_by, dedupe_key, settings_hash, tenants, from_date,
-                              to_date, allow_shrink, priority, undoes, state)
-       SELECT $1, $2, $3, $4, $5, $6, $7, $8::text[], $9::date, $10::date, $11, $12, $13, $14
-         FROM (SELECT 1 FROM usage_meta WHERE name = 'settings' AND value->>'hash' = $7 FOR SHARE) AS agreed
-       ON CONFLICT DO NOTHING RETURNING id`,
-      [
-        request.id,
-        request.kind,
-        request.inline,
-        request.reason,
-        request.requestedBy,
-        request.dedupeKey,
-        request.settingsHash,
-        request.tenants ?? null,
-        request.from,
-        request.to,
-        request.allowShrink,
-        request.priority,
-        request.undoes,
-        state,
-      ],
-    );
-    if (inserted.rows[0]) return { id: inserted.rows[0].id, created: true };
-    const { rows } = await connection.query<{ id: string | null; agreed: boolean }>(
-      `SELECT ${SETTINGS_AGREED("$3")} AS agreed,
-              (SELECT id FROM usage_run
-                WHERE id = $2 OR (dedupe_key = $1 AND (kind = 'nightly' OR state IN ('planned', 'running')))
-                ORDER BY created_at DESC LIMIT 1) AS id`,
-      [request.dedupeKey, request.id, request.settingsHash],
-    );
-    if (rows[0]?.id) return { id: rows[0].id, created: false };
-    if (!rows[0]?.agreed) throw new UsageError("The settings were changed. Start again with those in force now.");
-    // It finished between the two statements: ask again.
-  }
 }

@@ -1,4 +1,4 @@
-/** One index build of a MongoDB-compatible server, watched. */
+/** Builds one index on a MongoDB-compatible server and watches the build. */
 import type { Db } from "mongodb";
 import { pause, type EngineOptions } from "../engine.ts";
 
@@ -11,9 +11,9 @@ export interface BuildOptions extends EngineOptions {
 }
 
 /**
- * Builds one index through the `createIndexes` command itself: the driver's helper drops options it does not know
- * without a word (a misspelt partial filter makes a full index), and answers with the names asked for rather than with
- * what happened. The same command joins a running build of the same definition.
+ * Builds one index with the `createIndexes` command itself. The driver's helper silently drops options it does not know
+ * (a misspelt partial filter makes a full index) and returns the requested names instead of the server's reply. The
+ * same command joins a running build of the same definition.
  */
 export async function build(
   { db, blocking, ...options }: BuildOptions,
@@ -23,7 +23,7 @@ export async function build(
   const done = new AbortController();
   const watching = watchBuild({ db, blocking, ...options }, target, String(spec["name"]), done.signal);
   try {
-    // No maxTimeMS: the server would abort the build at that time.
+    // No maxTimeMS: the server would abort the build after that time.
     await db.command({
       createIndexes: target,
       indexes: [spec],
@@ -40,7 +40,7 @@ export async function build(
   }
 }
 
-/** Tells how the build gets on and stops it when asked; answers why it did. */
+/** Reports the progress of the build and cancels it at the limit or on the signal. @returns why it was cancelled */
 async function watchBuild(
   { db, blocking, signal, maxBuildMs, onProgress }: BuildOptions,
   target: string,
@@ -55,10 +55,10 @@ async function watchBuild(
     const elapsed = performance.now() - started;
     if (signal.aborted || elapsed > maxBuildMs) {
       if (blocking) {
-        onProgress(`mongodb ${target} ${name}: this server cannot cancel a build; waiting for its end`);
+        onProgress(`mongodb ${target} ${name}: this server cannot cancel a build; waiting until it ends`);
         return undefined;
       }
-      // Only this ends a build cleanly; killOp may not.
+      // dropIndexes ends a build cleanly; killOp may not.
       await db.command({ dropIndexes: target, index: name }).catch(() => undefined);
       return signal.aborted ? "cancelled" : `cancelled after ${maxBuildMs} ms`;
     }

@@ -1,4 +1,4 @@
-/** What MongoDB has, in the normal form that is compared. */
+/** The indexes of a MongoDB collection in their normal form. */
 import { BSON, MongoServerError, type CollationOptions, type Db } from "mongodb";
 import type { MongoIndex } from "../../manifest/manifest.ts";
 import { ATTRIBUTES, canonicalFilter, IDENTITY, mongoForm, mongoSpec } from "./normal-form.ts";
@@ -8,7 +8,7 @@ import { fingerprint, type NormalForm } from "../../decision/normal-form.ts";
 const NAMESPACE_NOT_FOUND = 26;
 const VERSION_DIGITS = 6;
 
-/** All indexes of a collection and all declared ones, comparable. */
+/** Reads all indexes of a collection, and brings them and the declared ones into their normal form. */
 export async function observe(
   db: Db,
   target: string,
@@ -26,7 +26,7 @@ export async function observe(
   const building = info && !blocking ? await buildingNames(db, target) : new Set<string>();
   const actual = specs.map((spec): ActualIndex => ({
     name: String(spec["name"]),
-    // Explicitly simple under a collection with a collation shows as an absent one: only the declared side inherits.
+    // listIndexes leaves the simple collation out, so an existing index without one does not inherit the collection's.
     form: mongoForm(spec),
     valid: true,
     building: building.has(String(spec["name"])),
@@ -47,19 +47,19 @@ export async function observe(
   return { isMissing, actual, declared: new Map(forms), rules, busy: false };
 }
 
-/** What a definition that took the place of another one is called, since no index can be renamed. */
+/** The name of the new index of a replacement: it needs one of its own, since MongoDB cannot rename an index. */
 export function versionName(name: string, form: NormalForm): string {
   return `${name}__${fingerprint(form).slice(0, VERSION_DIGITS)}`;
 }
 
-/** Is it what `versionName` makes of the name? */
+/** Can `versionName` have made this from the name? */
 export function isVersionName(version: string, name: string): boolean {
   if (!version.startsWith(`${name}__`)) return false;
   const digits = version.slice(name.length + 2);
   return digits.length === VERSION_DIGITS && /^[0-9a-f]+$/.test(digits);
 }
 
-/** How it is ordered, where it is, and what it does besides being read. */
+/** The order of an index, where it has one, and its duty besides serving reads. */
 function traitsOf(spec: Record<string, unknown>): Pick<ActualIndex, "order" | "guards"> {
   const keys = Object.entries(spec["key"] as Record<string, unknown>).map(([field, kind]) => ({
     field,
@@ -87,15 +87,15 @@ function traitsOf(spec: Record<string, unknown>): Pick<ActualIndex, "order" | "g
   };
 }
 
-/** What the server adds on its own and does not want back. */
+/** Fields that `listIndexes` adds and `createIndexes` does not take. */
 const ADDED = new Set(["v", "ns", "background", "storageEngine", "textIndexVersion", "2dsphereIndexVersion"]);
 
-/** A spec as text that `createIndexes` takes again. */
+/** A spec as extended JSON from which `createIndexes` can build the index again. */
 function definitionOf(spec: Record<string, unknown>): string {
   return BSON.EJSON.stringify(Object.fromEntries(Object.entries(spec).filter(([name]) => !ADDED.has(name))));
 }
 
-/** The indexes of a collection as the server lists them; none where there is no such collection. */
+/** The indexes of a collection as the server lists them; empty if the collection does not exist. */
 export async function listIndexes(db: Db, target: string): Promise<Record<string, unknown>[]> {
   try {
     return (await db.collection(target).listIndexes().toArray()) as Record<string, unknown>[];
@@ -105,7 +105,7 @@ export async function listIndexes(db: Db, target: string): Promise<Record<string
   }
 }
 
-/** Needs a right the role may lack; without it a running build passes for finished, and the server serves it when it is. */
+/** Names of the indexes being built. Without the right to read $indexStats, a running build counts as finished. */
 async function buildingNames(db: Db, target: string): Promise<Set<string>> {
   const stats = await db
     .collection(target)

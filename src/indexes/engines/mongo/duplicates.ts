@@ -1,4 +1,4 @@
-/** Looks for what a unique index would refuse, before it is built. */
+/** Looks for duplicates that a unique index would refuse, before it is built. */
 import type { Collection, Document } from "mongodb";
 import type { MongoIndex } from "../../manifest/manifest.ts";
 
@@ -6,8 +6,8 @@ const SAMPLES = 5;
 const PROBE_TIMEOUT_MS = 60_000;
 
 /**
- * A missing field counts as null, as it does in the index. @returns some keys that several documents have, for a person;
- * undefined where there are none, or the look takes too long
+ * A missing field counts as null, as it does in the index. @returns some keys that several documents have, for a
+ * person; undefined without duplicates, or if the search takes over PROBE_TIMEOUT_MS
  */
 export async function findDuplicates(collection: Collection, index: MongoIndex): Promise<string | undefined> {
   if (index.unique !== true) return undefined;
@@ -32,7 +32,7 @@ export async function findDuplicates(collection: Collection, index: MongoIndex):
     });
   if (groups.length === 0) return undefined;
   const samples = groups.map(({ _id, n }) => `(${Object.values(_id).map(shortText).join(", ")}) ${n} times`);
-  return `not unique: (${fields.join(", ")}) is there as ${samples.join(", ")}. Remove the extra documents, then ask again.`;
+  return `not unique: (${fields.join(", ")}) occurs as ${samples.join(", ")}. Remove the extra documents and run this again.`;
 }
 
 function shortText(value: unknown): string {

@@ -1,4 +1,4 @@
-/** Indexes of a MongoDB-compatible server. */
+/** The engine for MongoDB-compatible servers. */
 import { MongoNetworkError, MongoServerError, MongoServerSelectionError, type Db } from "mongodb";
 import { UnreachableError } from "../../../errors.ts";
 import type { MongoIndex } from "../../manifest/manifest.ts";
@@ -13,9 +13,9 @@ import { mongoForm, mongoSpec } from "./normal-form.ts";
 import { isAttributeChange, mongoReplacement } from "./replacement.ts";
 import { shellText } from "./shell.ts";
 
-/** 85, 86: the name or the definition is taken. Which one, and by what, only a fresh look tells. */
+/** 85, 86: another index has the name or the definition. A fresh look shows which one. */
 const CONFLICTS = new Set([85, 86]);
-/** A build or drop in progress, a stepdown, a shutdown: the build goes on elsewhere, and the same command joins it. */
+/** A build or drop in progress, a stepdown, a shutdown: the build may go on, and the same command joins it. */
 const PASSING = new Set([91, 189, 276, 285, 10107, 11600, 11602, 12587, 13435, 13436]);
 const INDEX_NOT_FOUND = 27;
 const NAMESPACE_EXISTS = 48;
@@ -56,7 +56,7 @@ export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> 
     if (!blocking || allowBlocking) return undefined;
     const some = await reach(() => db.collection(target).findOne({}, { projection: { _id: 1 } }));
     if (!some) return undefined;
-    return "this server (FerretDB) blocks every write while it builds an index, and the collection is not empty; build it in a quiet hour with blocking builds allowed";
+    return "this server (FerretDB) blocks every write while it builds an index, and the collection is not empty; run it in a quiet hour and allow blocking builds";
   }
 
   return {
@@ -78,10 +78,10 @@ export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> 
 
     duplicates: (target, name) => findDuplicates(db.collection(target), find(target, name)),
     definition: (target, name) => commandText(target, mongoSpec(find(target, name))),
-    // A build that fails leaves nothing: the server removes it.
+    // The server itself removes a build that failed.
     removal: () => undefined,
     create: (target, name) => create(target, mongoSpec(find(target, name))),
-    // Not by asking for the same: what is being built may have another name, and that would be refused at once.
+    // Polls instead of issuing the same createIndexes: under another name the server would refuse it at once.
     async waitForBuild(target, name) {
       const started = performance.now();
       while (!signal.aborted && (await look(target)).actual.some(({ building }) => building)) {
@@ -115,7 +115,7 @@ export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> 
   };
 }
 
-/** The command as a person would type it into a shell. */
+/** The command for mongosh. */
 function commandText(target: string, spec: Record<string, unknown>): string {
   return `db.runCommand(${shellText({ createIndexes: target, indexes: [spec] })})`;
 }

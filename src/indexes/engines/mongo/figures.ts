@@ -1,6 +1,7 @@
 /**
- * The figures of MongoDB's collections and their indexes, as far as a server gives them: a mongod gives all, mongos sums
- * its shards' here, FerretDB gives sizes and counts of scans. Each question may fail for itself, for want of a right too.
+ * The figures of a MongoDB collection and its indexes, as far as the server gives them: mongod gives all, of mongos the
+ * shards' figures are added up, FerretDB gives sizes and scan counts. Each query may fail alone, also for a missing
+ * right.
  */
 import type { Db, Document } from "mongodb";
 import { messageOf } from "../engine.ts";
@@ -16,11 +17,11 @@ import {
 
 const DAY_MS = 86_400_000;
 
-/** Reads one collection. @param now for the reach back of the profiler's entries */
+/** Reads one collection. @param now profiler entries of the day before this are read */
 export async function mongoFigures(db: Db, target: string, now: number): Promise<TargetFigures> {
   const [info] = await db.listCollections({ name: target }).toArray();
   if (!info) return withoutFigures("mongodb", target, "there is no such collection");
-  if (info.type !== "collection") return withoutFigures("mongodb", target, `it is a ${info.type ?? "special one"}`);
+  if (info.type !== "collection") return withoutFigures("mongodb", target, `it is a ${info.type ?? "special object"}`);
   const server = await serverOf(db);
   const collection = db.collection(target);
   const [specs, stats, usage, slow, shardKey] = await Promise.all([
@@ -39,8 +40,8 @@ export async function mongoFigures(db: Db, target: string, now: number): Promise
 interface Server {
   readonly product: string;
   /**
-   * `since` is of each index. FerretDB 2.7 gives the start of its own server for all, of indexes made later too, while
-   * its counts are those of PostgreSQL and outlive a restart.
+   * `since` is kept for each index. FerretDB 2.7 gives the start of its own process for every index, also for those
+   * made later, while its counts come from PostgreSQL and survive a restart.
    */
   readonly countsEach: boolean;
   readonly node: string;
@@ -48,7 +49,7 @@ interface Server {
   readonly isRouter: boolean;
 }
 
-/** What the server answered; a string in the place of an answer is its refusal. */
+/** The server's replies; a string in place of a reply is its error. */
 export interface MongoAnswers {
   readonly target: string;
   readonly server: Server;
@@ -86,7 +87,7 @@ export function parseFigures(answers: MongoAnswers): TargetFigures {
       entries: null,
       scans: sum(own.map((use) => number((use["accesses"] as Document | undefined)?.["ops"]))),
       entriesRead: null,
-      // Of several shards the one that began last: for all of them it is sure only since then.
+      // Of several shards the latest start: only since then do all of them count.
       since: since.length === 0 ? null : new Date(Math.max(...since.map((date) => date.getTime()))).toISOString(),
       lastScan: null,
       cache: cacheOf(storage, name),
@@ -106,7 +107,7 @@ export function parseFigures(answers: MongoAnswers): TargetFigures {
     dataBytes: sum(storage.map((stat) => number(stat["storageSize"]))) ?? 0,
     indexBytes: sum(storage.map((stat) => number(stat["totalIndexSize"]))) ?? 0,
     scans: full === null ? null : { full, index: sum(counted.map(({ scans }) => scans)) ?? 0 },
-    // Each index counts for itself, and its `since` tells when it began.
+    // No common counter start: each index has its own `since`.
     epoch: "",
     since: starts.at(0) ?? null,
     lastAnalyze: null,
@@ -145,7 +146,7 @@ async function collectionStats(db: Db, target: string): Promise<Document[]> {
   return ask({ storageStats, queryExecStats: {} }).catch(() => ask({ storageStats }));
 }
 
-/** From the profiler, where somebody switched it on, over the last day. */
+/** Slow queries of the last day from the profiler, if it is switched on. */
 async function slowQueries(db: Db, target: string, now: number): Promise<SlowQuery[] | string> {
   try {
     const profile = await db.command({ profile: -1 });
@@ -196,7 +197,7 @@ async function shardKeyOf(db: Db, target: string, isRouter: boolean): Promise<st
 
 function guardsOf(spec: Document, shardKey: readonly string[] | undefined): Guard[] {
   const fields = Object.keys(spec["key"] as Document);
-  // Where it is not known, each may be the one.
+  // If the shard key is not known, any index may be its index.
   const isShardKey =
     shardKey === undefined || (shardKey.length > 0 && shardKey.every((field, at) => fields[at] === field));
   const guards: [Guard, boolean][] = [
@@ -209,7 +210,7 @@ function guardsOf(spec: Document, shardKey: readonly string[] | undefined): Guar
   return guards.filter(([, applies]) => applies).map(([guard]) => guard);
 }
 
-/** WiredTiger counts pages asked for, and those of them that it had to read. */
+/** WiredTiger counts the pages requested, and those of them that it had to read. */
 function cacheOf(storage: readonly Document[], name: string): IndexFigures["cache"] {
   const counters = storage.map((stat) => {
     return ((stat["indexDetails"] as Document | undefined)?.[name] as Document | undefined)?.["cache"] as
@@ -225,7 +226,7 @@ function number(value: unknown): number | null {
   return value === undefined || value === null ? null : Number(value);
 }
 
-/** Of what is known; null where nothing is. */
+/** The sum of the known values; null if none is known. */
 function sum(values: readonly (number | null)[]): number | null {
   const known = values.filter((value) => value !== null);
   return known.length === 0 ? null : known.reduce((total, value) => total + value, 0);

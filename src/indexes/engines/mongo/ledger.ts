@@ -1,4 +1,4 @@
-/** The ledger of a MongoDB database: a collection beside those it tells of. */
+/** The ledger of a MongoDB database: a collection in the same database. */
 import type { Db, Document } from "mongodb";
 import type { Ledger, LedgerEntry } from "../../ledger/ledger.ts";
 import { LEDGER_COLLECTION } from "../../manifest/reserved.ts";
@@ -28,7 +28,7 @@ export class MongoLedger implements Ledger {
 
   async write(entry: Omit<LedgerEntry, "startedAt" | "finishedAt">): Promise<void> {
     const { target, name, runId, state } = entry;
-    // The server's clock, and no value taken for an expression: a definition is full of dollar signs.
+    // The server's clock; $literal, since a definition is full of dollar signs.
     const values = Object.fromEntries(Object.entries(entry).map(([field, value]) => [field, { $literal: value }]));
     const update: Document[] = [
       {

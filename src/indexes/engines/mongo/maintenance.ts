@@ -1,4 +1,4 @@
-/** Maintenance of MongoDB: a collection with its indexes is compacted, on the node that is asked. */
+/** Maintenance of MongoDB: compacts a collection with its indexes, on the connected node. */
 import type { Db } from "mongodb";
 import { messageOf, type Maintenance, type MaintenanceResult, type MaintenanceTask } from "../engine.ts";
 

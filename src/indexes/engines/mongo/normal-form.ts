@@ -1,12 +1,12 @@
 /**
- * The normal form of a MongoDB index, so that "the same definition" means what it means to the server: `sparse: 1` is
- * `sparse: true`, an absent option is its default, a text index is its weights. Pure.
+ * The normal form of a MongoDB index, in which two definitions are equal exactly where they are equal for the server:
+ * `sparse: 1` is `sparse: true`, an absent option is its default, a text index is its weights. Pure.
  */
 import { BSON, type CollationOptions } from "mongodb";
 import type { MongoIndex } from "../../manifest/manifest.ts";
 import type { NormalForm } from "../../decision/normal-form.ts";
 
-/** The parts by which the server tells one index from another; it refuses a second one equal in these (error 85). */
+/** The server refuses a second index that is equal in all these parts (error 85). */
 export const IDENTITY = ["keys", "collation", "partial", "unique", "sparse", "wildcardProjection"] as const;
 
 /** Parts that `collMod` changes in place. */
@@ -15,7 +15,9 @@ export const ATTRIBUTES: ReadonlySet<string> = new Set(["expireAfterSeconds", "h
 type Spec = Readonly<Record<string, unknown>>;
 type Filter = Record<string, unknown>;
 
-/** The index as the `createIndexes` command wants it; keys are a Map because only that keeps every field name's place. */
+/**
+ * The index as the `createIndexes` command takes it. Keys are a Map, which keeps the order also of integer-like names.
+ */
 export function mongoSpec(index: MongoIndex): Record<string, unknown> {
   const options: Record<string, unknown> = {
     unique: index.unique,
@@ -33,7 +35,7 @@ export function mongoSpec(index: MongoIndex): Record<string, unknown> {
   return { key: new Map(index.keys), name: index.name, ...Object.fromEntries(given) };
 }
 
-/** @param spec as declared (`mongoSpec`) or as `listIndexes` gives it. @param inherited the collection's own collation. */
+/** @param spec from `mongoSpec` or `listIndexes` @param inherited the collation of the collection */
 export function mongoForm(spec: Spec, inherited?: CollationOptions): NormalForm {
   const keys = keyPairs(spec);
   const isText = keys.some(([, kind]) => kind === "text");
@@ -54,7 +56,9 @@ export function mongoForm(spec: Spec, inherited?: CollationOptions): NormalForm 
   };
 }
 
-/** Directions as plain numbers (the server may answer with Int32, Long or Double); text fields from the weights, sorted. */
+/**
+ * Directions as plain numbers (the server may answer with Int32, Long or Double); text fields from the weights, sorted.
+ */
 function keyPairs(spec: Spec): [string, string | number][] {
   const key = spec["key"];
   const entries: [string, unknown][] =
@@ -86,7 +90,7 @@ function weightsText(spec: Spec, keys: readonly [string, string | number][]): st
   return JSON.stringify([...fields].sort().map((field) => [field, Number(weights[field] ?? 1)]));
 }
 
-/** ICU's defaults, which the server writes out and a manifest leaves out. */
+/** ICU's defaults, which the server's specs contain and a manifest leaves out. */
 const COLLATION_DEFAULTS = {
   caseLevel: false,
   caseFirst: "off",
@@ -105,8 +109,8 @@ function collationText(collation: (CollationOptions & { version?: string }) | un
 }
 
 /**
- * A partial filter with its free choices taken away: `{a: 1}` is `{a: {$eq: 1}}`, the order of predicates and of `$and`
- * does not count. `$in` keeps its order: two orders are then reported as different, which is safe.
+ * A partial filter in one canonical text: `{a: 1}` is `{a: {$eq: 1}}`, the order of predicates and of `$and` does not
+ * count. `$in` keeps its order, so two orders are reported as different, which is safe.
  */
 export function canonicalFilter(filter: unknown): string {
   if (filter === undefined || filter === null) return "";
@@ -130,7 +134,7 @@ function isOperators(condition: unknown): condition is Filter {
   return names.length > 0 && names.every((name) => name.startsWith("$"));
 }
 
-/** Numbers of every BSON type as one: the server compares them by value. */
+/** Numbers of all BSON types become one, since the server compares them by value. */
 function ejson(value: unknown): string {
   return BSON.EJSON.stringify(value, { relaxed: true });
 }

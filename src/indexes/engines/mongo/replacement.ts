@@ -1,6 +1,6 @@
 /**
- * How an index of MongoDB takes the place of another one. None can be renamed, so the new one keeps a name of its own and
- * is found by its definition; what only differs in attributes is changed in place.
+ * Replaces an index of MongoDB. No index can be renamed, so the new one keeps a name of its own and is found by its
+ * definition. A difference in attributes alone is changed in place.
  */
 import { BSON, type Db, type Document } from "mongodb";
 import { differencesOf, sameForm, type NormalForm } from "../../decision/normal-form.ts";
@@ -10,7 +10,7 @@ import type { Replacement } from "../engine.ts";
 import { isVersionName, listIndexes, versionName } from "./catalog.ts";
 import { ATTRIBUTES, IDENTITY, mongoForm, mongoSpec } from "./normal-form.ts";
 
-/** What the engine lends. */
+/** Functions of the engine. */
 export interface ReplacementTools {
   readonly db: Db;
   readonly find: (target: string, name: string) => MongoIndex;
@@ -22,7 +22,7 @@ export interface ReplacementTools {
 }
 
 export function mongoReplacement({ db, find, look, create, drop, blocked }: ReplacementTools): Replacement {
-  /** With the collation of its collection. */
+  /** The declared normal form, with the collation of the collection. */
   async function declaredForm(target: string, name: string): Promise<NormalForm> {
     const declared = (await look(target)).declared.get(name);
     if (!declared || declared instanceof Error) throw declared ?? new Error(`${name} is not declared on ${target}`);
@@ -43,11 +43,12 @@ export function mongoReplacement({ db, find, look, create, drop, blocked }: Repl
     obstacle(target, name, found) {
       const wanted = mongoForm(mongoSpec(find(target, name)));
       const isOwnName = found.name === name || isVersionName(found.name, name);
-      if (!isOwnName) return `${found.name} is not declared, so it is left alone: change or drop it by hand.`;
+      if (!isOwnName)
+        return `${found.name} is not declared, so the keeper does not touch it: change or drop it by hand.`;
       if (isAttributeChange(wanted, found.form)) return undefined;
       const isOther = IDENTITY.some((part) => wanted[part] !== found.form[part]);
       if (isOther && (wanted["weights"] === "" || found.form["weights"] === "")) return undefined;
-      return `The server cannot have both at once. In a window without its readers, drop ${found.name} by hand and run ensure again.`;
+      return `The server cannot hold both indexes at once. When nothing reads through ${found.name}, drop it by hand and run ensure again.`;
     },
 
     async perform(target, name, found) {
@@ -73,7 +74,7 @@ export function mongoReplacement({ db, find, look, create, drop, blocked }: Repl
       const version = versionName(name, await declaredForm(target, name));
       const { actual, rules } = await look(target);
       const isOld = (index: ActualIndex) => index.name === name || rules.isVersion?.(index.name, name) === true;
-      // If the new index is the only one, it serves, so it stays.
+      // If the new index is the only one left, queries use it, so it stays.
       if (!actual.some((index) => isOld(index) && index.name !== version)) return false;
       if (!actual.some((index) => index.name === version)) return false;
       await drop(target, version);
@@ -94,7 +95,7 @@ export function mongoReplacement({ db, find, look, create, drop, blocked }: Repl
   };
 }
 
-/** Can `collMod` make the one of the other, and back? It can give a TTL and not take it away. */
+/** Can `collMod` change each definition into the other? It can add a TTL but not remove it. */
 export function isAttributeChange(wanted: NormalForm, found: NormalForm): boolean {
   const isTtl = (form: NormalForm) => form["expireAfterSeconds"] !== "";
   return differencesOf(wanted, found).every(({ part }) => ATTRIBUTES.has(part)) && isTtl(wanted) === isTtl(found);

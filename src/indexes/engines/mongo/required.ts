@@ -4,10 +4,13 @@ import type { MongoIndex } from "../../manifest/manifest.ts";
 import { mongoForm, mongoSpec } from "./normal-form.ts";
 
 const NAMESPACE_NOT_FOUND = 26;
-/** An index that is alike in these serves the same reads; a unique one, or one with a TTL, serves them as well. */
+/** An index equal in these parts serves the same reads, whether or not it is unique or has a TTL. */
 const SERVING = ["keys", "collation", "partial", "sparse", "hidden"] as const;
 
-/** Those that no index of the collection serves instead of. @throws UsageError where there is no such collection */
+/**
+ * The required indexes whose reads no index of the collection serves.
+ * @throws UsageError if the collection does not exist
+ */
 export async function missingOnMongo(
   db: Db,
   collection: string,

@@ -1,4 +1,4 @@
-/** Values as a person types them into mongosh, which takes extended JSON for plain documents. Pure. */
+/** Values in the syntax of mongosh, which would take extended JSON for plain documents. Pure. */
 import { BSON, type Binary } from "mongodb";
 
 const IDENTIFIER = /^[A-Za-z_$][\w$]*$/;
@@ -8,7 +8,7 @@ interface Bson {
   toString(): string;
 }
 
-/** @param value plain, or of BSON's own classes; a Map stands for a document whose order counts */
+/** @param value plain, or of BSON's own classes; a Map is a document whose order counts */
 export function shellText(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(shellText).join(", ")}]`;
   if (value instanceof Date) return `ISODate(${JSON.stringify(value.toISOString())})`;
@@ -41,7 +41,7 @@ function classText(value: Bson): string {
       try {
         return String(new RegExp(pattern, options));
       } catch {
-        // The server's expressions and their options know more than JavaScript's.
+        // The server's regular expressions have syntax and options that JavaScript lacks.
       }
       return `BSONRegExp(${JSON.stringify(pattern)}, ${JSON.stringify(options)})`;
     }

@@ -1,8 +1,8 @@
 /**
- * What PostgreSQL has, in the normal form in which the server itself would write it. The text of a definition is no
- * fixed point: an index made from its own definition may be written differently (`varchar IN (...)` changes twice), so
- * tools that compare texts rebuild for ever. Here both sides, the declared and the existing, are created on an empty
- * temporary clone of the table, again and again until the text stays, and then compared by their catalog parts.
+ * The indexes of a PostgreSQL table in their normal form, in the server's own text. The text of a definition is no
+ * fixed point: an index built from its own definition may be written differently (`varchar IN (...)` changes twice), so
+ * tools that compare texts rebuild for ever. Here declared and existing indexes are created on an empty temporary clone
+ * of the table, repeatedly until the text no longer changes, and then compared by the parts in the catalog.
  */
 import pg from "pg";
 import type { PostgresIndex } from "../../manifest/manifest.ts";
@@ -34,8 +34,9 @@ interface Probed {
 }
 
 /**
- * All indexes of the table and all declared ones, comparable. Takes ACCESS SHARE on the table, changes nothing, and does
- * not queue behind someone's DDL for longer than the lock timeout: it would hold a snapshot meanwhile, which builds wait for.
+ * Reads all indexes of the table, and brings them and the declared ones into their normal form. Takes ACCESS SHARE on
+ * the table and changes nothing. It waits for someone's DDL no longer than the lock timeout, since builds wait for its
+ * snapshot.
  */
 export async function observe(
   session: IndexSession,
@@ -62,7 +63,7 @@ async function observeInTransaction(
   if (kind !== "r" && kind !== "m") {
     const unusable = kind === "missing" ? "there is no such table; run the migrations first" : KINDS[kind];
     const nothing = { actual: [], declared: new Map(), rules: {}, busy: false };
-    return { unusable: unusable ?? "it is no table", isMissing: kind === "missing", ...nothing };
+    return { unusable: unusable ?? "it is not a table", isMissing: kind === "missing", ...nothing };
   }
   const rows = await session.query<IndexRow>(INDEXES, [table.schema, table.table]);
   const names = declared.map(({ name }) => name);
@@ -82,7 +83,7 @@ async function observeInTransaction(
     const isReadable = probed !== undefined && !(probed instanceof Error);
     return {
       name: row.name,
-      // One that cannot be made again here equals nothing, which is the safe answer.
+      // An index that cannot be built on the clone equals no declared one, which is the safe answer.
       form: isReadable ? probed.form : { unreadable: probed?.message ?? row.name },
       ...(isReadable && own !== probed && own && !(own instanceof Error) ? { ownForm: own.form } : {}),
       valid: row.valid,
@@ -114,7 +115,7 @@ async function observeInTransaction(
 
 type Definition = { readonly unique: boolean; readonly tail: string };
 
-/** The normal forms in the order of the definitions. The clone goes with the transaction. */
+/** The normal forms, in the order of the definitions. The clone is dropped at the end of the transaction. */
 async function onClone(
   session: IndexSession,
   table: Table,
@@ -130,7 +131,7 @@ async function onClone(
   return forms;
 }
 
-/** Feeds the server its own text until it stays the same; two rounds do in practice. */
+/** Creates the index from the server's own text until that no longer changes; in practice two rounds are enough. */
 async function settle(session: IndexSession, { unique, tail }: Definition): Promise<Probed> {
   let text = tail;
   for (let round = 0; ; round += 1) {
@@ -144,8 +145,9 @@ async function settle(session: IndexSession, { unique, tail }: Definition): Prom
 }
 
 /**
- * Two predicates may say the same in other words: an existing one that the planner proves to be equivalent to a declared
- * one, both ways, takes its words. @param count of the existing ones, at the beginning of `forms`
+ * Two predicates may mean the same in different text. Where the planner proves an existing and a declared predicate
+ * from each other, the existing form takes the declared text. @param count how many of `forms`, from the first, are
+ * existing
  */
 async function unifyPredicates(
   session: IndexSession,
@@ -178,7 +180,7 @@ async function implies(session: IndexSession, narrow: string, wide: string): Pro
   }
 }
 
-/** What the server says about a definition; anything else (a lost connection, a timeout) is no answer about it. */
+/** The server's error about a definition. Any other error (a lost connection, a timeout) is thrown. */
 function asDefinitionError(error: unknown): Error {
   if (!(error instanceof pg.DatabaseError) || !/^(42|22|0A|54)/.test(error.code ?? "")) throw error;
   return error;
@@ -190,7 +192,7 @@ const KINDS: Readonly<Record<string, string>> = {
   f: "it is a foreign table",
 };
 
-/** A row of another role's build has its columns hidden; it then counts as one on this table, which only costs waiting. */
+/** Another role's build has its columns hidden. It counts as a build on this table, which at worst costs waiting. */
 const BUILDS_HERE = `p.datname = current_database() AND p.pid <> pg_backend_pid() AND (p.relid IS NULL OR p.relid = t.oid)`;
 
 const RELATION = `
@@ -227,7 +229,7 @@ const TAKEN = `
    WHERE n.nspname = $1 AND c.relname = ANY ($3::text[])
      AND i.indrelid IS DISTINCT FROM (SELECT t.oid FROM pg_class t WHERE t.relnamespace = n.oid AND t.relname = $2)`;
 
-/** By parts of the catalog. Never names, tablespaces or column numbers: those differ without any difference in work. */
+/** Parts of the catalog, without names, tablespaces and column numbers: those may differ between equal indexes. */
 const FORM = `
   SELECT regexp_replace(pg_get_indexdef(c.oid), '^CREATE (UNIQUE )?INDEX \\S+ ON \\S+ ', '') AS tail,
          json_build_object(

@@ -3,7 +3,7 @@ import pg from "pg";
 import { UnreachableError, UsageError } from "../../../errors.ts";
 import { messageOf } from "../engine.ts";
 
-/** The settings of each of the keeper's connections. The driver itself would wait for an answer for ever. */
+/** The settings of the keeper's connections. The driver's default has no connection timeout. */
 export function keeperOptions(databaseUrl: string, purpose: string): pg.ClientConfig {
   return {
     connectionString: databaseUrl,
@@ -14,13 +14,13 @@ export function keeperOptions(databaseUrl: string, purpose: string): pg.ClientCo
 }
 
 /**
- * A connection of the keeper's own, for one purpose that others see in pg_stat_activity.
+ * Opens a connection whose purpose shows as application_name in pg_stat_activity.
  *
- * @throws UsageError where the server refuses it, UnreachableError where none answers
+ * @throws UsageError if the server refuses the connection, UnreachableError if no server answers
  */
 export async function connectPostgres(databaseUrl: string, purpose: string): Promise<pg.Client> {
   const client = new pg.Client(keeperOptions(databaseUrl, purpose));
-  client.on("error", () => undefined); // the statement that it breaks throws
+  client.on("error", () => undefined); // the statement that the error interrupts throws
   try {
     await client.connect();
     return client;

@@ -1,4 +1,4 @@
-/** The statements of PostgreSQL's indexes. Names are always quoted: camelCase ones exist. */
+/** The statements for PostgreSQL's indexes. Names are always quoted, since some are camelCase. */
 import { createHash } from "node:crypto";
 import pg from "pg";
 import type { PostgresIndex } from "../../manifest/manifest.ts";
@@ -16,7 +16,7 @@ export function tableOf(target: string): Table {
   return { schema, table, quoted: `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(table)}` };
 }
 
-/** Everything of a definition after the table's name: `USING btree (...) WHERE ...`. */
+/** The part of a definition after the table's name: `USING btree (...) WHERE ...`. */
 export function definitionTail(index: PostgresIndex): string {
   const columns = index.columns.map((column) => {
     if (typeof column === "string") return pg.escapeIdentifier(column);
@@ -43,7 +43,9 @@ export function definitionTail(index: PostgresIndex): string {
     .join(" ");
 }
 
-/** The one statement that builds it. Never IF NOT EXISTS: that calls an invalid index, or even a table, a success. */
+/**
+ * The statement that builds an index. Never IF NOT EXISTS, which takes an invalid index or even a table for success.
+ */
 export function createStatement(target: string, name: string, unique: boolean, tail: string): string {
   const what = unique ? "UNIQUE INDEX" : "INDEX";
   return `CREATE ${what} CONCURRENTLY ${pg.escapeIdentifier(name)} ON ${tableOf(target).quoted} ${tail}`;
@@ -55,8 +57,8 @@ export function dropStatement(target: string, name: string): string {
 }
 
 /**
- * A name beside another for as long as both exist. PostgreSQL would cut a longer one without a word, and two long names
- * may begin alike, so a name that is cut here has its digest.
+ * The temporary name of an index during a replacement. PostgreSQL would silently cut a name over 63 bytes, and two long
+ * names may begin alike, so a name that is cut here ends in a digest.
  */
 export function besideName(name: string, suffix: string): string {
   const fits = (text: string) => Buffer.byteLength(text) <= NAME_BYTES;
@@ -67,5 +69,5 @@ export function besideName(name: string, suffix: string): string {
   return letters.join("") + end;
 }
 
-/** The ending of a name that PostgreSQL uses while it rebuilds an index; with a number if the name is taken. */
+/** The ending of the names that REINDEX CONCURRENTLY uses, with a number if the name is taken. */
 export const REBUILD_ENDING = /_cc(?:new|old)\d*$/;

@@ -1,4 +1,4 @@
-/** Looks for what a unique index would refuse, before it is built: a build that fails on it has read the whole table twice. */
+/** Looks for duplicates before a unique index is built: a build that fails on them has read the whole table twice. */
 import pg from "pg";
 import type { PostgresIndex } from "../../manifest/manifest.ts";
 import { tableOf } from "./ddl.ts";
@@ -8,7 +8,7 @@ const SAMPLES = 5;
 const PROBE_TIMEOUT = "60s";
 const QUERY_CANCELED = "57014";
 
-/** @returns some keys that several rows have, for a person; undefined where there are none, or the look takes too long */
+/** @returns some keys that several rows have, for a person; undefined without any, or if the search takes too long */
 export async function findDuplicates(
   session: IndexSession,
   target: string,
@@ -31,7 +31,7 @@ export async function findDuplicates(
         FROM ${tableOf(target).quoted} ${where} GROUP BY ${keys.join(", ")} HAVING count(*) > 1 LIMIT ${SAMPLES}`);
     if (rows.length === 0) return undefined;
     const samples = rows.map(({ key, count }) => `(${key.map((value) => value ?? "null").join(", ")}) ${count} times`);
-    return `not unique: (${names.join(", ")}) is there as ${samples.join(", ")}. Remove the extra rows, then ask again.`;
+    return `not unique: (${names.join(", ")}) occurs as ${samples.join(", ")}. Remove the extra rows and run this again.`;
   } catch (error) {
     if (error instanceof pg.DatabaseError && error.code === QUERY_CANCELED) return undefined;
     throw error;

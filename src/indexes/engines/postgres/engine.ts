@@ -1,4 +1,4 @@
-/** Indexes of PostgreSQL: built concurrently, one statement each, outside any transaction, never with IF NOT EXISTS. */
+/** The engine for PostgreSQL. Indexes are built concurrently, one statement each, outside any transaction. */
 import pg from "pg";
 import { UsageError } from "../../../errors.ts";
 import type { Observation } from "../../decision/observation.ts";
@@ -15,9 +15,9 @@ import { postgresReplacement } from "./replacement.ts";
 import { CLEAR_UP_PATIENCE_MS, type IndexSession } from "./session.ts";
 import { sizeOf } from "./size.ts";
 
-/** Lock timeout, deadlock victim, serialisation: somebody was in the way. */
+/** Lock timeout, deadlock, serialisation failure: another session was in the way. */
 const IN_THE_WAY = new Set(["55P03", "40P01", "40001"]);
-/** IF NOT EXISTS would call an invalid or differing index, or even a table, a success; without it the name is news. */
+/** The name exists by now: look again. (IF NOT EXISTS would take an invalid or different index for success.) */
 const NAME_TAKEN = new Set(["42P07", "42710"]);
 const NO_RIGHT = "42501";
 const WAIT_POLL_MS = 500;
@@ -41,7 +41,7 @@ export function postgresEngine(options: PostgresEngineOptions): Engine {
     await session.runWatched(`${target} ${label}`, createStatement(target, name, unique, tail));
   }
 
-  /** After a cancellation it gives up soon. */
+  /** After a cancellation it waits CLEAR_UP_PATIENCE_MS at most. */
   async function drop(target: string, name: string, label: string): Promise<void> {
     const patienceMs = signal.aborted ? CLEAR_UP_PATIENCE_MS : undefined;
     await session.runWatched(`${target} ${label}`, dropStatement(target, name), patienceMs);
@@ -103,7 +103,7 @@ export function postgresEngine(options: PostgresEngineOptions): Engine {
     async create(target, name) {
       const index = find(target, name);
       await build(target, name, index.unique === true, definitionTail(index));
-      // Statistics of an expression exist only from the first ANALYZE after its index.
+      // Statistics of an expression exist only after an ANALYZE that follows the build of its index.
       if (index.columns.some((column) => typeof column !== "string" && column.expr !== undefined)) {
         await session.runWatched(`${target} (analyze)`, `ANALYZE ${tableOf(target).quoted}`).catch((error: unknown) => {
           options.onProgress(`postgres ${target} ${name}: built, but ANALYZE failed: ${messageOf(error)}`);
@@ -128,7 +128,8 @@ export function postgresEngine(options: PostgresEngineOptions): Engine {
 
     async recovery(error): Promise<Recovery> {
       if (!(await session.alive())) {
-        // The build may have ended well, or go on without us: only the lock and a fresh look tell.
+        // The build may have succeeded or still be running on the server: take the lock, which it holds, and look
+        // again.
         await session.reopen();
         return "retry";
       }

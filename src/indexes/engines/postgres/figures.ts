@@ -1,4 +1,7 @@
-/** The figures of PostgreSQL's tables and their indexes: catalog, statistics views, and pg_stat_statements where it is. */
+/**
+ * The figures of a PostgreSQL table and its indexes, from catalog, statistics views and, if installed,
+ * pg_stat_statements.
+ */
 import { messageOf } from "../engine.ts";
 import { tableOf } from "./ddl.ts";
 import type { IndexSession } from "./session.ts";
@@ -35,13 +38,13 @@ interface IndexRow extends Omit<IndexFigures, "since" | "lastScan" | "guards" | 
   guards: Guard[];
 }
 
-/** Reads one table; takes no lock beyond that of a look at the catalog. */
+/** Reads the figures of one table, with no lock but those on the catalog. */
 export async function postgresFigures(sql: IndexSession, target: string): Promise<TargetFigures> {
   const { schema, table } = tableOf(target);
   const [head] = await sql.query<TableRow>(TABLE, [schema, table]);
   if (!head) return withoutFigures("postgres", target, "there is no such table; run the migrations first");
   if (head.kind !== "r" && head.kind !== "m") {
-    return withoutFigures("postgres", target, "it is partitioned or no table, which is not supported yet");
+    return withoutFigures("postgres", target, "it is partitioned or not a table, which is not supported yet");
   }
   const rows = await sql.query<IndexRow>(INDEXES, [schema, table]);
   const slow = await slowStatements(sql, table);
@@ -67,7 +70,7 @@ export async function postgresFigures(sql: IndexSession, target: string): Promis
   };
 }
 
-/** @returns the slowest, or why they are not known */
+/** @returns the slow statements, or why they are not known */
 async function slowStatements(sql: IndexSession, table: string): Promise<SlowQuery[] | string> {
   const [extension] = await sql.query<{ view: string }>(STATEMENTS_VIEW);
   const view = extension?.view;
@@ -91,13 +94,15 @@ const TABLE = `
     LEFT JOIN pg_stat_database d ON d.datname = current_database()
    WHERE n.nspname = $1 AND t.relname = $2`;
 
-/** Another role's build has its columns hidden; it then counts as one of this table, so that nothing is called broken. */
+/**
+ * Another role's build has its columns hidden. It counts as a build on this table, so that no index is called invalid.
+ */
 const BUILDING = `
   EXISTS (SELECT FROM pg_stat_progress_create_index p
            WHERE p.datname = current_database() AND (p.relid IS NULL OR p.relid = i.indrelid)
              AND (p.index_relid IS NULL OR p.index_relid IN (0, i.indexrelid)))`;
 
-/** An index helps a foreign key when its first columns are the key's, in whatever order. */
+/** An index serves a foreign key if its first columns are the key's columns, in any order. */
 const SUPPORTS_FOREIGN_KEY = `
   EXISTS (SELECT FROM pg_constraint f
            WHERE f.contype = 'f' AND f.conrelid = i.indrelid
@@ -130,7 +135,10 @@ const STATEMENTS_VIEW = `
   SELECT format('%I.pg_stat_statements', n.nspname) AS view
     FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_stat_statements'`;
 
-/** By the name of the table in the text, which may catch a namesake in another schema. Only what reads, by whatever index. */
+/**
+ * Statements whose text contains the table's name, also of a namesake in another schema. Only those that can use an
+ * index.
+ */
 function slowSql(view: string): string {
   return `
     SELECT left(regexp_replace(query, '\\s+', ' ', 'g'), 200) AS query, calls::float8 AS calls,

@@ -1,4 +1,4 @@
-/** The ledger of a PostgreSQL database: a table in the keeper's own schema, in the words of the build's own connection. */
+/** The ledger of a PostgreSQL database: a table in the keeper's schema, written by the connection that builds. */
 import pg from "pg";
 import { UsageError } from "../../../errors.ts";
 import { messageOf } from "../engine.ts";
@@ -10,7 +10,7 @@ const TABLE = `${KEEPER_SCHEMA}.index_ledger`;
 const NO_RIGHT = "42501";
 const ISO = `YYYY-MM-DD"T"HH24:MI:SS.US"Z"`;
 
-/** Written under the keeper's lock, so that two never make its table at once. */
+/** Written under the keeper's lock, so that no two processes create its table at once. */
 export class PostgresLedger implements Ledger {
   readonly #session: IndexSession;
   #exists = false;
@@ -74,7 +74,7 @@ export class PostgresLedger implements Ledger {
   async #create(): Promise<void> {
     if (this.#exists) return;
     try {
-      // IF NOT EXISTS asks for the right to create before it looks, also where there is nothing to create.
+      // CREATE SCHEMA IF NOT EXISTS needs the right to create even if the schema exists, so look first.
       const [schema] = await this.#session.query<{ there: boolean }>(
         "SELECT to_regnamespace($1) IS NOT NULL AS there",
         [KEEPER_SCHEMA],
@@ -90,7 +90,7 @@ export class PostgresLedger implements Ledger {
     } catch (error) {
       if (!(error instanceof pg.DatabaseError) || error.code !== NO_RIGHT) throw error;
       throw new UsageError(
-        `the index ledger cannot be kept: ${messageOf(error)}. Let an owner run: CREATE SCHEMA ${KEEPER_SCHEMA} AUTHORIZATION <the role of index work>`,
+        `the index ledger cannot be written: ${messageOf(error)}. Let an owner run: CREATE SCHEMA ${KEEPER_SCHEMA} AUTHORIZATION <the role of index work>`,
         { cause: error },
       );
     }

@@ -1,4 +1,4 @@
-/** Maintenance of PostgreSQL: an index is rebuilt, online, and its table analyzed. */
+/** Maintenance of PostgreSQL: rebuilds an index online and analyzes its table. */
 import { currentEntries, keyOf, type Ledger } from "../../ledger/ledger.ts";
 import { messageOf, type Maintenance, type MaintenanceResult, type MaintenanceTask } from "../engine.ts";
 import { clearLeftovers, openJournal, ownLeftovers, reindex } from "./reindex.ts";
@@ -13,7 +13,7 @@ export function postgresMaintenance(
 ): Maintenance {
   async function rebuild({ target, name = "", id }: MaintenanceTask): Promise<MaintenanceResult> {
     const started = performance.now();
-    // While we waited for the lock somebody may have done the same.
+    // Another run may have rebuilt it while this one waited for the lock.
     const before = await sizeOf(session, target, name);
     if (String(before.oid) !== id) return { action: "none", state: "left", why: "it was rebuilt meanwhile" };
     await waitForBuild(target, name);

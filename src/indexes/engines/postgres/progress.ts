@@ -1,4 +1,6 @@
-/** How a running statement gets on, seen from another connection: its phase, its share done, and who is in its way. */
+/**
+ * The progress of a running statement, seen from another connection: phase, percentage, and the sessions it waits for.
+ */
 
 export interface BuildState {
   readonly phase: string | null;

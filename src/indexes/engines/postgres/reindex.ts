@@ -1,7 +1,8 @@
 /**
- * Builds an index of PostgreSQL anew beside itself, under the keeper's lock, and clears up after a try that failed: such
- * a try leaves `<name>_ccnew` or `<name>_ccold` invalid, as would somebody else's. So what was there before is written
- * down first, and only what came since is dropped, by the next run too if this process dies.
+ * Rebuilds an index of PostgreSQL with REINDEX CONCURRENTLY, under the keeper's lock, and clears up after a failure. A
+ * failed REINDEX leaves an invalid `<name>_ccnew` or `<name>_ccold`, and somebody else's REINDEX does the same. So the
+ * journal records the invalid indexes from before, and only later ones are dropped, by the next run if this process
+ * dies.
  */
 import pg from "pg";
 import { messageOf } from "../engine.ts";
@@ -18,7 +19,7 @@ interface Invalid {
   readonly name: string;
 }
 
-/** Makes the journal if it is not there. Under the lock, so that two never do. */
+/** Creates the journal if it does not exist. Under the keeper's lock, so that no two processes create it at once. */
 export async function openJournal(session: IndexSession): Promise<void> {
   const [table] = await session.query<{ there: boolean }>("SELECT to_regclass($1) IS NOT NULL AS there", [JOURNAL]);
   if (table?.there === true) return;
@@ -29,7 +30,7 @@ export async function openJournal(session: IndexSession): Promise<void> {
       bytes_before bigint, bytes_after bigint, PRIMARY KEY (target, name))`);
 }
 
-/** Is there a journal, and may this role read it? By the catalog: to_regclass is an error in a schema that is closed. */
+/** Does the journal exist, and may this role read it? to_regclass would fail without the right to use the schema. */
 async function isReadable(session: IndexSession): Promise<boolean> {
   const [schema, table] = JOURNAL.split(".");
   const rows = await session.query(
@@ -41,7 +42,7 @@ async function isReadable(session: IndexSession): Promise<boolean> {
   return rows.length > 0;
 }
 
-/** By target: when its indexes were built anew, in which time the server counts scans that are no query's. */
+/** By target: when its indexes were rebuilt. The server counts a rebuild's read of the table as a scan. */
 export async function reindexWindows(session: IndexSession): Promise<Map<string, BuildWindow[]>> {
   if (!(await isReadable(session))) return new Map();
   const rows = await session.query<{ target: string; from: Date; to: Date | null }>(
@@ -55,7 +56,7 @@ export async function reindexWindows(session: IndexSession): Promise<Map<string,
   return windows;
 }
 
-/** Leftovers of a try that died with its process, which nobody else's may be among. @returns their names */
+/** Names of the leftovers of rebuilds whose process died, without those of other people. */
 export async function ownLeftovers(session: IndexSession, target: string): Promise<string[]> {
   if (!(await isReadable(session))) return [];
   const tries = await session.query<{ name: string; spared: string[] }>(
@@ -67,7 +68,7 @@ export async function ownLeftovers(session: IndexSession, target: string): Promi
   return tries.flatMap(({ name, spared }) => leftoversOf(name, new Set(spared), invalid));
 }
 
-/** Drops them and ends their tries. */
+/** Drops the leftovers and closes the open entries of the journal. */
 export async function clearLeftovers(
   session: IndexSession,
   target: string,
@@ -81,10 +82,10 @@ export async function clearLeftovers(
 }
 
 /**
- * Rebuilds, then analyzes the table. The journal must be open.
+ * Rebuilds the index, then analyzes the table. `openJournal` must have been called.
  *
- * @returns the new index: it has another oid
- * @throws what the server says; what the try left is dropped then, or named in the message where that fails too
+ * @returns oid and size of the rebuilt index, which has a new oid
+ * @throws the server's error, after the leftover was dropped; if that failed too, the message says so
  */
 export async function reindex(
   session: IndexSession,
@@ -103,7 +104,7 @@ export async function reindex(
   );
   const index = `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`;
   try {
-    await session.runWatched(`${target} ${name} (building it anew)`, `REINDEX INDEX CONCURRENTLY ${index}`);
+    await session.runWatched(`${target} ${name} (rebuilding)`, `REINDEX INDEX CONCURRENTLY ${index}`);
   } catch (error) {
     throw await clearUp(session, target, name, before, error);
   }
@@ -122,14 +123,14 @@ async function clearUp(
 ): Promise<Error> {
   const reason = messageOf(cause);
   try {
-    // The server may go on without us: the lock comes free when it is done, and only then is to be seen what it left.
+    // The server may still be rebuilding. It holds the lock until it is done, and only then are its leftovers known.
     if (!(await session.alive())) await session.reopen();
     const leftovers = leftoversOf(name, before, await invalidIndexes(session, target));
     for (const leftover of leftovers) await drop(session, target, leftover, CLEAR_UP_PATIENCE_MS);
     await end(session, target, name, { error: reason });
     return new Error(reason, { cause });
   } catch (error) {
-    return new Error(`${reason}; an invalid index may be left, which the next run drops (${messageOf(error)})`, {
+    return new Error(`${reason}; the next run drops the invalid index that may be left (${messageOf(error)})`, {
       cause,
     });
   }
@@ -151,7 +152,7 @@ async function drop(session: IndexSession, target: string, name: string, patienc
   await session.runWatched(`${target} ${name} (dropping a leftover)`, dropStatement(target, name), patienceMs);
 }
 
-/** Pure. PostgreSQL shortens the name where the suffix would make it too long. */
+/** The invalid indexes that a REINDEX of this index left, but those in `spared`. Pure. */
 export function leftoversOf(name: string, spared: ReadonlySet<string>, invalid: readonly Invalid[]): string[] {
   return invalid
     .filter((index) => {
@@ -161,7 +162,7 @@ export function leftoversOf(name: string, spared: ReadonlySet<string>, invalid: 
     .map((index) => index.name);
 }
 
-/** As PostgreSQL does it: the name loses characters where the whole would be longer than its 63 bytes. */
+/** As PostgreSQL does it: the name is cut so that name and suffix fit into 63 bytes. */
 function suffixed(name: string, suffix: string): string {
   const letters = [...name];
   while (Buffer.byteLength(letters.join("") + suffix) > NAME_BYTES) letters.pop();

@@ -1,6 +1,6 @@
 /**
- * How an index of PostgreSQL takes the place of another one: built beside it, renamed in one transaction, and then the old
- * one is dropped; the table is never without either. Each step may have been done by a process that died.
+ * Replaces an index of PostgreSQL: the new index is built beside the old one, both are renamed in one transaction, then
+ * the old one is dropped, so the table always has one of them. An earlier process may have died after any step.
  */
 import pg from "pg";
 import { sameForm } from "../../decision/normal-form.ts";
@@ -11,7 +11,7 @@ import type { Proof, Replacement } from "../engine.ts";
 import { besideName, definitionTail, tableOf } from "./ddl.ts";
 import type { IndexSession } from "./session.ts";
 
-/** What the engine lends. */
+/** Functions and settings of the engine. */
 export interface ReplacementTools {
   readonly session: IndexSession;
   readonly prove?: Proof | undefined;
@@ -31,12 +31,12 @@ export function postgresReplacement({ session, prove, find, look, build, drop }:
   async function dropBeside(target: string, name: string, suffix: string): Promise<boolean> {
     const beside = besideName(name, suffix);
     if (!(await exists(target, beside))) return false;
-    const what = suffix === OLD ? "what was replaced" : "what an interrupted replacement left";
+    const what = suffix === OLD ? "the replaced index" : "the leftover of an interrupted replacement";
     await drop(target, beside, `${name} (dropping ${what})`);
     return true;
   }
 
-  /** An earlier process may have died after the build, which the server then finished. */
+  /** Has the server finished the new index? An earlier process may have died while it was built. */
   async function isBuilt(target: string, name: string): Promise<boolean> {
     const { actual, declared } = await look(target);
     const [next, wanted] = [actual.find((one) => one.name === besideName(name, NEW)), declared.get(name)];
@@ -44,12 +44,12 @@ export function postgresReplacement({ session, prove, find, look, build, drop }:
     return sameForm(next.form, wanted.form);
   }
 
-  /** Builds beside, changes the names in one transaction, and drops the old one; the table is never without either. */
+  /** @param proof asked before the old index is dropped; without it a valid new index is enough */
   async function swap(
     target: string,
     name: string,
     definition: { unique: boolean; tail: string } | "built",
-    prove?: Proof,
+    proof?: Proof,
   ): Promise<void> {
     const [next, old] = [besideName(name, NEW), besideName(name, OLD)];
     await dropBeside(target, name, OLD);
@@ -58,23 +58,23 @@ export function postgresReplacement({ session, prove, find, look, build, drop }:
       await build(target, next, definition.unique, definition.tail, `${name} (its replacement)`);
     }
     await rename(target, [name, old], [next, name]);
-    await dropReplaced(target, name, prove);
+    await dropReplaced(target, name, proof);
   }
 
-  async function dropReplaced(target: string, name: string, prove?: Proof): Promise<boolean> {
+  async function dropReplaced(target: string, name: string, proof?: Proof): Promise<boolean> {
     const [next, old] = [besideName(name, NEW), besideName(name, OLD)];
     const former = (await look(target)).actual.find((index) => index.name === old);
-    // One that a drop has begun to take away serves nobody any more.
-    const fault = former?.valid ? await prove?.(target, name) : undefined;
+    // An invalid old index, which a drop has begun to remove, serves no query, so no proof is needed.
+    const fault = former?.valid ? await proof?.(target, name) : undefined;
     if (fault !== undefined) {
       await rename(target, [name, next], [old, name]);
       await dropBeside(target, name, NEW);
-      throw new Error(`the former definition stays, since the new one does not serve: ${fault}`);
+      throw new Error(`the old index stays, since the new one does not serve its contracts: ${fault}`);
     }
     return dropBeside(target, name, OLD);
   }
 
-  /** All at once; it locks the indexes only, and not against readers or writers. */
+  /** Renames in one transaction. It locks the indexes only, and blocks neither readers nor writers. */
   async function rename(target: string, ...pairs: readonly (readonly [from: string, to: string])[]): Promise<void> {
     const { schema } = tableOf(target);
     await session.query("BEGIN");
@@ -93,7 +93,7 @@ export function postgresReplacement({ session, prove, find, look, build, drop }:
 
   return {
     obstacle(_target, name, { guards = "", definition }) {
-      if (definition === undefined) return "Its definition cannot be read, so nothing could bring it back.";
+      if (definition === undefined) return "Its definition cannot be read, so a rollback could not bring it back.";
       return RECIPES[guards] === undefined ? undefined : `${name} ${RECIPES[guards]}`;
     },
 
@@ -114,13 +114,13 @@ export function postgresReplacement({ session, prove, find, look, build, drop }:
   };
 }
 
-/** What has to go over to the new index, and only a migration can take there. */
+/** By duty of the old index: why only a migration can replace it, and how. */
 const RECIPES: Readonly<Record<string, string>> = {
   constraint:
     "belongs to a constraint, which only a migration can move: CREATE UNIQUE INDEX CONCURRENTLY ..., " +
     "then ALTER TABLE ... DROP CONSTRAINT ..., ADD CONSTRAINT ... USING INDEX ...",
   "foreign key":
-    "is what a foreign key refers to, which only a migration can move: CREATE UNIQUE INDEX CONCURRENTLY ..., " +
+    "is used by a foreign key, which only a migration can move: CREATE UNIQUE INDEX CONCURRENTLY ..., " +
     "then ALTER TABLE ... DROP CONSTRAINT ..., ADD FOREIGN KEY ... NOT VALID, VALIDATE CONSTRAINT ...",
   "replica identity":
     "is the table's replica identity, which only a migration can move: CREATE UNIQUE INDEX CONCURRENTLY ..., " +

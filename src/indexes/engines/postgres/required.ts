@@ -2,7 +2,7 @@ import type { Pool } from "pg";
 import type { PostgresIndex } from "../../manifest/manifest.ts";
 import { tableOf } from "./ddl.ts";
 
-/** Is there a usable index with these first columns, whatever its name? */
+/** Is there a valid index without a predicate with exactly these key columns, whatever its name? */
 export async function servesOnPostgres(
   pool: Pick<Pool, "query">,
   target: string,

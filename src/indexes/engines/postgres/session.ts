@@ -1,7 +1,7 @@
 /**
- * Two dedicated connections to one database: the first holds the index lock and builds, the second watches and cancels.
- * The lock belongs to the building backend on purpose: if this process dies, the server goes on with the build, and
- * the lock lasts exactly as long as it does.
+ * Two connections to one database: the first holds the keeper's lock and builds, the second watches and cancels. The
+ * building backend holds the lock on purpose: if this process dies, the server goes on with the build, and the lock
+ * lasts exactly as long as the build.
  */
 import type pg from "pg";
 import { LockedError, UnreachableError, UsageError } from "../../../errors.ts";
@@ -10,8 +10,8 @@ import { type EngineOptions, pause } from "../engine.ts";
 import { connectPostgres } from "./connect.ts";
 
 /**
- * One key per database, so builds are serial over all processes: two concurrent builds on one table deadlock, and so do
- * a build and the repair of what looks like its leftover.
+ * One key per database, so that all processes build one after another: two concurrent builds on one table deadlock, and
+ * so do a build and the drop of an index that looks like its leftover.
  */
 const LOCK_KEY = "hashtextextended('tallyman:indexes:' || current_database(), 0)";
 const WATCH_EVERY_MS = 500;
@@ -19,7 +19,7 @@ const CANCEL_EVERY_MS = 100;
 const REOPEN_FIRST_MS = 250;
 const REOPEN_LAST_MS = 8000;
 
-/** After a cancellation someone waits for us to go. */
+/** How long a drop may wait after a cancellation, when somebody waits for this process to exit. */
 export const CLEAR_UP_PATIENCE_MS = 10_000;
 
 export interface SessionOptions extends EngineOptions {
@@ -39,8 +39,8 @@ export class IndexSession {
   }
 
   /**
-   * Connects, checks the server and takes the lock. Also the way back after a lost connection: the old backend may still
-   * be building, and then its lock makes us wait.
+   * Connects, checks the server and takes the lock. Also used after a lost connection: while the old backend still
+   * builds, it holds the lock, and this waits.
    * @returns false if the signal fired first.
    * @throws LockedError, UnreachableError, UsageError
    */
@@ -49,7 +49,7 @@ export class IndexSession {
     return this.#lock();
   }
 
-  /** Connects and checks the server without taking the lock: for looking. @throws UnreachableError, UsageError */
+  /** Connects and checks the server without taking the lock, for reading only. @throws UnreachableError, UsageError */
   async connect(): Promise<void> {
     await this.close();
     const main = await this.#connect();
@@ -62,18 +62,18 @@ export class IndexSession {
     await this.#checkServer();
   }
 
-  /** The lock is not held: never was, or went with the connection. */
+  /** The lock is not held: not taken yet, or lost with the connection. */
   get lost(): boolean {
     return this.#lost;
   }
 
-  /** Asks the connection itself: an error of a statement may arrive before the news that the connection is gone. */
+  /** Tests the connection with a statement: a statement's error may arrive before the driver reports the loss. */
   async alive(): Promise<boolean> {
     await this.query("SELECT 1").catch(() => (this.#lost = true));
     return !this.#lost;
   }
 
-  /** Opens again after a loss, over a short restart of the server too. */
+  /** Opens the session again after a loss; retries for some seconds, long enough for a restart of the server. */
   async reopen(): Promise<void> {
     for (let delay = REOPEN_FIRST_MS; ; delay *= 2) {
       try {
@@ -93,7 +93,7 @@ export class IndexSession {
     await Promise.all(clients.map(async (client) => client?.end().catch(() => undefined)));
   }
 
-  /** The primary's clock, which every process sees alike. */
+  /** The primary's clock, the same for every process. */
   async now(): Promise<Date> {
     const [row] = await this.query<{ now: string }>("SELECT extract(epoch FROM clock_timestamp()) * 1000 AS now");
     return new Date(Number(row?.now));
@@ -105,10 +105,10 @@ export class IndexSession {
   }
 
   /**
-   * Runs one CREATE or DROP INDEX CONCURRENTLY under watch. No lock_timeout here: all it does to such a statement is to
-   * leave an invalid index behind, and writers never queue behind one. The watch ends it instead, by its limits or by
-   * the signal, and always by cancelling our own backend only.
-   * @param patienceMs replaces the limit on waiting and makes the statement deaf to the signal: for clearing up.
+   * Runs one CREATE or DROP INDEX CONCURRENTLY and watches it. Without lock_timeout, which would only make it fail and
+   * leave an invalid index; writers do not queue behind it anyway. At its limits, or on the signal, the watch cancels
+   * this session's own backend and no other.
+   * @param patienceMs for clearing up: replaces the limit on waiting, and the signal is ignored
    */
   async runWatched(label: string, sql: string, patienceMs?: number): Promise<void> {
     if (this.#lost) throw new Error("the index lock is not held");
@@ -162,7 +162,7 @@ export class IndexSession {
     return rows[0];
   }
 
-  /** A query on the second connection, which may come and go without harm to the build. */
+  /** A query on the second connection. If that fails, the build goes on unwatched until the next turn. */
   async #aside<Row extends pg.QueryResultRow>(sql: string, values: unknown[]): Promise<Row[]> {
     try {
       this.#watcher ??= await this.#connect();
@@ -176,7 +176,7 @@ export class IndexSession {
 
   async #connect(): Promise<pg.Client> {
     const client = await connectPostgres(this.#options.databaseUrl, "tallyman indexes");
-    // Defaults of a role or a database would cut a long build off; not every version has each of them.
+    // Timeouts set for the role or the database would end a long build. Not every version has each of these settings.
     await client.query(
       `SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN
          ('statement_timeout', 'lock_timeout', 'idle_session_timeout', 'transaction_timeout')`,
@@ -190,7 +190,7 @@ export class IndexSession {
     const [first] = await this.query<Row>(sql);
     const [second] = await this.query<Row>(sql);
     if (!first || !second || first.pid !== second.pid) {
-      throw new UsageError("DATABASE_URL leads through a transaction pooler; index work needs a connection of its own");
+      throw new UsageError("DATABASE_URL leads through a transaction pooler; index work needs a direct connection");
     }
     if (first.standby) throw new UsageError("DATABASE_URL leads to a standby; index work needs the primary");
     if (first.version < 120_000) throw new UsageError("PostgreSQL 12 or newer is needed");
@@ -201,8 +201,8 @@ export class IndexSession {
   }
 
   /**
-   * Only the try form, polled: a session that waits inside pg_advisory_lock holds a snapshot, the build waits for that
-   * snapshot, and the server kills one of the two.
+   * Polls pg_try_advisory_lock: a session that waits inside pg_advisory_lock holds a snapshot, a concurrent build waits
+   * for that snapshot, and the server ends the deadlock by killing one of them.
    */
   async #lock(): Promise<boolean> {
     const { signal, lockWaitMs, onProgress } = this.#options;

@@ -1,19 +1,19 @@
 import { tableOf } from "./ddl.ts";
 import type { IndexSession } from "./session.ts";
 
-/** How large an index is, and which one it is. */
+/** The identity and the size of an index. */
 export interface IndexSize {
   readonly oid: number;
   readonly bytes: number;
-  /** as its build, or the last ANALYZE or VACUUM, counted them */
+  /** as counted by its build or the last ANALYZE or VACUUM */
   readonly entries: number;
 }
 
-/** @throws where there is no such index */
+/** @throws if the index does not exist */
 export async function sizeOf(session: IndexSession, target: string, name: string): Promise<IndexSize> {
   const { schema } = tableOf(target);
   const [row] = await session.query<{ oid: string; bytes: string; entries: string }>(SIZE, [schema, name]);
-  if (!row) throw new Error(`${name} is gone`);
+  if (!row) throw new Error(`the index ${name} does not exist any more`);
   return { oid: Number(row.oid), bytes: Number(row.bytes), entries: Number(row.entries) };
 }
 

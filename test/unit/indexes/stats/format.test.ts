@@ -28,7 +28,7 @@ test.each([
   expect(formatShare(share)).toBe(text);
 });
 
-test("counts have their thousands parted, and times are in UTC", () => {
+test("counts have thousands separators, and times are in UTC", () => {
   expect(formatCount(1_234_567.4)).toBe("1,234,567");
   expect(formatDay("2026-11-21T18:30:59.123Z")).toBe("2026-11-21 18:30 UTC");
 });

@@ -17,12 +17,12 @@ const used = (scans: number, more = {}) => [index("a", { scans, ...more })];
 describe("the hit rate", () => {
   const cached = (hits: number, reads: number, more = {}) => [index("a", { cache: { hits, reads }, ...more })];
 
-  test("is that of the growth, and not of the counts", () => {
+  test("the hit rate is computed from the growth of the counters, not from their values", () => {
     const samples = [sample(hoursAgo(24), cached(9_000, 1_000)), sample(hoursAgo(0), cached(9_030, 1_010))];
     expect(hitRate(samples, "a")).toEqual({ value: 0.75, from: hoursAgo(24), of: 40, part: 30 });
   });
 
-  test("is of the last day where there is one, else since the sample before", () => {
+  test("the hit rate covers the last day, or the time since the previous sample if there is none from that day", () => {
     const old = [sample(daysAgo(9), cached(0, 0)), sample(daysAgo(3), cached(100, 0))];
     expect(hitRate([...old, sample(hoursAgo(0), cached(150, 50))], "a")?.from).toBe(daysAgo(3));
     const day = [sample(hoursAgo(25), cached(100, 40)), sample(hoursAgo(12), cached(120, 40))];
@@ -34,7 +34,7 @@ describe("the hit rate", () => {
     });
   });
 
-  test("is not known from one sample, over a reset, of another index under the name, or without reads", () => {
+  test("the hit rate is unknown with one sample, over a reset, for a new index of the same name, or without reads", () => {
     const first = sample(hoursAgo(24), cached(100, 10));
     const later = (more: object, figures = {}) => sample(hoursAgo(0), cached(200, 20, more), figures);
     expect(hitRate([first, later({})], "a")).not.toBeNull();
@@ -49,7 +49,7 @@ describe("the hit rate", () => {
     expect(hitRate([], "a")).toBeNull();
   });
 
-  test("leaves out the interval of a reset, and no other", () => {
+  test("the hit rate leaves out the interval of a reset, and no other", () => {
     const samples = [
       sample(hoursAgo(24), cached(100, 100)),
       sample(hoursAgo(16), cached(190, 110)),
@@ -65,7 +65,7 @@ describe("the share of full scans", () => {
   const of = (at: string, full: number, scans: number, more = {}) =>
     sample(at, used(scans), { ...scanned(full, scans), ...more });
 
-  test("is that of the growth", () => {
+  test("the share of full scans is computed from the growth of the counters", () => {
     expect(fullScanShare([of(hoursAgo(24), 50, 100), of(hoursAgo(0), 51, 199)], [])).toEqual({
       value: 0.01,
       from: hoursAgo(24),
@@ -74,7 +74,7 @@ describe("the share of full scans", () => {
     });
   });
 
-  test("leaves out intervals in which an index was built", () => {
+  test("the share of full scans leaves out intervals in which an index was built", () => {
     const samples = [of(hoursAgo(24), 0, 0), of(hoursAgo(12), 0, 90), of(hoursAgo(0), 10, 90)];
     const share = (from: string, to: string | null) => fullScanShare(samples, [{ from, to }])?.value;
     expect(share(hoursAgo(40), hoursAgo(30))).toBe(0.1);
@@ -86,7 +86,7 @@ describe("the share of full scans", () => {
     expect(share(hoursAgo(100), null)).toBe(0.1);
   });
 
-  test("is not known over a reset or where the server does not count", () => {
+  test("the share of full scans is unknown over a reset or where the server does not count", () => {
     const first = of(hoursAgo(24), 10, 10);
     expect(fullScanShare([first, of(hoursAgo(0), 5, 20)], [])).toBeNull();
     expect(fullScanShare([first, of(hoursAgo(0), 15, 5)], [])).toBeNull();
@@ -95,7 +95,7 @@ describe("the share of full scans", () => {
     expect(fullScanShare([first], [])).toBeNull();
   });
 
-  test("counts scans of an index that is new, and of one built anew from its old count on", () => {
+  test("all scans of a new index count; those of a rebuilt index count from its old value on", () => {
     const later = sample(hoursAgo(0), [index("a", { id: "2", scans: 107 }), index("b", { scans: 2 })], {
       scans: { full: 1, index: 109 },
     });
@@ -104,7 +104,7 @@ describe("the share of full scans", () => {
 });
 
 describe("unused since", () => {
-  test("is the first sample of ours that shows the count of now", () => {
+  test("unused since is the first stored sample with today's count", () => {
     const samples = [
       sample(daysAgo(40), used(3)),
       sample(daysAgo(35), used(4)),
@@ -115,7 +115,7 @@ describe("unused since", () => {
     expect(unusedSince([...samples, sample(hoursAgo(-1), used(5))], "a")).toBeNull();
   });
 
-  test("goes back to when the server began to count the index, if that is longer and it counted nothing", () => {
+  test("unused since goes back to the server's counter start, if that is earlier and the count is 0", () => {
     const samples = [
       sample(daysAgo(2), used(0, { since: daysAgo(60) })),
       sample(daysAgo(0), used(0, { since: daysAgo(60) })),
@@ -129,7 +129,7 @@ describe("unused since", () => {
     ).toBe(daysAgo(2));
   });
 
-  test("does not reach over a reset, to another index of the name, or where nothing is counted", () => {
+  test("unused since does not reach over a reset or to another index of the same name, and needs a count", () => {
     const now = sample(daysAgo(0), used(0));
     expect(unusedSince([sample(daysAgo(40), used(0)), now], "a")).toBe(daysAgo(40));
     expect(unusedSince([sample(daysAgo(40), used(0), { epoch: "before" }), now], "a")).toBeNull();
@@ -141,7 +141,7 @@ describe("unused since", () => {
   });
 });
 
-test("new scans are those between the last two samples, where these tell", () => {
+test("new scans are the scans between the last two samples, if these can be compared", () => {
   const earlier = sample(hoursAgo(2), used(5));
   expect(newScans([sample(hoursAgo(3), used(1)), earlier, sample(hoursAgo(0), used(9))], "a")).toBe(4);
   expect(newScans([earlier, sample(hoursAgo(0), used(4))], "a")).toBeNull();
@@ -150,7 +150,7 @@ test("new scans are those between the last two samples, where these tell", () =>
   expect(newScans([earlier], "a")).toBeNull();
 });
 
-test("a reset is seen by the epoch, by a count that fell, and by a begin that moved", () => {
+test("a reset shows by the epoch, by a counter that fell, or by a later counter start", () => {
   const earlier = sample(hoursAgo(1), used(5), { scans: { full: 3, index: 5 } });
   const later = (more: object, figures: object = {}) =>
     sample(hoursAgo(0), used(6, more), { scans: { full: 4, index: 6 }, ...figures });
@@ -162,7 +162,7 @@ test("a reset is seen by the epoch, by a count that fell, and by a begin that mo
   expect(beganAnew(earlier, later({ id: "2", scans: 0 }))).toBe(false);
 });
 
-test("no ANALYZE is known since the first sample that knows none, after the last reset", () => {
+test("a missing ANALYZE is dated to the first sample without one after the last reset", () => {
   const none = { lastAnalyze: null };
   const now = sample(hoursAgo(0), [], none);
   expect(notAnalyzedSince([sample(daysAgo(5), [], none), now])).toBe(daysAgo(5));
@@ -188,7 +188,7 @@ describe("the baseline", () => {
     baseline: { bytes: 200_000, rows: 10_000 },
   };
 
-  test("is the least that was seen of this very index, from its build on", () => {
+  test("the baseline is the least bytes per entry seen of the same index, its build included", () => {
     const samples = [sample(daysAgo(9), sized(300_000, 10_000)), sample(daysAgo(0), sized(900_000, 10_000))];
     expect(baselineOf(samples, "a")).toEqual({ bytesPerEntry: 30, at: daysAgo(9), of: "sample" });
     expect(baselineOf(samples, "a", built)).toEqual({ bytesPerEntry: 20, at: daysAgo(49), of: "build" });
@@ -196,7 +196,7 @@ describe("the baseline", () => {
     expect(baselineOf(denser, "a", built)).toEqual({ bytesPerEntry: 15, at: daysAgo(9), of: "sample" });
   });
 
-  test("is not taken from few entries, from none, from another index of the name", () => {
+  test("the baseline is not taken from few or unknown entries, or from another index of the same name", () => {
     const now = sample(daysAgo(0), sized(900_000, 10_000));
     const own = { bytesPerEntry: 90, at: daysAgo(0), of: "sample" };
     expect(baselineOf([sample(daysAgo(9), sized(100, 9_999)), now], "a")).toEqual(own);
@@ -208,7 +208,7 @@ describe("the baseline", () => {
     expect(baselineOf([now], "b")).toBeNull();
   });
 
-  test("build windows are those of builds of the target that took no longer than a build can", () => {
+  test("build windows leave out other targets and builds longer than a build can take", () => {
     const entries: LedgerEntry[] = [
       { ...built, startedAt: daysAgo(1), finishedAt: daysAgo(0.9) },
       { ...built, intent: "replace", startedAt: daysAgo(2), finishedAt: daysAgo(1.9) },

@@ -42,13 +42,13 @@ describe("the hit rate", () => {
     expect(of(rate(hits, 1_000))).toEqual(verdicts);
   });
 
-  test("of few pages is not judged, and the index's own limits count", () => {
+  test("few pages are not judged, and the index's own limits count", () => {
     expect(of(rate(0, 999))).toEqual([]);
     expect(of(rate(980, 1_000), { hitWarn: 0.99 })).toEqual(["warn hit-rate a"]);
     expect(of(null)).toEqual([]);
   });
 
-  test("is told with the figure, the limit and what to do", () => {
+  test("the verdict has the figure, the limit and what to do", () => {
     const [verdict] = verdictsOn(judged([history(index("a"), { hit: rate(850, 1_000) })]));
     expect(verdict?.sentence).toBe(
       "only 85.0 % of its 1,000 pages read since 2026-11-20 12:00 UTC came from the cache, the limit is 90.0 %; give the server more memory, or the index fewer columns or a narrower predicate.",
@@ -57,7 +57,7 @@ describe("the hit rate", () => {
 });
 
 describe("size", () => {
-  test("of all indexes together is judged by the limit of the engine, leaving out those with their own and GIN", () => {
+  test("all indexes together are judged by the limit of the engine, without GIN and indexes with their own limit", () => {
     const btree = history(index("a", { bytes: 102 * MB }));
     expect(told(judged([btree]))).toEqual([]);
     const more = history(index("b", { bytes: 2 * MB }));
@@ -69,14 +69,14 @@ describe("size", () => {
     );
   });
 
-  test("of one with a limit of its own is judged by that", () => {
+  test("an index with a limit of its own is judged by that limit", () => {
     const gin = (sizePct: number) =>
       history(index("g", { bytes: 400 * MB, method: "gin" }), { ownSize: true, limits: { ...limits, sizePct } });
     expect(told(judged([gin(40)]))).toEqual([]);
     expect(told(judged([gin(39)]))).toEqual(["warn size g"]);
   });
 
-  test("of little is not judged", () => {
+  test("an index below 10 MB is not judged", () => {
     const tiny = judged([history(index("a", { bytes: 9 * MB }), { ownSize: true })]);
     expect(told({ ...tiny, figures: { ...tiny.figures, dataBytes: MB } })).toEqual([]);
   });
@@ -104,7 +104,7 @@ describe("unused", () => {
   const of = (figures: Partial<IndexFigures>, unusedSince: string | null, own: Partial<Limits> = {}) =>
     told(judged([history(index("a", figures), { unusedSince, limits: { ...limits, ...own } })]));
 
-  test("is told after the window and not before, which is seven days at least", () => {
+  test("unused is reported only after the window, which is at least seven days", () => {
     expect(of({}, daysAgo(29.9))).toEqual([]);
     expect(of({}, daysAgo(30))).toEqual(["warn unused a"]);
     expect(of({}, daysAgo(30), { unusedDays: 31 })).toEqual([]);
@@ -124,11 +124,11 @@ describe("unused", () => {
     "ttl",
     "hidden",
     "shard key",
-  ] as const)("is never said of an index with %s", (guard) => {
+  ] as const)("an index with the duty %s is never called unused", (guard) => {
     expect(of({ guards: [guard] }, daysAgo(300))).toEqual([]);
   });
 
-  test("says whose counts these are, and that others may use it", () => {
+  test("the verdict names the node that counted, and the number of other nodes", () => {
     const one = judged([history(index("a"), { unusedSince: daysAgo(31) })]);
     expect(verdictsOn(one)[0]?.sentence).toMatch(/as far as this node \(10\.0\.0\.1:5432\) has seen;/);
     const others = { ...one, figures: { ...one.figures, otherNodes: 2 } };
@@ -146,19 +146,19 @@ describe("bloat", () => {
       ]),
     );
 
-  test("is twice the bytes for each entry, of an index of 10 MB at least", () => {
+  test("bloat is twice the bytes per entry, in an index of at least 10 MB", () => {
     expect(of(20 * MB, 50)).toEqual(["warn bloat a"]);
     expect(of(20 * MB, 50.1)).toEqual([]);
     expect(of(9 * MB, 10)).toEqual([]);
   });
 });
 
-test("an invalid index is an alert, whatever else there is to say of it", () => {
+test("an invalid index is an alert, and gets no other verdict", () => {
   const bad = history(index("a", { state: "invalid" }), { hit: rate(0, 5_000), unusedSince: daysAgo(99) });
   expect(told(judged([bad]))).toEqual(["alert invalid a"]);
 });
 
-test("what is missing is an alert where it is required; a failed build and a broken contract always are", () => {
+test("a missing index is an alert if it is required; a failed build and a broken contract always are alerts", () => {
   const verdicts = told(
     judged([], {
       wanting: [
@@ -185,7 +185,7 @@ test("what is missing is an alert where it is required; a failed build and a bro
   ]);
 });
 
-test("more indexes than the limit, not counting MongoDB's own", () => {
+test("too many indexes are a warning; MongoDB's _id index does not count", () => {
   const many = Array.from({ length: 11 }, (_, n) => history(index(`i${n}`, { bytes: 0 })));
   expect(told(judged(many))).toEqual(["warn too-many"]);
   const own = history(index("_id_", { bytes: 0, guards: ["_id"] }));
@@ -200,9 +200,9 @@ test("slow queries and a table that nobody analyzes are warnings", () => {
   expect(told({ ...one, figures: { ...one.figures, rows: 9_999 } })).toEqual([]);
 });
 
-test("without a table there is one alert", () => {
+test("a missing table is a single alert", () => {
   const one = judged([], { wanting: [{ name: "a", required: true }] });
   expect(verdictsOn({ ...one, figures: { ...one.figures, unusable: "there is no such table" } })).toEqual([
-    { level: "alert", kind: "missing", sentence: "there is no such table; no index of it can do its work." },
+    { level: "alert", kind: "missing", sentence: "there is no such table; none of its indexes can be used." },
   ]);
 });

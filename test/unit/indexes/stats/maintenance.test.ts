@@ -24,7 +24,7 @@ const plan = (indexes: readonly IndexReport[], request = {}) =>
   );
 
 describe("the plan", () => {
-  test("builds anew what is bloated and large, and says of the others why not", () => {
+  test("the plan rebuilds bloated large indexes, and says why it leaves the others", () => {
     const indexes = [
       report("a", { bloat: 2, bytes: 10 * MB }),
       report("b", { bloat: 1.9 }),
@@ -38,20 +38,20 @@ describe("the plan", () => {
     expect(d?.why).toBe("no baseline is known yet");
   });
 
-  test("builds the one that is named, declared or not, bloated or not", () => {
+  test("the plan rebuilds a named index, declared or not, bloated or not", () => {
     expect(plan([report("a", { bloat: 9 }), report("b", { declaredAs: null })], { index: "b" })).toEqual([
       "b reindex planned",
     ]);
     expect(() => plan([report("a")], { index: "b" })).toThrow(/has an index b/);
   });
 
-  test("refuses what cannot be built anew online, or is not whole", () => {
+  test("the plan refuses an index that is invalid or cannot be rebuilt online", () => {
     expect(plan([report("a", { guards: ["exclusion constraint"], bloat: 9 })])).toEqual(["a refused left"]);
     expect(plan([report("a", { state: "invalid", bloat: 9 })], { index: "a" })).toEqual(["a refused left"]);
     expect(plan([report("a", { state: "building", bloat: 9 })])).toEqual(["a refused left"]);
   });
 
-  test("compacts only when told to", () => {
+  test("the plan compacts only on request", () => {
     const targets = [target([report("a", { bloat: 9 })], { engine: "mongodb", target: "events" })];
     expect(planMaintenance({ targets }, {})).toEqual([]);
     expect(planMaintenance({ targets }, { compact: true })).toMatchObject([{ target: "events", action: "compact" }]);
@@ -66,13 +66,13 @@ describe("leftovers of a rebuild", () => {
       found.map((one) => ({ oid: `oid of ${one}`, name: one })),
     );
 
-  test("have the name with a suffix of PostgreSQL's, and were not there before", () => {
+  test("leftovers have the index's name with PostgreSQL's suffix, and did not exist before the rebuild", () => {
     const found = ["a", "a_ccnew", "a_ccnew1", "a_ccold", "a_ccnewer", "ab_ccnew", "a_b_ccnew", "b_ccnew"];
     expect(of("a", found)).toEqual(["a_ccnew", "a_ccnew1", "a_ccold"]);
     expect(of("a", found, ["oid of a_ccnew"])).toEqual(["a_ccnew1", "a_ccold"]);
   });
 
-  test("have a shortened name where it would be too long", () => {
+  test("leftovers of an index with a long name have a shortened name", () => {
     const name = "x".repeat(63);
     expect(of(name, [`${"x".repeat(57)}_ccnew`, `${"x".repeat(56)}_ccnew`, `${"x".repeat(56)}_ccnew1`])).toEqual([
       `${"x".repeat(57)}_ccnew`,

@@ -42,7 +42,7 @@ const MONGOD: MongoAnswers = {
 const indexOf = (answers: MongoAnswers, name: string) => parseFigures(answers).indexes.find((one) => one.name === name);
 
 describe("a mongod", () => {
-  test("gives every figure", () => {
+  test("a mongod gives every figure", () => {
     expect(parseFigures(MONGOD)).toMatchObject({
       rows: 1_000,
       dataBytes: 4_096,
@@ -72,13 +72,13 @@ describe("a mongod", () => {
     expect(indexOf(MONGOD, "_id_")?.guards).toEqual(["_id"]);
   });
 
-  test("says which index is being built, in either of two ways", () => {
+  test("a mongod shows a running build in $collStats or in $indexStats", () => {
     expect(indexOf(MONGOD, "ttl")).toMatchObject({ state: "building", guards: ["ttl"] });
     const usage = [use("by_tenant", 0, SINCE, { building: true })];
     expect(indexOf({ ...MONGOD, usage }, "by_tenant")?.state).toBe("building");
   });
 
-  test("that refuses $indexStats or has no profiler on is quoted, and counts nothing", () => {
+  test("a mongod's refusal of $indexStats and its profiler being off are quoted, and no scans are counted", () => {
     const figures = parseFigures({ ...MONGOD, usage: "not authorized", slow: "the profiler is off" });
     expect(figures.unknown).toEqual(["scans: not authorized", "slow queries: the profiler is off"]);
     expect(figures.indexes.map(({ scans }) => scans)).toEqual([null, null, null, null]);
@@ -86,7 +86,7 @@ describe("a mongod", () => {
   });
 });
 
-test("shards are added up, and an index counts since the last of them began", () => {
+test("figures of shards are added up, and counters count since the latest start of a shard", () => {
   const later = new Date("2026-11-10T00:00:00Z");
   const sharded: MongoAnswers = {
     ...MONGOD,
@@ -111,7 +111,7 @@ test("shards are added up, and an index counts since the last of them began", ()
   expect(parseFigures(unread).unknown.join()).toContain("shard key: not readable");
 });
 
-test("FerretDB gives sizes and scans, and the rest is named as not available, not as zero", () => {
+test("FerretDB gives sizes and scans; all other figures are named as not available, not as zero", () => {
   const [stat] = MONGOD.stats;
   const { indexDetails: _details, ...storageStats } = stat?.["storageStats"] as Record<string, unknown>;
   const ferret: MongoAnswers = {

@@ -18,7 +18,7 @@ const catalog: Catalog = {
 };
 const kinds = (...given: Parameters<typeof targetReport>) => targetReport(...given).verdicts.map(({ kind }) => kind);
 
-test("one look judges nothing as unused, though the server has counted for long", () => {
+test("one sample calls no index unused, even if the server has counted for long", () => {
   const unused = [index("a", { since: daysAgo(90) })];
   const [earlier, now] = [sample(hoursAgo(1), unused), sample(hoursAgo(0), unused)];
   expect(kinds([now], catalog)).toEqual([]);
@@ -27,7 +27,7 @@ test("one look judges nothing as unused, though the server has counted for long"
   expect(targetReport([earlier, now], catalog).notes.join()).not.toContain("first sample");
 });
 
-test("a declared index is found under the name that it has, with its own limits", () => {
+test("a declared index is found under its name in the database, with its own limits", () => {
   const states = new Map([["a", { state: "present" as const, as: "theirs" }]]);
   const limitsByIndex = new Map([["a", { sizePct: 1 }]]);
   const report = targetReport([sample(hoursAgo(0), [index("theirs"), index("extra")])], {
@@ -43,7 +43,7 @@ test("a declared index is found under the name that it has, with its own limits"
   expect(report.declared).toEqual([{ name: "a", state: "ok", as: "theirs" }]);
 });
 
-test("where definitions could not be compared the name decides, and that is said", () => {
+test("if definitions cannot be compared, the name decides and the report says so", () => {
   const remarks = ["definitions are not compared: no right"];
   const of = (...indexes: Parameters<typeof sample>[1]) =>
     targetReport([sample(hoursAgo(0), indexes)], { ...catalog, remarks });
@@ -53,7 +53,7 @@ test("where definitions could not be compared the name decides, and that is said
   expect(of().notes).toContain(remarks[0]);
 });
 
-test("a required index that is missing is an alert, and a build that failed is told until the index is there", () => {
+test("a missing required index is an alert, and a failed build is reported until the index exists", () => {
   const required = { ...catalog, declared: [{ name: "a", required: true as const }] };
   const failed = { state: "failed", error: "no space left", startedAt: daysAgo(1) } as LedgerEntry;
   const newest = new Map([["a", failed]]);
@@ -65,7 +65,7 @@ test("a required index that is missing is an alert, and a build that failed is t
   expect(kinds([sample(hoursAgo(0), [index("a")])], { ...required, newest })).toEqual([]);
 });
 
-test("contracts that are not kept are alerts; without any there is nothing to say of them", () => {
+test("broken contracts are alerts; without verification the report has no contracts", () => {
   const now = sample(hoursAgo(0), [index("a")]);
   const contracts = [
     { index: "a", contract: "reads", ok: true, why: [] },
@@ -77,7 +77,7 @@ test("contracts that are not kept are alerts; without any there is nothing to sa
   expect(targetReport([now], catalog).contracts).toBeNull();
 });
 
-test("counts of other nodes are not in it, and that is said", () => {
+test("the report says that scans on other nodes are not counted", () => {
   const notes = (otherNodes: number) => targetReport([sample(hoursAgo(0), [], { otherNodes })], catalog).notes.join();
   expect(notes(2)).toContain("scans are those of 10.0.0.1:5432 alone; 2 other node(s) are not asked");
   expect(notes(0)).not.toContain("alone");

@@ -44,12 +44,12 @@ test.each<[string, Filter, Filter]>([
   expect(isImplied(partial, query)).toBe(false);
 });
 
-test("only the missing terms are named, each whole", () => {
+test("only the missing terms are named, each in full", () => {
   const partial = { status: "open", at: { $gte: day(1), $lt: day(3) } };
   expect(unprovenTerms(partial, { status: "open", at: { $gte: day(2) } }, false)).toEqual([{ at: partial.at }]);
 });
 
-test("under a collation strings have an order of their own", () => {
+test("with a collation the order of strings is unknown", () => {
   expect(isImplied({ id: { $gt: "" } }, { id: "a" }, true)).toBe(true);
   expect(isImplied({ id: { $gt: "a" } }, { id: "b" }, true)).toBe(false);
 });

@@ -39,7 +39,7 @@ describe("find", () => {
     expect(goesThrough(facts, ["rejected"])).toBe(false);
   });
 
-  test("slot-based: the tree is under queryPlan, and the counters speak of other stages", () => {
+  test("slot-based: the tree is under queryPlan, and the counters belong to other stages", () => {
     const stages = {
       stage: "limit",
       nReturned: 6,
@@ -55,28 +55,28 @@ describe("find", () => {
     expect(facts.work).toEqual({ returned: 6, examined: 6 });
   });
 
-  test("covered is what fetches nothing", () => {
+  test("a plan without a fetch is covered", () => {
     const covered = readMongoPlan(find({ stage: "PROJECTION_COVERED", inputStage: scan("a") }, stats(5, 5, 0)));
     expect(covered).toMatchObject({ covered: true, work: { returned: 5, examined: 5 } });
     expect(readMongoPlan(find(collscan, stats(1, 0, 900))).covered).toBe(false);
     expect(readMongoPlan(find({ stage: "EOF" }, stats(0, 0, 0, { stage: "EOF" }))).covered).toBe(false);
   });
 
-  test("a SORT is a blocking one, a merge of sorted branches is none", () => {
+  test("a SORT is a blocking sort, a merge of sorted branches is not", () => {
     const sorted = { stage: "SORT", sortPattern: { at: -1 }, type: "simple", inputStage: fetch(scan("a")) };
     expect(readMongoPlan(find(sorted)).sorts).toEqual(['{"at":-1}']);
     const merged = fetch({ stage: "SORT_MERGE", sortPattern: { at: -1 }, inputStages: [scan("a"), scan("a")] });
     expect(readMongoPlan(find(merged)).sorts).toEqual([]);
   });
 
-  test("an index that is read from end to end is not picked from, whatever a later key is compared with", () => {
+  test("an index that is read from end to end is not bounded, whatever a later key is compared with", () => {
     const whole = readMongoPlan(find(fetch(scan("a", WHOLE))));
     const later = readMongoPlan(find(fetch(scan("a", { tenant: ["[MinKey, MaxKey]"], at: ["[1, 2]"] }))));
     expect([whole, later].map((facts) => goesThrough(facts, ["a"], true))).toEqual([false, false]);
     expect(goesThrough(whole, ["a"])).toBe(true);
   });
 
-  test("every branch of an $or is seen, and one that reads everything spoils the rest", () => {
+  test("every branch of an $or counts, and one branch that reads everything breaks the contract", () => {
     const or = (second: Node) => ({
       stage: "SUBPLAN",
       inputStage: fetch({ stage: "OR", inputStages: [scan("a"), second] }),
@@ -111,7 +111,7 @@ describe("find", () => {
 });
 
 describe("counters", () => {
-  test("a count counts what it counted, less the entry behind its range", () => {
+  test("a count returns its result, and does not examine the entry behind its range", () => {
     const stages = {
       stage: "COUNT",
       nReturned: 0,
@@ -122,7 +122,7 @@ describe("counters", () => {
     expect(readMongoPlan(find(plan, stats(0, 41, 0, stages))).work).toEqual({ returned: 40, examined: 40 });
   });
 
-  test("a seek for each value of an $in is no excess, entries without documents are", () => {
+  test("seeks for the values of an $in do not count as examined, entries without documents do", () => {
     const seeks = { stage: "FETCH", inputStage: { stage: "IXSCAN", keysExamined: 5, seeks: 3 } };
     expect(readMongoPlan(find(fetch(scan("a")), stats(3, 5, 3, seeks))).work).toEqual({ returned: 3, examined: 3 });
     const skipped = { stage: "FETCH", inputStage: { stage: "IXSCAN", keysExamined: 479, seeks: 1 } };
@@ -132,7 +132,7 @@ describe("counters", () => {
     });
   });
 
-  test("without an execution there are none", () => {
+  test("without an execution there are no counters", () => {
     expect(readMongoPlan(find(fetch(scan("a")))).work).toBeUndefined();
   });
 });
@@ -140,7 +140,7 @@ describe("counters", () => {
 describe("aggregate", () => {
   const cursor = find(fetch(scan("a")), stats(500, 501, 500, { stage: "IXSCAN", seeks: 1, nReturned: 500 }));
 
-  test("the denominator is what the cursor gave, not the groups", () => {
+  test("an aggregate returns the documents of its cursor, not its groups", () => {
     const facts = readMongoPlan({
       stages: [
         { $cursor: cursor, nReturned: 500 },
@@ -151,7 +151,7 @@ describe("aggregate", () => {
     expect(facts.work).toEqual({ returned: 500, examined: 500 });
   });
 
-  test("pushed down whole, it is what went into the group", () => {
+  test("an aggregate that is pushed down returns the documents that went into the group", () => {
     const stages = {
       stage: "project",
       nReturned: 3,
@@ -166,7 +166,7 @@ describe("aggregate", () => {
     expect(facts.work).toEqual({ returned: 500, examined: 500 });
   });
 
-  test("a $sort that stayed in the pipeline blocks, and a $lookup that reads a collection whole is told", () => {
+  test("a $sort that stays in the pipeline is a blocking sort, and a $lookup that reads a whole collection is reported", () => {
     const facts = readMongoPlan({
       stages: [
         { $cursor: cursor },
@@ -181,7 +181,7 @@ describe("aggregate", () => {
     expect(indexNames(facts)).toEqual(["a"]);
   });
 
-  test("a pushed-down $lookup's index is another collection's", () => {
+  test("the index of a pushed-down $lookup belongs to another collection", () => {
     const lookup = {
       stage: "EQ_LOOKUP",
       foreignCollection: "users",
@@ -218,7 +218,7 @@ describe("sharded", () => {
     expect(facts.work).toEqual({ returned: 30, examined: 920 });
   });
 
-  test("one shard that goes another way is too", () => {
+  test("one shard that uses another index is enough to fail", () => {
     expect(goesThrough(readMongoPlan(merged(fetch(scan("b")), [])), ["a"])).toBe(false);
     expect(goesThrough(readMongoPlan(merged(fetch(scan("a")), [])), ["a"])).toBe(true);
   });
@@ -239,7 +239,7 @@ describe("sharded", () => {
     expect(readMongoPlan(merged(fetch(scan("a")), shards)).work).toEqual({ returned: 30, examined: 35 });
   });
 
-  test("an aggregate has its shards by name, with stages or without", () => {
+  test("an aggregate's shards have names, with stages or without", () => {
     const withStages = { host: "x", stages: [{ $cursor: find(fetch(scan("a")), stats(5, 5, 5)) }, { $group: {} }] };
     const without = { host: "y", ...find({ queryPlan: fetch(scan("a")) }, stats(7, 7, 7)) };
     const facts = readMongoPlan({ splitPipeline: { mergerPart: [] }, shards: { s1: withStages, s2: without } });

@@ -21,11 +21,11 @@ const reasons = (
       Promise.resolve((more.needs ?? []).every((field) => JSON.stringify(query).includes(field))),
   });
 
-test("a hidden index", async () => {
+test("a hidden index is not used because it is hidden", async () => {
   expect(await reasons({ hidden: true }, { email: "a" })).toEqual(["the index is hidden"]);
 });
 
-test("a collation that the query has not, in either direction", async () => {
+test("a collation that differs between index and query is the reason, in either direction", async () => {
   const collation = { locale: "en", strength: 2 };
   const [missing] = await reasons({ collation }, { email: "a" });
   expect(missing).toMatch(/^the collation differs: the index has .*"en".*, the query none/);
@@ -36,7 +36,7 @@ test("a collation that the query has not, in either direction", async () => {
   expect(await reasons({ collation: written }, { email: "a" }, { contract: { collation } })).toEqual([]);
 });
 
-test("the fewest terms of its filter that would help", async () => {
+test("the fewest missing terms of the partial filter are named", async () => {
   const partialFilterExpression = { email: { $type: "string" }, $and: [{ state: "open" }, { n: { $gt: 0 } }] };
   const said = async (needs: readonly string[]) =>
     (await reasons({ partialFilterExpression }, { email: "a" }, { needs }))[0];
@@ -46,13 +46,13 @@ test("the fewest terms of its filter that would help", async () => {
   expect(await said(["something else"])).toBeUndefined();
 });
 
-test("a sparse index for documents that it lacks", async () => {
+test("a sparse index cannot serve documents that it lacks", async () => {
   expect(await reasons({ sparse: true }, { other: 1 })).toEqual([
     "the index is sparse: it lacks the documents without email, which the query does not exclude",
   ]);
 });
 
-test("a first key that not every branch compares", async () => {
+test("a first key that not every branch compares is the reason", async () => {
   const wanted = ["the query compares nothing with the index's first key, email"];
   expect(await reasons({}, { at: 1 })).toEqual(wanted);
   expect(await reasons({}, { $or: [{ email: "a" }, { at: 1 }] })).toEqual(wanted);

@@ -32,7 +32,7 @@ const verdict = (contract: Partial<Contract>, more: Partial<ContractEvidence>) =
   judgeContract({ name: "c", ...contract }, ["a"], evidence(more));
 
 describe("use", () => {
-  test("a plan that names the index uses it; one that it allows beside its own does too", () => {
+  test("a plan uses the contract if it names its index or one of orUses", () => {
     expect(verdict({}, {})).toMatchObject({
       verdict: "uses",
       ok: true,
@@ -45,7 +45,7 @@ describe("use", () => {
     expect(judgeContract({ name: "c" }, [], evidence({}))).toMatchObject({ verdict: "uses", ok: true });
   });
 
-  test("a small table could use it; a large one should, unless the contract says could", () => {
+  test('on a small table "could use" is enough; on a large one only with mode could', () => {
     const could = { plan: WHOLE, forced: plan("a") };
     expect(verdict({}, { ...could, size: "small" })).toMatchObject({ verdict: "could use", ok: true, examined: 10 });
     expect(verdict({ mode: "could" }, could)).toMatchObject({ verdict: "could use", ok: true });
@@ -54,7 +54,7 @@ describe("use", () => {
     expect(large.why[0]).toMatch(/^reads everything \(Seq Scan\), although there is much data/);
   });
 
-  test("under force an index that is read from end to end counts only where that serves", () => {
+  test("in a forced plan a full read of an index counts only if it saves the sort or the table", () => {
     const whole = plan("a", { accesses: [access("a", false)] });
     expect(verdict({}, { plan: WHOLE, forced: whole, size: "small" })).toMatchObject({
       verdict: "cannot use",
@@ -69,7 +69,7 @@ describe("use", () => {
     );
   });
 
-  test("what cannot use it says why: by the reasons found, or by what it does instead", () => {
+  test('"cannot use" has a reason: one that was found, or what the plan does instead', () => {
     expect(verdict({}, { plan: WHOLE, reasons: ["no condition"] })).toMatchObject({ ok: false, why: ["no condition"] });
     expect(verdict({}, { plan: WHOLE }).why).toEqual(["reads everything (Seq Scan)"]);
     expect(verdict({}, { plan: plan("b") }).why).toEqual(["uses b instead"]);
@@ -81,7 +81,7 @@ describe("use", () => {
     expect(refused("no such table")).toMatchObject({ verdict: "cannot use", ok: false, why: ["no such table"] });
   });
 
-  test("without data nothing is proven: could use at most, and no fault", () => {
+  test('without data the verdict is at most "could use", and the contract is not broken', () => {
     const none = { isReal: false, size: "empty" } as const;
     expect(verdict({}, { ...none })).toMatchObject({ verdict: "could use", ok: true });
     expect(verdict({}, { ...none, plan: WHOLE, reasons: ["r"] })).toMatchObject({
@@ -95,7 +95,7 @@ describe("use", () => {
 
 describe("cannot", () => {
   const because = "no index leads with it";
-  test("passes where no index is used, with its reason", () => {
+  test("a contract with mode cannot passes if no index is used, with its reason", () => {
     expect(verdict({ mode: "cannot", because }, { plan: WHOLE })).toMatchObject({
       verdict: "cannot use",
       ok: true,
@@ -104,7 +104,7 @@ describe("cannot", () => {
     expect(verdict({ mode: "cannot" }, { plan: WHOLE, reasons: ["r"] }).why).toEqual(["r"]);
   });
 
-  test("an index that is used after all is advice", () => {
+  test("an index that is used despite mode cannot is advice", () => {
     expect(verdict({ mode: "cannot", because }, {})).toMatchObject({ ok: true, advice: ["it uses a after all"] });
     const could = verdict({ mode: "cannot", because }, { plan: WHOLE, forced: plan("a") });
     expect(could).toMatchObject({ ok: true, verdict: "could use", advice: ["it could use: a after all"] });
@@ -112,14 +112,16 @@ describe("cannot", () => {
 });
 
 describe("promises", () => {
-  test("examined for each returned", () => {
+  test("examining more for each returned than promised breaks the contract", () => {
     const contract = { maxExaminedPerReturned: 1.1 };
     const work = (examined: number, returned: number) => ({ plan: plan("a", { work: { examined, returned } }) });
     expect(verdict(contract, work(11, 10)).ok).toBe(true);
-    expect(verdict(contract, work(12, 10)).why).toEqual(["examines 12 to return 10; 1.1 for each are promised"]);
+    expect(verdict(contract, work(12, 10)).why).toEqual([
+      "examines 12 to return 10; the contract promises at most 1.1 for each",
+    ]);
     expect(verdict(contract, work(0, 0))).toMatchObject({
       ok: true,
-      advice: ["nothing was returned, which proves little"],
+      advice: ["the query returned nothing, which proves little"],
     });
     expect(verdict(contract, work(2, 0)).ok).toBe(false);
     // Neither more returned nor less examined can break it.
@@ -133,7 +135,7 @@ describe("promises", () => {
     );
   });
 
-  test("no sort: an order that the index has not is a fault, one that it could spare is advice", () => {
+  test("a sort that the index cannot serve breaks noSort; one that it could save is advice", () => {
     const sorted = plan("a", { sorts: ["at DESC"] });
     expect(verdict({ noSort: true }, { plan: sorted, forced: sorted })).toMatchObject({
       verdict: "uses",
@@ -143,27 +145,27 @@ describe("promises", () => {
     expect(verdict({ noSort: true }, { plan: sorted, forced: plan("a") })).toMatchObject({
       verdict: "uses",
       ok: true,
-      advice: ["at present it sorts by at DESC, though the index has that order"],
+      advice: ["at present the plan sorts by at DESC, though the index has that order"],
     });
     expect(verdict({}, { plan: sorted }).ok).toBe(true);
   });
 
-  test("covered", () => {
+  test("a plan that reads the table breaks covered", () => {
     expect(verdict({ covered: true }, { plan: plan("a", { covered: true }) }).ok).toBe(true);
     expect(verdict({ covered: true }, { forced: plan("a") }).why).toEqual(["not answered from the index alone"]);
     const spared = verdict({ covered: true }, { forced: plan("a", { covered: true }) });
-    expect(spared).toMatchObject({ ok: true, advice: [expect.stringMatching(/^at present it looks at the table/)] });
+    expect(spared).toMatchObject({ ok: true, advice: [expect.stringMatching(/^at present the plan reads the table/)] });
   });
 
-  test("time, also of a query that did not end", () => {
+  test("a query over its time breaks the contract, also one that did not end", () => {
     expect(verdict({ maxMs: 50 }, { ms: 50 }).ok).toBe(true);
-    expect(verdict({ maxMs: 50 }, { ms: 51.4 }).why).toEqual(["takes 51 ms; 50 ms are promised"]);
-    expect(verdict({ maxMs: 5 }, { ms: 7.31 }).why).toEqual(["takes 7.3 ms; 5 ms are promised"]);
+    expect(verdict({ maxMs: 50 }, { ms: 51.4 }).why).toEqual(["takes 51 ms; the contract promises 50 ms"]);
+    expect(verdict({ maxMs: 5 }, { ms: 7.31 }).why).toEqual(["takes 7.3 ms; the contract promises 5 ms"]);
     expect(verdict({}, { ms: 1e6 }).ok).toBe(true);
-    expect(verdict({}, { endedAfterMs: 10_000 }).why).toEqual(["does not end within 10000 ms"]);
+    expect(verdict({}, { endedAfterMs: 10_000 }).why).toEqual(["did not end within 10000 ms"]);
   });
 
-  test("what a server does not tell is unchecked, not kept and not broken", () => {
+  test("a promise that the server cannot show is unchecked, neither kept nor broken", () => {
     const silent = plan("a", { work: undefined, covered: undefined });
     const all = { maxExaminedPerReturned: 1, covered: true, noSort: true } as const;
     expect(verdict(all, { plan: silent, untold: ["no sort"] })).toMatchObject({

@@ -1,4 +1,6 @@
-/** A contract on MongoDB or FerretDB: its plan with real values, the one with its index for a hint, and its time. */
+/**
+ * Verifies a contract on MongoDB or FerretDB: its plan with real values, its plan with a hint for its index, its time.
+ */
 import { type CollationOptions, type Db, type Document, MongoServerError } from "mongodb";
 import { isConnectionLoss, UnreachableError } from "../../../../errors.ts";
 import { messageOf } from "../../engine.ts";
@@ -18,11 +20,11 @@ import {
   type Judgement,
 } from "../../../contract/verdict.ts";
 
-/** Fewer documents than this, and one plan may be as good as another. */
+/** With fewer documents than this, any plan may be as good as another. */
 const SMALL_DOCUMENTS = 10_000;
 const NO_NAMESPACE = 26;
 
-/** The collection as the verdict needs it, read once for all its contracts. */
+/** Properties of a collection, read once for all its contracts. */
 export interface MongoCollection extends MongoTarget {
   readonly exists: boolean;
   readonly size: ContractEvidence["size"];
@@ -34,7 +36,7 @@ export interface MongoContract {
   readonly target: MongoCollection;
   readonly contract: Contract;
   readonly accepted: readonly string[];
-  /** Its own index under its name in this database; undefined for a query without one. */
+  /** The name of the contract's own index in this database; undefined for a query without an index. */
   readonly own: string | undefined;
 }
 
@@ -66,7 +68,7 @@ export async function verifyOnMongo(options: MongoContract): Promise<Judgement> 
     return await reach(() => verify(options));
   } catch (error) {
     if (!(error instanceof MongoServerError)) throw error;
-    return refused(`the server refuses it: ${messageOf(error)}`);
+    return refused(`the server refuses the query: ${messageOf(error)}`);
   }
 }
 
@@ -92,7 +94,7 @@ async function verify({ target, contract, accepted, own }: MongoContract): Promi
       : spec
         ? await mongoReasons({ spec, contract, query, collectionCollation: target.collation, isServed, unproven })
         : [`there is no index ${own}`];
-  // It does not go by the order, so that of indexes with the same first keys it takes any.
+  // FerretDB's planner ignores the sort order, so of indexes with the same first keys it may take any.
   const isBlind = target.isFerret && !isHeld && isPossible && first.plan.sorts.length > 0;
   const { maxMs } = contract;
   const answered =
@@ -102,10 +104,10 @@ async function verify({ target, contract, accepted, own }: MongoContract): Promi
     plan,
     forced,
     size: isBlind && target.size === "large" ? "small" : target.size,
-    isReal: isReal || (own !== undefined && !spec && !isHeld), // no data would help against a missing index
+    isReal: isReal || (own !== undefined && !spec && !isHeld), // more data would not help: the index is missing
     reasons,
     advice: isBlind
-      ? [`this server took ${indexNames(plan).join(", ") || "no index"}; it does not choose by the order`]
+      ? [`this server took ${indexNames(plan).join(", ") || "no index"}; its planner ignores the sort order`]
       : [],
     ms: answered?.ms ?? first.ms,
     returned: answered?.answer,
@@ -114,14 +116,17 @@ async function verify({ target, contract, accepted, own }: MongoContract): Promi
   });
 }
 
-/** What a hint proves nothing about: FerretDB obeys one for an index that lacks documents which the query wants. */
+/**
+ * Terms of the partial filter that the query does not imply. FerretDB obeys a hint even then, so the hint proves
+ * nothing.
+ */
 function unprovenOf({ isFerret, collation }: MongoCollection, spec: Document, contract: Contract, query: Query) {
   const partial = spec["partialFilterExpression"] as Document | undefined;
   if (!isFerret || !partial) return [];
   return unprovenTerms(partial, leadingFilter(query), (contract.collation ?? collation) !== undefined);
 }
 
-/** FerretDB sorts whatever the index, so that its sort says nothing about the contract. */
+/** FerretDB sorts even where the index has the order, so its sort says nothing about the contract. */
 function withoutItsSort(plan: PlanFacts, { isFerret }: MongoTarget): PlanFacts {
   return isFerret ? { ...plan, sorts: [] } : plan;
 }
@@ -130,7 +135,9 @@ function untold({ sorts }: PlanFacts, { isFerret }: MongoTarget): Check[] {
   return isFerret && sorts.length > 0 ? ["no sort"] : [];
 }
 
-/** A hint for an index that cannot serve is refused, or obeyed by reading all of it, which its bounds show. */
+/**
+ * A hint for an index that cannot serve is refused (undefined), or obeyed by a full read of it, which its bounds show.
+ */
 async function tryHint(
   target: MongoTarget,
   contract: Contract,

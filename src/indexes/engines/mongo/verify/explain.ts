@@ -1,4 +1,4 @@
-/** `explain` of one query, and how long its whole answer takes, on either kind of server. */
+/** Runs `explain` for one query, and measures its whole answer, on MongoDB and FerretDB. */
 import { type Db, type Document, MongoServerError } from "mongodb";
 import type { Contract } from "../../../manifest/manifest.ts";
 import { readFerretPlan } from "./ferret-plan.ts";
@@ -18,12 +18,12 @@ export interface MongoExplained {
 export interface MongoTarget {
   readonly db: Db;
   readonly name: string;
-  /** FerretDB, which plans and does not count. */
+  /** FerretDB's explain only plans and counts nothing. */
   readonly isFerret: boolean;
   readonly limitMs: number;
 }
 
-/** The query as a command; `extra` may hold a hint. */
+/** The query as a command; `extra` may be a hint. */
 function commandOf({ name }: MongoTarget, contract: Contract, query: Query, extra: Document): Document {
   const { find, count, aggregate } = query;
   const common = { ...(contract.collation ? { collation: contract.collation } : {}), ...extra };
@@ -32,7 +32,7 @@ function commandOf({ name }: MongoTarget, contract: Contract, query: Query, extr
   return { aggregate: name, pipeline: aggregate ?? [], cursor: {}, ...common };
 }
 
-/** Executes it, where the server does so in its explain; only plans it where that takes too long. */
+/** Executes the query in explain where the server does that; only plans it if that takes over the limit. */
 export async function explainOnMongo(
   target: MongoTarget,
   contract: Contract,
@@ -56,7 +56,7 @@ export async function explainOnMongo(
   }
 }
 
-/** How long a client waits for the whole answer, and its number of documents; undefined beyond the limit. */
+/** How long a client waits for the whole answer, and its number of documents; undefined if over the limit. */
 export function measureOnMongo(
   target: MongoTarget,
   contract: Contract,

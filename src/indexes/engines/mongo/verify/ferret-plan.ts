@@ -1,11 +1,11 @@
 /**
- * The plans of FerretDB: nodes of the PostgreSQL behind it, never executed, so that they count nothing. Its `_id_` index
- * leads with the number of the collection, so that a scan of it is as often one of everything. Pure.
+ * Reads the plans of FerretDB: nodes of the PostgreSQL behind it, never executed, so without counts. Its `_id_` index
+ * begins with the number of the collection, so a scan of it may well read everything. Pure.
  */
 import { BSON } from "mongodb";
 import type { Access, PlanFacts } from "../../../contract/plan-facts.ts";
 
-/** A node of the plan of the PostgreSQL behind FerretDB, as far as it is read here. */
+/** The fields of a plan node of the PostgreSQL behind FerretDB that are read here. */
 interface PlanNode {
   readonly "Node Type": string;
   readonly Plans?: readonly PlanNode[];
@@ -15,11 +15,11 @@ interface PlanNode {
   readonly IndexDetails?: readonly Detail[];
 }
 
-/** The key of an index condition that stands for "all of it", as BSON in hex; made where a hint leaves no choice. */
+/** BSON in hex: the key of an index condition that reads the whole index, which a hint may force. */
 const FULL_SCAN = Buffer.from("fullScan").toString("hex");
-/** The first key's part of the bounds, where it has none. */
+/** Bounds whose first key is not bounded. */
 const WHOLE_BOUNDS = /^\["(?:[^"\\]|\\.)*": (?:DESC)?[([]MinKey, MaxKey[)\]]/;
-/** The nodes that read a collection whole. One that does not exist is a function that gives nothing. */
+/** The nodes that read a collection whole. A collection that does not exist is a function scan without rows. */
 const WHOLE = new Set(["Seq Scan", "Sample Scan"]);
 
 /** @param reply what `explain` answered */
@@ -64,7 +64,7 @@ function accessOf(stage: string, index: string, condition: string, bounds: reado
   return { stage, index, bounded: !isWhole };
 }
 
-/** The keys that a query is sorted by; sorting that serves a grouping says something else. */
+/** The keys of the query's sort; empty for a sort that serves a grouping. */
 function orderOf(key: string): string[] {
   const [, hex] = /bson_orderby\(.*?'BSONHEX([0-9a-f]+)'/.exec(key) ?? [];
   return hex === undefined ? [] : [JSON.stringify(BSON.deserialize(Buffer.from(hex, "hex")))];

@@ -1,6 +1,6 @@
 /**
- * Does a query imply a partial index's filter? FerretDB obeys a hint even where the index lacks documents that the query
- * wants, so the question is answered here, by what can be proven: what cannot counts as not implied. Pure.
+ * Does a query imply a partial index's filter? FerretDB obeys a hint even where the index lacks documents of the
+ * result, so the proof is made here; a term without a proof counts as not implied. Pure.
  */
 import { BSON, Long } from "mongodb";
 
@@ -12,7 +12,7 @@ interface Condition {
   readonly value: unknown;
 }
 
-/** A filter as its terms, all of which a document must meet: one for each field. */
+/** The terms of a filter, one a field, all of which a document must meet. */
 export function termsOf(filter: Filter): Filter[] {
   return Object.entries(filter).flatMap(([field, condition]): Filter[] =>
     field === "$and" ? (condition as Filter[]).flatMap(termsOf) : [{ [field]: condition }],
@@ -20,9 +20,10 @@ export function termsOf(filter: Filter): Filter[] {
 }
 
 /**
- * The terms of an index's filter that are not proven of every document that a query finds.
+ * The terms of an index's filter that are not proven for every document in the query's result.
  *
- * @param isCollated strings are in an order that is not known here, so that only the empty one has a place in it
+ * @param isCollated a collation orders the strings, which is not known here: only the empty string is known to be
+ * lowest
  */
 export function unprovenTerms(partial: Filter, query: Filter, isCollated: boolean): Filter[] {
   return termsOf(partial).filter((term) => !impliesTerm(query, term, isCollated));
@@ -41,7 +42,7 @@ function impliesTerm(query: Filter, term: Filter, isCollated: boolean): boolean 
   }
   if (field.startsWith("$")) return false;
   const given = terms.filter((one) => Object.hasOwn(one, field)).flatMap((one) => conditionsOf(one[field]));
-  // One condition must prove it alone: two of them may be met by two members of a list.
+  // A single condition must prove the term: two conditions may be met by two different members of a list.
   return conditionsOf(wanted).every((each) => given.some((one) => implies(one, each, isCollated)));
 }
 
@@ -67,7 +68,7 @@ function implies(given: Condition, wanted: Condition, isCollated: boolean): bool
   const isBelow = given.operator === "$lt" || given.operator === "$lte";
   switch (wanted.operator) {
     case "$exists":
-      // Comparisons leave out what is not there, unless with null.
+      // A comparison, unless with null, finds no document without the field.
       return wanted.value === true && (isEqual || isAbove || isBelow) && comparable(given.value) !== undefined;
     case "$eq":
       return isEqual && order === 0;
@@ -84,7 +85,7 @@ function implies(given: Condition, wanted: Condition, isCollated: boolean): bool
   }
 }
 
-/** Undefined where the two are of different kinds, which no range spans, or of one without a known order. */
+/** Undefined for values of different kinds, which no range spans, or of a kind without a known order. */
 function compare(a: unknown, b: unknown, isCollated: boolean): number | undefined {
   const [left, right] = [comparable(a), comparable(b)];
   if (left === undefined || right === undefined || left.kind !== right.kind) return undefined;
@@ -107,7 +108,7 @@ function comparable(value: unknown): { kind: string; value: string | number | bi
   return undefined;
 }
 
-/** Whole numbers in one form, as `1 === 1n` does not hold. */
+/** Whole numbers as bigint, since `1 === 1n` is false. */
 function exact(value: number | bigint): number | bigint {
   return typeof value === "number" && Number.isInteger(value) ? BigInt(value) : value;
 }

@@ -1,7 +1,7 @@
 /**
- * The plans of mongod and mongos, of every shape that its versions and engines give: classic, slot-based (the tree is
- * under `queryPlan`, and the counters speak of other stages), express, sharded, and a pipeline with its cursor or
- * without one. Names of indexes come from the planner, counters from the execution, of every shard. Pure.
+ * Reads the plans of mongod and mongos in all their shapes: classic, slot-based (the tree is under `queryPlan`, the
+ * counters belong to other stages), express, sharded, and a pipeline with or without a cursor. Index names come from
+ * the planner, counters from the execution, for every shard. Pure.
  */
 import type { Access, PlanFacts, Work } from "../../../contract/plan-facts.ts";
 
@@ -12,7 +12,7 @@ interface Part {
   readonly shard?: string;
   readonly winningPlan: Node;
   readonly stats: Node | undefined;
-  /** what a pipeline does after its cursor */
+  /** the stages of a pipeline after its cursor */
   readonly stages: readonly Node[];
 }
 
@@ -28,7 +28,7 @@ const CHILDREN = [
   "rightChild",
   "shards",
 ];
-/** These read the one document of an `_id` without naming its index; clustered collections are kept in that order. */
+/** Stages that read by `_id` without naming its index; a clustered collection is stored in that order. */
 const BY_ID = new Set(["IDHACK", "CLUSTERED_IXSCAN", "EXPRESS_CLUSTERED_IXSCAN"]);
 const WHOLE_BOUNDS = /^\[(MinKey, MaxKey|MaxKey, MinKey)\]$/;
 
@@ -94,7 +94,7 @@ function partsOf(reply: Node): Part[] {
   }));
 }
 
-/** A stage and all below it. */
+/** A stage and all stages below it. */
 function nodesOf(node: Node): Node[] {
   const children = CHILDREN.flatMap((key) => (node[key] ?? []) as Node[]);
   return [node, ...children.flatMap(nodesOf)];
@@ -110,7 +110,7 @@ function accessOf(node: Node, stage: string): Access | undefined {
   return stage === "EXPRESS_IXSCAN" ? { stage, index: "_id_", bounded: true } : undefined;
 }
 
-/** By its first key: a bound on a later one alone still reads the index from end to end. */
+/** Judged by the first key: with bounds on later keys only, the whole index is read. */
 function isBounded(bounds: unknown): boolean {
   const first: unknown = Object.values((bounds ?? {}) as Node)[0];
   return !Array.isArray(first) || first.some((interval) => !WHOLE_BOUNDS.test(String(interval)));
@@ -124,7 +124,7 @@ function workOf({ stats }: Part): Work | undefined {
   // Old servers give a shard's counters in its stages only.
   const keys = Number(stats["totalKeysExamined"] ?? sum((node) => node["keysExamined"]));
   const documents = Number(stats["totalDocsExamined"] ?? sum((node) => node["docsExamined"]));
-  // Each seek looks at one entry past its range, which is no excess of the query's.
+  // Each seek examines one entry past its range, which is not the query's fault.
   const seeks = sum((node) => (node["stage"] === "COUNT_SCAN" ? 1 : isIndexStage(node) ? node["seeks"] : 0));
   return {
     returned: returnedBy(nodes) ?? Number(stats["nReturned"] ?? root["nReturned"] ?? 0),
@@ -136,7 +136,7 @@ function isIndexStage(node: Node): boolean {
   return /^(ix|IXSCAN$|DISTINCT_SCAN$)/.test(text(node["stage"]));
 }
 
-/** What a count counted, or what went into a group that the engine did itself: a few groups may rightly need many. */
+/** The result of a count, or the documents that went into a group stage: a few groups may rightly need many. */
 function returnedBy(nodes: readonly Node[]): number | undefined {
   const counted = nodes.find(({ nCounted }) => nCounted !== undefined);
   if (counted) return Number(counted["nCounted"]);

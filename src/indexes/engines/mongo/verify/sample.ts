@@ -1,4 +1,4 @@
-/** Values for a contract's `"$p:name"`s, all from one document of the collection, with the types that they have there. */
+/** Draws the values of a contract's placeholders from one document of the collection, with their BSON types. */
 import type { Collection, Document } from "mongodb";
 import type { Contract, Param } from "../../../manifest/manifest.ts";
 import { isSample } from "../../../contract/contracts.ts";
@@ -12,16 +12,16 @@ import {
 } from "../../../contract/placeholders.ts";
 import { moved, shiftMs } from "../../../contract/shift.ts";
 
-/** Documents looked at for one that has every field. */
+/** Documents drawn to find one that has every field. */
 const TRIES = 50;
-/** Documents that fit the fixed part of a filter, from which a few are drawn: more would read too much. */
+/** Documents that meet the fixed part of the filter, from which TRIES are drawn; more would read too much. */
 const NEAR = 1_000;
 
 export type Query = Pick<Contract, "find" | "count" | "aggregate">;
 
 export interface Filled {
   readonly query: Query;
-  /** Not invented for want of a document. */
+  /** The values are not invented. */
   readonly isReal: boolean;
 }
 
@@ -61,14 +61,14 @@ function valueOf({ name, role }: Placeholder, params: Readonly<Record<string, Pa
   return ms === 0 ? value : (moved(value, ms) ?? value);
 }
 
-/** A document that has a value in each field; undefined if none of those looked at does. */
+/** A document that has a value in each field; undefined if none of the drawn documents does. */
 async function draw(
   collection: Collection,
   contract: Contract,
   fields: readonly string[],
   limitMs: number,
 ): Promise<Document | undefined> {
-  // What the filter says by itself, so that the query finds something; bounds by time alone may be many years wide.
+  // Drawn from documents that meet the filter's fixed part, so that the query finds something.
   const near = literalPart(leadingFilter(contract));
   const isNear = Object.keys(near).length > 0;
   const options = { maxTimeMS: limitMs, promoteLongs: false };
@@ -85,7 +85,7 @@ async function draw(
   return undefined;
 }
 
-/** What a dotted path leads to; of a list, its first member. */
+/** The value at a dotted path; of a list, its first member. */
 export function valueAt(document: unknown, path: string): unknown {
   let value = firstOf(document);
   for (const name of path.split(".")) {

@@ -4,7 +4,7 @@ import type { Contract } from "../../../manifest/manifest.ts";
 import type { ServingNames, Verifier } from "../../verifier.ts";
 import { isFerret, readCollection, verifyOnMongo, type MongoCollection } from "./contract.ts";
 
-/** Reads each collection once for all its contracts. */
+/** Verifies contracts on MongoDB. Reads each collection once for all its contracts. */
 export class MongoVerifier implements Verifier {
   readonly #db: Db;
   readonly #limitMs: number;
@@ -24,7 +24,7 @@ export class MongoVerifier implements Verifier {
     return verifyOnMongo({ target: await this.#collection(target), contract, ...names });
   }
 
-  /** The connection is the caller's. */
+  /** Closes nothing: the connection belongs to the caller. */
   close(): Promise<void> {
     return Promise.resolve();
   }

@@ -1,4 +1,4 @@
-/** Why MongoDB does not use an index for a query: what the index says against it, and what the server answers when asked. */
+/** Finds out why MongoDB does not use an index for a query, from the index's spec and by trying changed queries. */
 import type { CollationOptions, Document } from "mongodb";
 import type { Contract } from "../../../manifest/manifest.ts";
 import { mongoForm } from "../normal-form.ts";
@@ -9,18 +9,18 @@ import { leadingFilter } from "../../../contract/placeholders.ts";
 type Filter = Readonly<Record<string, unknown>>;
 
 export interface MongoQuestion {
-  /** of the index, as the server lists it */
+  /** the index as the server lists it */
   readonly spec: Document;
   readonly contract: Contract;
   readonly query: Query;
   readonly collectionCollation: CollationOptions | undefined;
-  /** Does the index pick documents for a changed query, where it is asked to? */
+  /** Does the server use the index for a changed query, given a hint? */
   readonly isServed: (query: Query) => Promise<boolean>;
-  /** Terms of its filter that the query is known not to imply; the server is asked where there are none. */
+  /** Terms of the partial filter that the query is known not to imply; if empty, the server is asked. */
   readonly unproven?: readonly Filter[];
 }
 
-/** In words for the manifest's author; empty if nothing was found out. */
+/** The reasons, for the manifest's author; empty if none was found. */
 export async function mongoReasons(question: MongoQuestion): Promise<string[]> {
   const { spec, contract, query, collectionCollation } = question;
   if (spec["hidden"] === true) return ["the index is hidden"];
@@ -71,7 +71,7 @@ function narrowed({ find, count, aggregate }: Query, added: readonly Filter[]): 
   return { aggregate: [...(added.length > 0 ? [{ $match: { $and: added } }] : []), ...(aggregate ?? [])] };
 }
 
-/** Fields that every document must meet a condition on. */
+/** Fields with a condition that every document must meet. */
 function fieldsOf(filter: Filter): Set<string> {
   return new Set(
     Object.entries(filter).flatMap(([key, condition]): string[] => {

@@ -1,4 +1,4 @@
-/** A contract on PostgreSQL: its plan with real values, the plan that more data would bring, and its time. */
+/** Verifies a contract on PostgreSQL: its plan with real values, the plan it would have with more data, its time. */
 import { OperatorError } from "../../../../errors.ts";
 import { messageOf } from "../../engine.ts";
 import type { Contract, Param } from "../../../manifest/manifest.ts";
@@ -22,9 +22,9 @@ export interface PostgresContract {
   readonly schema: string;
   readonly table: string;
   readonly contract: Contract;
-  /** Names that may serve it, as they are in this database; its own is among them, if it has one. */
+  /** Names in this database of the indexes that may serve the contract, including its own. */
   readonly accepted: readonly string[];
-  /** Its own index; undefined for a query without one. */
+  /** The name of the contract's own index; undefined for a query without an index. */
   readonly own: string | undefined;
   readonly limitMs: number;
 }
@@ -36,7 +36,7 @@ interface Seen {
 }
 
 const GENERIC =
-  "a generic plan, made before the values are known, does not use it: write a value that never changes into the statement";
+  "a generic plan, made before the values are known, does not use the index: write values that never change into the statement";
 
 export async function verifyOnPostgres(options: PostgresContract): Promise<Judgement> {
   const { reader, schema, contract, accepted, own } = options;
@@ -45,7 +45,7 @@ export async function verifyOnPostgres(options: PostgresContract): Promise<Judge
     seen = await reader.reading(schema, (query) => look(query, options));
   } catch (error) {
     if (error instanceof OperatorError) throw error;
-    return refused(`the server refuses it: ${messageOf(error)}`);
+    return refused(`the server refuses the query: ${messageOf(error)}`);
   }
   if (!seen) return refused("there is no such table");
   const { target, evidence, values } = seen;
@@ -55,13 +55,13 @@ export async function verifyOnPostgres(options: PostgresContract): Promise<Judge
   }
   const index = target.indexes.find(({ name }) => name === own);
   if (!index?.valid) {
-    // No data would help against that.
+    // isReal: more data would not help.
     const reasons = [index ? "the index is invalid" : `there is no index ${own}`];
     return judgeContract(contract, accepted, { ...evidence, isReal: true, reasons });
   }
   const question = { reader, target, index, contract, values };
   const alone = await servesAlone(question);
-  // Only by its own name: on the clone there is no other.
+  // The clone has no index but this one.
   if (keepsShape(contract, [own], alone, true))
     return judgeContract(contract, accepted, { ...evidence, forced: alone });
   return judgeContract(contract, accepted, { ...evidence, reasons: await postgresReasons(question) });
@@ -84,7 +84,7 @@ async function look(query: Query, options: PostgresContract): Promise<Seen | und
   if (!keepsShape(contract, accepted, plan)) {
     const broken = (facts: PlanFacts) => brokenShape(contract, accepted, facts, true).length;
     for (const off of FORCES) {
-      // What ran into the limit once need not do so again.
+      // If the first EXPLAIN ANALYZE hit the limit, only plan.
       const other = isCutOff ? await explainer.plan(off) : (await explainer.explain(off)).plan;
       if (!forced || broken(other) < broken(forced)) [forced, force] = [other, off];
       if (broken(forced) === 0) break;

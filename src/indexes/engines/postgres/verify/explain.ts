@@ -1,4 +1,4 @@
-/** EXPLAIN of one statement in a transaction of its caller, and how long its whole answer takes. */
+/** Runs EXPLAIN for one statement in the caller's transaction, and measures its whole answer. */
 import pg from "pg";
 import type { Contract } from "../../../manifest/manifest.ts";
 import type { PlanFacts } from "../../../contract/plan-facts.ts";
@@ -11,9 +11,9 @@ const PREPARED = "tallyman_contract";
 
 export interface Explained {
   readonly plan: PlanFacts;
-  /** Planning and execution; undefined where it was not executed to its end. */
+  /** Planning and execution; undefined if the execution did not end. */
   readonly ms?: number;
-  /** It ran into the limit; the plan is then one without counts. */
+  /** The execution hit the limit; then the plan has no counts. */
   readonly isCutOff: boolean;
 }
 
@@ -36,7 +36,7 @@ export class Explainer {
     this.#values = values;
   }
 
-  /** Executes it; only plans it where that takes too long. @param off settings of the planner to switch off */
+  /** Executes the statement; only plans it if that takes over the limit. @param off planner settings to switch off */
   async explain(off: readonly string[]): Promise<Explained> {
     try {
       const answer = await this.#explain("ANALYZE, BUFFERS, TIMING OFF", off);
@@ -48,12 +48,12 @@ export class Explainer {
     }
   }
 
-  /** Does not execute it. */
+  /** Plans the statement without executing it. */
   async plan(off: readonly string[]): Promise<PlanFacts> {
     return readPostgresPlan((await this.#explain("COSTS", off)).Plan, this.#relations);
   }
 
-  /** The plan that a prepared statement may end up with, the same for all values. Does not execute it. */
+  /** The generic plan, which a prepared statement may use for all values. Does not execute the statement. */
   async genericPlan(off: readonly string[]): Promise<PlanFacts> {
     const nulls = this.#values.map(() => "NULL").join(", ");
     const sql = `EXPLAIN (FORMAT JSON, VERBOSE) EXECUTE ${PREPARED} (${nulls})`;
@@ -66,8 +66,8 @@ export class Explainer {
   }
 
   /**
-   * Milliseconds until a client has the whole answer, which EXPLAIN does not tell: it sends no row and unpacks no
-   * document. Undefined where it takes longer than the limit.
+   * Milliseconds until a client has the whole answer. EXPLAIN cannot measure that: it sends no rows and unpacks no
+   * documents. Undefined if it takes over the limit.
    */
   async measure(maxMs: number): Promise<number | undefined> {
     const timed = await shortest(maxMs, async () => {
@@ -85,7 +85,7 @@ export class Explainer {
   }
 
   /**
-   * Leaves the statement prepared, for the generic plan; PREPARE takes nothing but a statement on rows.
+   * Leaves the statement prepared, for the generic plan. PREPARE also refuses anything that is no query.
    * @returns the types of its parameters
    */
   async prepare(): Promise<string[]> {
@@ -94,7 +94,7 @@ export class Explainer {
         "SELECT parameter_types::text[] AS types FROM pg_prepared_statements WHERE name = $1",
         [PREPARED],
       );
-    if ((await known()).length > 0) await this.#query(`DEALLOCATE ${PREPARED}`); // it outlives its transaction
+    if ((await known()).length > 0) await this.#query(`DEALLOCATE ${PREPARED}`); // it survives its transaction
     await this.#query(`PREPARE ${PREPARED} AS ${this.#contract.sql as string}`);
     return (await known())[0]?.types ?? [];
   }
@@ -104,7 +104,7 @@ export class Explainer {
     return this.#attempt(sql, this.#values, off, "force_custom_plan");
   }
 
-  /** Under a savepoint, which ends the settings and outlives a timeout. */
+  /** Under a savepoint: rolling back to it undoes the settings and works after a timeout too. */
   async #attempt(sql: string, values: readonly unknown[], off: readonly string[], mode: string): Promise<Answer> {
     await this.#query("SAVEPOINT attempt");
     try {

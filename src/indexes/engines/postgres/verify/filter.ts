@@ -1,31 +1,31 @@
-/** What a filter, as PostgreSQL writes it into a plan, tells of an index that it does not use. Pure. */
+/** Finds out from the filter in a PostgreSQL plan why it does not use an index. Pure. */
 
-/** An index of the table as its catalog has it. */
+/** An index of the table, from the catalog. */
 export interface TableIndex {
   readonly name: string;
   readonly valid: boolean;
-  /** It lacks old versions of some rows, so that transactions that began before it was built may not use it. */
+  /** It lacks old versions of some rows, so transactions that began before it was built may not use it. */
   readonly isWaiting: boolean;
-  /** everything of its definition after the table's name */
+  /** the part of its definition after the table's name */
   readonly tail: string;
-  /** as the server writes it; null for a whole index */
+  /** in the server's text; null if the index is not partial */
   readonly predicate: string | null;
   readonly method: string;
-  /** its key columns as the server writes them */
+  /** its key columns in the server's text */
   readonly keys: readonly string[];
-  /** the collation of the first key, and that of the column it is; null for types that have none */
+  /** the collation of the first key, and below that of its column; null for types without a collation */
   readonly collation: string | null;
   readonly columnCollation: string | null;
 }
 
 const TOKENS = /'(?:[^']|'')*'|"(?:[^"]|"")*"|\bAND\b|[()[\]]|\w+|[\s\S]/g;
 
-/** The terms of a predicate as the server writes it, `((a = 1) AND (b > 2))`; what stands in quotes stays whole. */
+/** The terms of a predicate in the server's text, `((a = 1) AND (b > 2))`. Quoted text is not split. */
 export function conjunctsOf(predicate: string): string[] {
   const text = predicate.trim();
   const terms = [""];
   let depth = 0;
-  // Outer parentheses are dropped where they close at the very end.
+  // True while the first parenthesis closes at the very end, so that both can be removed.
   let isWrapped = text.startsWith("(");
   for (const { 0: token, index } of text.matchAll(TOKENS)) {
     if (token === "(" || token === "[") depth += 1;
@@ -38,25 +38,25 @@ export function conjunctsOf(predicate: string): string[] {
   return terms.length === 1 ? [text] : terms.flatMap(conjunctsOf);
 }
 
-/** Types whose casts the server adds by itself and whose comparisons an index serves all the same. */
+/** The server adds casts to these types itself; an index on text still serves the comparison. */
 const SAME_AS_TEXT = /^(text|bpchar|character varying|name)\b/;
 
 /**
- * Why an index, whose predicate is no obstacle, is of no use to this filter.
- * @param columns of the table, by name, with their types
+ * Why this filter cannot use the index, whose predicate is not the reason.
+ * @param columns types of the table's columns, by name
  */
 export function filterReasons(filter: string, index: TableIndex, columns: ReadonlyMap<string, string>): string[] {
   const [first = ""] = index.keys;
   const compared = comparedColumns(filter, index, columns);
   if (compared.length === 0) {
     return [
-      `the query compares nothing with the index's first column, ${first}: write one that leads with what it compares`,
+      `the query compares nothing with the index's first column, ${first}: declare an index that begins with a column it compares`,
     ];
   }
   for (const column of compared) {
     const type = columns.get(column) ?? "";
     const [, cast] = new RegExp(`\\(${qualified(column)}\\)::([a-z][a-z ]*)`).exec(filter) ?? [];
-    // A column cast to its own type is one that is compared under another collation.
+    // The server casts a column to its own type where the query compares it under another collation.
     if (cast !== undefined && cast.trim() === type) return [otherCollation(first, index.collation, undefined)];
     if (cast !== undefined && !SAME_AS_TEXT.test(cast)) {
       return [
@@ -75,12 +75,12 @@ export function filterReasons(filter: string, index: TableIndex, columns: Readon
     ];
   }
   if (index.method !== "btree") {
-    return [`${index.method} serves no such condition on ${first}: ${shortened(filter)}`];
+    return [`a ${index.method} index cannot serve this condition on ${first}: ${shortened(filter)}`];
   }
-  return [`no condition on ${first} is one that the index can look up: ${shortened(filter)}`];
+  return [`the index cannot look up any condition on ${first}: ${shortened(filter)}`];
 }
 
-/** The columns of the index's first key, which may be an expression of several, that a condition speaks of. */
+/** The columns of the index's first key (several, if it is an expression) that occur in the condition. */
 export function comparedColumns(
   condition: string,
   { keys: [first = ""] }: Pick<TableIndex, "keys">,
@@ -90,7 +90,7 @@ export function comparedColumns(
 }
 
 function otherCollation(key: string, ofIndex: string | null, ofQuery: string | undefined): string {
-  const under = ofQuery === undefined ? "another one" : `"${ofQuery}"`;
+  const under = ofQuery === undefined ? "another collation" : `"${ofQuery}"`;
   return `the collation differs: the index has ${key} under "${ofIndex ?? ""}", the query compares it under ${under}`;
 }
 
@@ -98,7 +98,7 @@ function mentions(text: string, column: string): boolean {
   return new RegExp(`(^|[^\\w"])${qualified(column)}($|[^\\w"])`).test(text);
 }
 
-/** The column as the server writes it, quoted where it must be, with the table's alias or without. */
+/** A pattern for the column in the server's text: with or without quotes, with or without an alias. */
 function qualified(column: string): string {
   const plain = column.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
   return `(?:(?:\\w+|"(?:[^"]|"")*")\\.)?(?:${plain}|"${plain}")`;

@@ -1,4 +1,4 @@
-/** The plans of PostgreSQL, as EXPLAIN (FORMAT JSON, VERBOSE[, ANALYZE]) gives them. Pure. */
+/** Reads the plans of PostgreSQL from EXPLAIN (FORMAT JSON, VERBOSE[, ANALYZE]). Pure. */
 import type { Access, PlanFacts, Work } from "../../../contract/plan-facts.ts";
 
 export interface PlanNode {
@@ -15,13 +15,13 @@ export interface PlanNode {
   readonly [part: string]: unknown;
 }
 
-/** What a plan does not say about its relations. */
+/** Facts about relations that a plan does not contain. */
 export interface Relations {
   /** The target or one of its partitions. */
   isTarget(schema: string, relation: string): boolean;
-  /** The declared index that the index of a partition belongs to, or the name itself. */
+  /** For the index of a partition, the declared index it belongs to; else the name itself. */
   parentOf(index: string): string;
-  /** Does this condition pick entries of the index, rather than read all of them? */
+  /** Does this condition pick entries of the index, instead of reading all? */
   isPicked(index: string, condition: string | undefined): boolean;
 }
 
@@ -38,7 +38,7 @@ export function readPostgresPlan(root: PlanNode, relations: Relations): PlanFact
   const walk = (node: PlanNode, isWithinTarget: boolean): void => {
     const stage = node["Node Type"];
     const relation = node["Relation Name"];
-    // A Bitmap Index Scan names the index but no relation: that is on the Bitmap Heap Scan above it.
+    // A Bitmap Index Scan names no relation; the Bitmap Heap Scan above it does.
     const isTarget = relation === undefined ? isWithinTarget : relations.isTarget(node.Schema ?? "", relation);
     const name = node["Index Name"];
     if (isTarget && name !== undefined) {
@@ -60,7 +60,7 @@ export function readPostgresPlan(root: PlanNode, relations: Relations): PlanFact
     for (const child of node.Plans ?? []) walk(child, isTarget && stage.startsWith("Bitmap"));
   };
   walk(root, false);
-  if (heapFetches > 0) advice.push(`${heapFetches} rows were looked up in the table all the same: VACUUM it`);
+  if (heapFetches > 0) advice.push(`an index-only scan still read ${heapFetches} rows from the table: VACUUM it`);
   const returned = returnedBy(root);
   return {
     accesses,
@@ -75,14 +75,14 @@ function work(returned: number, examined: number): Work {
   return { returned: Math.round(returned), examined: Math.round(examined) };
 }
 
-/** Rows that a scan fetched, kept or not. A bitmap's entries are counted where their rows are. */
+/** Rows that a scan fetched, kept or not. Entries of a bitmap count at the Bitmap Heap Scan. */
 function lookedAt(node: PlanNode): number {
   const each =
     count(node["Actual Rows"]) + count(node["Rows Removed by Filter"]) + count(node["Rows Removed by Index Recheck"]);
   return each * count(node["Actual Loops"]);
 }
 
-/** Rows of the query, or those that went into its first grouping: a count may rightly need many for its one row. */
+/** The rows of the query, or the input of its first grouping: a count may rightly read many for its single row. */
 function returnedBy(root: PlanNode): number {
   let node = root;
   let counted = root;
@@ -105,7 +105,7 @@ function count(value: unknown): number {
   return typeof value === "number" ? value : 0;
 }
 
-/** The node of the plan that reads the target, which has its filter and its alias; undefined if none does. */
+/** The plan node that reads the target, with its filter and alias; undefined if no node does. */
 export function scanOfTarget(root: PlanNode, relations: Relations): PlanNode | undefined {
   const relation = root["Relation Name"];
   if (relation !== undefined && relations.isTarget(root.Schema ?? "", relation)) return root;

@@ -1,10 +1,10 @@
-/** A connection of its own for looking: nothing that is done through it stays. */
+/** A connection for `verify`. Every transaction on it is rolled back. */
 import type pg from "pg";
 import { isConnectionLoss, UnreachableError } from "../../../../errors.ts";
 import { messageOf } from "../../engine.ts";
 import { connectPostgres } from "../connect.ts";
 
-/** Not in the way of anyone's DDL, and not waiting behind it while holding a snapshot. */
+/** Short, so that verify does not hold a snapshot while it waits behind someone's DDL. */
 const LOCK_TIMEOUT_MS = 2_000;
 
 export type Query = <Row extends pg.QueryResultRow>(sql: string, values?: readonly unknown[]) => Promise<Row[]>;
@@ -18,7 +18,7 @@ export class PostgresReader {
     this.#limitMs = limitMs;
   }
 
-  /** @param limitMs what one statement may take. @throws UnreachableError, UsageError */
+  /** @param limitMs limit for one statement. @throws UnreachableError, UsageError */
   static async open(databaseUrl: string, limitMs: number): Promise<PostgresReader> {
     const client = await connectPostgres(databaseUrl, "tallyman indexes verify");
     return new PostgresReader(client, limitMs);
@@ -28,7 +28,7 @@ export class PostgresReader {
     await this.#client.end().catch(() => undefined);
   }
 
-  /** Names of all indexes of a table; empty if there is no such table. */
+  /** Names of all indexes of a table; empty if the table does not exist. */
   async indexNames(schema: string, table: string): Promise<string[]> {
     const sql = `
       SELECT c.relname AS name FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
@@ -37,12 +37,12 @@ export class PostgresReader {
     return (await this.#query<{ name: string }>(sql, [schema, table])).map(({ name }) => name);
   }
 
-  /** A transaction that cannot write, where a name without a schema means the one of this schema. */
+  /** Works in a read-only transaction in which names without a schema are looked up in this schema first. */
   reading<T>(schema: string, work: (query: Query) => Promise<T>): Promise<T> {
     return this.#within("BEGIN READ ONLY", schema, work);
   }
 
-  /** A transaction whose temporary tables come before all others; it is rolled back. */
+  /** Works in a transaction that may create temporary tables, which hide all others of the same name; rolled back. */
   trying<T>(schema: string, work: (query: Query) => Promise<T>): Promise<T> {
     return this.#within("BEGIN", schema, async (query) => {
       await query("SELECT set_config('search_path', 'pg_temp, ' || current_setting('search_path'), true)");
@@ -65,7 +65,7 @@ export class PostgresReader {
     }
   }
 
-  /** Always by the protocol that takes one statement only, with values or without. */
+  /** Always in the extended protocol, which takes a single statement only. */
   async #query<Row extends pg.QueryResultRow>(text: string, values: readonly unknown[]): Promise<Row[]> {
     try {
       const statement = { text, values: [...values], queryMode: "extended" };

@@ -1,4 +1,6 @@
-/** Values for a contract's `$n` from one row of its table, as text that the server reads by each parameter's type. */
+/**
+ * Draws the values of a contract's parameters from one row of its table, as text that the server casts to their types.
+ */
 import pg from "pg";
 import type { Param, SampledParam } from "../../../manifest/manifest.ts";
 import { isSample } from "../../../contract/contracts.ts";
@@ -8,16 +10,16 @@ import { shiftInterval } from "../../../contract/shift.ts";
 
 export interface Values {
   readonly values: readonly unknown[];
-  /** Not invented for want of a row. */
+  /** The values are not invented. */
   readonly isReal: boolean;
 }
 
-/** Rows looked at for one without a null. */
+/** Rows drawn to find one without a null. */
 const TRIES = 20;
 
 /**
  * @param types of the parameters, as the server inferred them
- * @param near the predicate of the index: a row outside of it would ask for what the index is not for
+ * @param near the predicate of the index: values from a row outside it would make a query that the index is not for
  */
 export async function valuesFor(
   query: Query,
@@ -39,7 +41,7 @@ export async function valuesFor(
   return { values, isReal: row !== undefined };
 }
 
-/** The first of a few random rows that has everything; undefined if none does. */
+/** The samples from the first of a few random rows that has no null in them; undefined if no row does. */
 async function draw(
   query: Query,
   target: PostgresTarget,
@@ -57,7 +59,7 @@ async function draw(
     return type === undefined ? `(${shifted})::text` : `(${shifted})::${type}::text`;
   });
   const table = `${pg.escapeIdentifier(target.schema)}.${pg.escapeIdentifier(target.table)}`;
-  // Not null where that costs nothing to ask; of an expression it shows afterwards.
+  // IS NOT NULL for plain columns, which is cheap; expressions are checked in the result.
   const plain = samples.filter(({ sample }) => target.columns.has(sample));
   const conditions = plain.map(({ sample }) => `${pg.escapeIdentifier(sample)} IS NOT NULL`);
   const few = `TABLESAMPLE SYSTEM (${target.samplePercent ?? 100})`;
@@ -67,7 +69,7 @@ async function draw(
     ["", conditions],
   ];
   for (const [part, where] of attempts) {
-    // The limit within keeps a large table from being sorted; the expressions are computed for the few that are left.
+    // The inner LIMIT keeps a large table from being sorted; expressions are computed for the TRIES rows only.
     const rows = await query<{ drawn: (string | null)[] }>(
       `SELECT ARRAY[${drawn.join(", ")}] AS drawn
          FROM (SELECT * FROM (SELECT * FROM ${table} ${part} ${where.length > 0 ? `WHERE ${where.join(" AND ")}` : ""}
@@ -80,12 +82,12 @@ async function draw(
   return undefined;
 }
 
-/** The driver writes lists as arrays of the server; everything else goes as text and is read by the parameter's type. */
+/** The driver sends lists as PostgreSQL arrays; every other value goes as text and is cast to the parameter's type. */
 function asText(param: Param): unknown {
   return typeof param === "object" ? param : String(param);
 }
 
-/** A value of that type, for an empty table: with null for it the planner would see that nothing can match. */
+/** A value of that type, for an empty table. Not null: the planner would see that nothing can match. */
 function invented(type: string): unknown {
   if (type.endsWith("[]")) return "{}";
   if (/^(date|timestamp)/.test(type)) return "2000-01-01";

@@ -1,9 +1,9 @@
-/** What the verdict about a contract needs to know of its table: how much there is, its indexes, its partitions. */
+/** Reads what the verdict on a contract needs of its table: size, indexes, partitions. */
 import { comparedColumns, type TableIndex } from "./filter.ts";
 import type { Relations } from "./plan.ts";
 import type { Query } from "./reader.ts";
 
-/** Below it a whole scan may be cheaper than any index, and rightly so; PgHero draws the line there too. */
+/** With fewer rows a full scan may rightly be cheaper than any index; PgHero uses the same limit. */
 const SMALL_ROWS = 10_000;
 
 export interface PostgresTarget extends Relations {
@@ -11,15 +11,17 @@ export interface PostgresTarget extends Relations {
   readonly table: string;
   readonly size: "empty" | "small" | "large";
   readonly indexes: readonly TableIndex[];
-  /** by name, with the type as the server writes it */
+  /** type by column name, in the server's text */
   readonly columns: ReadonlyMap<string, string>;
-  /** A share of the table, in percent, that is some ten thousand rows; undefined where it has no pages to draw from. */
+  /**
+   * Percent of the table that is about ten thousand rows; undefined for a small table or without storage of its own.
+   */
   readonly samplePercent: number | undefined;
-  /** No statistics: the planner guesses. */
+  /** Never analyzed, so the planner guesses. */
   readonly isUnanalyzed: boolean;
 }
 
-/** @returns undefined if there is no such relation */
+/** @returns undefined if the relation does not exist */
 export async function readTarget(query: Query, schema: string, table: string): Promise<PostgresTarget | undefined> {
   const [relation] = await query<RelationRow>(RELATION, [schema, table]);
   if (!relation) return undefined;
@@ -30,7 +32,7 @@ export async function readTarget(query: Query, schema: string, table: string): P
   );
   const rows = some?.rows ?? 0;
   const members = new Set(relation.members);
-  // The tables behind a view are not known by its name.
+  // The tables behind a view are not known, so every relation of the plan counts as the target.
   const isView = relation.kind === "v";
   const parents = new Map(indexes.map(({ name, parent }) => [name, parent ?? name]));
   const own = indexes.filter((index) => index.own);
@@ -51,7 +53,7 @@ export async function readTarget(query: Query, schema: string, table: string): P
     parentOf: (name) => parents.get(name) ?? name,
     isPicked(name, condition) {
       const index = byName.get(name);
-      if (!index || index.predicate !== null) return true; // a partial one has picked already
+      if (!index || index.predicate !== null) return true; // a partial index counts as bounded
       return (
         condition !== undefined && (index.method !== "btree" || comparedColumns(condition, index, types).length > 0)
       );
@@ -83,7 +85,7 @@ const RELATION = `
     FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace
    WHERE n.nspname = $1 AND t.relname = $2 AND t.relkind IN ('r', 'p', 'm', 'v', 'f')`;
 
-/** Those of the table itself (\`own\`) and those of its partitions, with the name at the top of their tree. */
+/** The indexes of the table itself (\`own\`), and those of its partitions with the name of the table's index. */
 const INDEXES = `
   WITH RECURSIVE tree AS (
     SELECT c.oid, c.relname AS top, true AS own

@@ -5,7 +5,7 @@ import { tableOf } from "../ddl.ts";
 import { verifyOnPostgres } from "./contract.ts";
 import { PostgresReader } from "./reader.ts";
 
-/** Has a connection of its own, which can change nothing. */
+/** Verifies contracts on PostgreSQL, on a connection of its own that changes nothing. */
 export class PostgresVerifier implements Verifier {
   readonly #databaseUrl: string;
   readonly #limitMs: number;

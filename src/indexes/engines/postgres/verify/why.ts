@@ -1,6 +1,6 @@
 /**
- * Why PostgreSQL does not use an index for a query. The planner itself is asked, on an empty temporary clone of the table
- * that has this index alone: it proves what its predicate follows from, and it is not distracted by other indexes.
+ * Finds out why PostgreSQL does not use an index for a query. Asks the planner itself, on an empty temporary clone of
+ * the table with this index only: it proves whether the query implies the predicate, and no other index competes.
  */
 import pg from "pg";
 import type { Contract } from "../../../manifest/manifest.ts";
@@ -13,8 +13,8 @@ import type { PostgresTarget } from "./target.ts";
 import { keepsShape } from "../../../contract/verdict.ts";
 
 /**
- * Each takes away one more reason not to go through an index on a table as small as it is now: reading it whole is cheap,
- * so is a bitmap of its few pages, so is sorting a few rows.
+ * Planner settings to switch off. Each list removes one more way that is cheaper than the index on a small table: a
+ * sequential scan, a bitmap of its few pages, sorting its few rows.
  */
 export const FORCES = [
   ["enable_seqscan"],
@@ -31,7 +31,7 @@ export interface Question {
   readonly values: readonly unknown[];
 }
 
-/** The plan of the contract where its index is the only one; undefined where that cannot be tried. */
+/** The contract's plan with its index as the only one; undefined where that cannot be tried. */
 export async function servesAlone({
   reader,
   target,
@@ -52,7 +52,7 @@ export async function servesAlone({
       let best: PlanFacts | undefined;
       for (const off of FORCES) {
         const plan = await explainer.plan(off);
-        // A query that names the schema does not see the clone.
+        // No access: the query names the schema, so it does not read the clone.
         if (plan.accesses.length === 0) return undefined;
         best = plan;
         if (keepsShape(contract, [index.name], plan, true)) break;
@@ -65,7 +65,7 @@ export async function servesAlone({
   }
 }
 
-/** In words for the manifest's author; empty if nothing was found out. */
+/** The reasons, for the manifest's author; empty if none was found. */
 export async function postgresReasons({ reader, target, index, contract, values }: Question): Promise<string[]> {
   try {
     const scan = await reader.reading(target.schema, (query) =>
@@ -79,16 +79,16 @@ export async function postgresReasons({ reader, target, index, contract, values 
     }
     const reasons = filterReasons(filter, index, target.columns);
     if (reasons.length === 0 && index.isWaiting) {
-      return ["transactions that were open when it was built keep it from use; try again when they have ended"];
+      return ["transactions that were open when the index was built keep it from use; try again when they have ended"];
     }
     return reasons;
   } catch (error) {
     if (!(error instanceof pg.DatabaseError)) throw error;
-    return [`why could not be found out: ${error.message}`];
+    return [`the reason could not be found: ${error.message}`];
   }
 }
 
-/** The parts of the predicate that do not follow from the filter. */
+/** The terms of the predicate that the filter does not imply. */
 async function unproven(
   reader: PostgresReader,
   target: PostgresTarget,
@@ -106,7 +106,7 @@ async function unproven(
       const [row] = await query<{ "QUERY PLAN": [{ Plan: PlanNode }] }>(
         `EXPLAIN (FORMAT JSON) SELECT FROM pg_temp.${quoted(target.table)} AS ${alias} WHERE ${filter}`,
       );
-      // It has nothing to look up: that it is used at all proves the part.
+      // The probe has no useful key, so the planner uses it only if the filter implies the term.
       if (!JSON.stringify(row).includes('"tallyman_probe"')) missing.push(part);
       await query("DROP INDEX pg_temp.tallyman_probe");
     }

@@ -1,20 +1,27 @@
-import { z } from "zod";
 import { laterDay, type Day } from "../usage/day.ts";
 import { horizonDay } from "../usage/horizon.ts";
 import { planChunks } from "../usage/plan.ts";
 import { clipSpans } from "../usage/spans.ts";
 import type { Run } from "../db/postgres/runs/run.ts";
-import { defineJob, isShutdown, PAYLOAD_VERSION, type JobContext } from "./job.ts";
+import type { ContextOf } from "../work/context.ts";
+import { defineJob } from "../work/job.ts";
+import { runPayload } from "../work/payload.ts";
+import { isShutdown } from "../work/time-limit.ts";
+
+const NEEDS = ["dispatch", "requireIndexes", "retention", "runs", "settings", "stamp", "tenants"] as const;
+type PlanContext = ContextOf<(typeof NEEDS)[number]>;
 
 /**
  * Plans a run: finds its tenants and the days on which each has events or rows, cuts them into chunks, and starts the
  * run with all of them in one transaction. The last chunk finishes it.
  */
-export const rebuildRange = defineJob({
-  name: "rebuild-range",
-  payload: z.strictObject({ v: z.literal(PAYLOAD_VERSION), runId: z.uuid() }),
+export const planRun = defineJob({
+  name: "plan-run",
+  formerNames: ["rebuild-range"],
+  payload: runPayload,
+  needs: NEEDS,
   timeoutMs: 30 * 60_000,
-  id: ({ runId }) => `rebuild-range|${runId}`,
+  id: ({ runId }) => `plan-run|${runId}`,
   async run({ runId }, context) {
     const { runs, dispatch, signal } = context;
     const run = await runs.get(runId);
@@ -31,7 +38,7 @@ export const rebuildRange = defineJob({
   },
 });
 
-async function plan(run: Run, context: JobContext) {
+async function plan(run: Run, context: PlanContext) {
   const { runs, tenants, log, signal } = context;
   await context.requireIndexes();
   const range = { from: await firstDayToPlan(run, context), to: run.to };
@@ -44,7 +51,7 @@ async function plan(run: Run, context: JobContext) {
 }
 
 /** Nobody asked for the single days of a nightly run: those that may have lost events are left out, not refused. */
-async function firstDayToPlan(run: Run, { stamp, retention, settings }: JobContext): Promise<Day> {
+async function firstDayToPlan(run: Run, { stamp, retention, settings }: PlanContext): Promise<Day> {
   if (run.kind !== "nightly") return run.from;
   const kept = await retention();
   return laterDay(run.from, horizonDay(await stamp(), kept, settings.timeZone) ?? run.from);

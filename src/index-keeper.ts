@@ -1,6 +1,6 @@
 import type { MongoClient, Db } from "mongodb";
-import { requireConnection, type Config } from "../config.ts";
-import { UsageError } from "../errors.ts";
+import { requireConnection, type Config } from "./config.ts";
+import { UsageError } from "./errors.ts";
 import {
   ensureIndexes,
   type EnsureOptions,
@@ -11,14 +11,12 @@ import {
   readStats,
   type StatsReport,
   verifyIndexes,
-} from "../indexes/index.ts";
+} from "./indexes/index.ts";
 
 /** The name of the manifest of Tallyman's own indexes. */
 export const OWN_MANIFEST = "usage";
 
-/**
- * The index keeper under the settings of this process. Each piece of its work has connections of its own.
- */
+/** The index keeper with the settings of this process. Each method opens connections of its own. */
 export class IndexKeeper {
   readonly #config: Config;
 
@@ -26,22 +24,22 @@ export class IndexKeeper {
     this.#config = config;
   }
 
-  /** A manifest that comes with Tallyman, by its name, or one of a file. @throws UsageError */
+  /** A manifest that comes with Tallyman, by name, or from a file. @throws UsageError */
   async manifest(nameOrFile: string): Promise<Manifest> {
     const { eventsCollection, eventsFields } = this.#config;
-    const { MANIFESTS } = await import("../../manifests/index.ts");
+    const { MANIFESTS } = await import("../manifests/index.ts");
     const shipped = Object.hasOwn(MANIFESTS, nameOrFile) ? MANIFESTS[nameOrFile] : undefined;
     if (shipped) return shipped({ collection: eventsCollection, fields: eventsFields });
-    // Neither a path nor a name with an ending: a name was meant.
+    // Without a slash or a dot it is a name, not a file.
     if (/^[^./\\]+$/.test(nameOrFile)) {
       throw new UsageError(
-        `there is no manifest "${nameOrFile}": name ${Object.keys(MANIFESTS).join(", ")}, or a .yaml, .yml or .json file`,
+        `there is no manifest "${nameOrFile}": give ${Object.keys(MANIFESTS).join(", ")}, or a .yaml, .yml or .json file`,
       );
     }
     return loadManifest(nameOrFile);
   }
 
-  /** Opens the databases that the manifest speaks of, under the roles for it where those are set. */
+  /** Opens the databases of the manifest, under the roles for index work where those are set. */
   async with<T>(manifest: Manifest, work: (targets: IndexTargets) => Promise<T>): Promise<T> {
     const config = this.#config;
     const { client, db } = await this.#openMongo(manifest.mongo !== undefined);
@@ -53,9 +51,11 @@ export class IndexKeeper {
     }
   }
 
-  /** @param isAsked false where the work asks MongoDB nothing: the server may be away then, and need not be set */
+  /**
+   * @param isAsked false if the manifest has no MongoDB indexes: then MONGODB_URI need not be set, nor the server be up
+   */
   async #openMongo(isAsked: boolean): Promise<{ client: MongoClient; db: Db }> {
-    const { connectMongo, unconnectedMongo } = await import("../db/mongo/client.ts"); // the driver is slow to load
+    const { connectMongo, unconnectedMongo } = await import("./db/mongo/client.ts"); // the driver is slow to load
     if (!isAsked) return unconnectedMongo();
     return connectMongo(this.#config.mongodbAdminUri ?? requireConnection(this.#config, "mongodbUri"));
   }
@@ -66,7 +66,7 @@ export class IndexKeeper {
   }
 
   /**
-   * Looks at Tallyman's own indexes, verifies their contracts, and keeps the report.
+   * Verifies the contracts of Tallyman's own indexes, measures the indexes, and stores the report.
    *
    * @param reader the role that may read the report
    */

@@ -1,4 +1,12 @@
-import { TimeLimitError } from "../jobs/job.ts";
+/** The reason of a signal that aborted because the time limit was used up, rather than because of a shutdown. */
+export class TimeLimitError extends Error {
+  override readonly name = "TimeLimitError";
+}
+
+/** Did the signal abort because the process stops? Then work goes back without an attempt spent. */
+export function isShutdown({ aborted, reason }: { readonly aborted: boolean; readonly reason: unknown }): boolean {
+  return aborted && !(reason instanceof TimeLimitError);
+}
 
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 

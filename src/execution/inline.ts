@@ -1,20 +1,22 @@
+import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { aggregateDays } from "./jobs/aggregate-days.ts";
-import { PAYLOAD_VERSION } from "./jobs/job.ts";
-import { rebuildRange } from "./jobs/rebuild-range.ts";
-import { restoreRows } from "./jobs/restore-rows.ts";
-import type { Run, RunRequest } from "./db/postgres/runs/run.ts";
-import { UnreachableError, WorkFailedError } from "./errors.ts";
-import { inParallel } from "./in-parallel.ts";
-import { TimeLimit } from "./queues/time-limit.ts";
-import type { Execution, Services } from "./services.ts";
-import type { ChunkPlan } from "./usage/plan.ts";
+import { CHUNK_JOBS } from "../jobs/index.ts";
+import { planRun } from "../jobs/plan-run.ts";
+import type { RunRequest } from "../db/postgres/runs/request.ts";
+import { chunkKindOf, type Run } from "../db/postgres/runs/run.ts";
+import { UnreachableError, WorkFailedError } from "../errors.ts";
+import { inParallel } from "../in-parallel.ts";
+import type { Services } from "../services.ts";
+import type { ChunkPlan } from "../usage/plan.ts";
+import type { Job } from "../work/job.ts";
+import { PAYLOAD_VERSION, type chunkPayload } from "../work/payload.ts";
+import { commandExecutor, commandLog } from "./supply.ts";
 
 const POLL_MS = 500;
 
 /**
  * Does a run's work in this process, with the jobs' own code and tables and without Redis, under a lock on the run
- * that lives as long as the process. An unfinished run of the same wish, whose process died, is gone on with.
+ * that lives as long as the process. An unfinished run of the same request, whose process died, is resumed.
  *
  * @param onProgress called when the run is planned, and after each chunk
  * @param planned the run's chunks where its range does not tell them: an undo, a repair
@@ -29,19 +31,15 @@ export async function runInline(
 ): Promise<Run> {
   const runs = await services.runs();
   const chunks = await services.chunks();
-  // The answer tells the rest; a level that is stricter than this stands.
-  const log = services.log.child({}, services.log.isLevelEnabled("warn") ? { level: "warn" } : {});
-  const dispatch = () => Promise.resolve(); // there is no queue
-  // An undo reads no event: the source may be away.
-  const context = request.kind === "undo" ? undefined : await services.jobContext(dispatch);
+  const log = commandLog(services.log);
+  const executor = commandExecutor(services);
+  const chunkJob: Job<string, typeof chunkPayload> = CHUNK_JOBS[chunkKindOf(request.kind)];
+  await executor.prepare([chunkJob]); // an undo reads no event: the source may be away
   const session = await services.session();
   const signal = AbortSignal.any([interrupted, session.lost]); // without its locks this process must not go on
   const runId = await lockAndCreate();
   try {
-    if (!planned && context) {
-      const payload = { v: PAYLOAD_VERSION, runId } as const;
-      await execute((execution) => rebuildRange.run(payload, context(execution)), rebuildRange.timeoutMs);
-    }
+    if (!planned) await executor.execute(planRun, { v: PAYLOAD_VERSION, runId }, { log, signal });
     onProgress(await currentRun());
     for (;;) {
       const numbers = await chunks.claimable(runId);
@@ -67,36 +65,24 @@ export async function runInline(
 
   /** The lock comes first, so that no worker ever sees the run without it. */
   async function lockAndCreate(): Promise<string> {
-    await session.lockRun(request.id);
-    const { id, created } = await (planned ? runs.createRunning(request, planned) : runs.create(request));
+    const own = request.id ?? randomUUID();
+    await session.lockRun(own);
+    const asked = { ...request, id: own, inline: true };
+    const { id, created } = await (planned ? runs.createRunning(asked, planned) : runs.create(asked));
     if (created) return id;
-    await session.unlockRun(request.id);
+    await session.unlockRun(own);
     await session.lockRun(id);
     return id;
   }
 
   async function workOn(chunk: number): Promise<void> {
-    const payload = { v: PAYLOAD_VERSION, runId, chunk } as const;
     try {
-      await (context
-        ? execute((execution) => aggregateDays.run(payload, context(execution)), aggregateDays.timeoutMs)
-        : execute(({ signal }) => {
-            return restoreRows.run(payload, { chunks, runs, dispatch, log, signal });
-          }, restoreRows.timeoutMs));
+      await executor.execute(chunkJob, { v: PAYLOAD_VERSION, runId, chunk }, { log, signal });
     } catch (err) {
       if (signal.aborted) throw err;
       log.warn({ err, runId, chunk }, "chunk failed"); // it waits for its next try, or has failed for good
     }
     onProgress(await currentRun());
-  }
-
-  async function execute<T>(work: (execution: Execution) => Promise<T>, timeoutMs: number): Promise<T> {
-    const limit = new TimeLimit(timeoutMs);
-    try {
-      return await work({ log, signal: AbortSignal.any([signal, limit.signal]), limit });
-    } finally {
-      limit.stop();
-    }
   }
 
   async function currentRun(): Promise<Run> {

@@ -1,0 +1,109 @@
+import { type TenantDay, type TenantSpan, dayKey } from "../usage/tenant-day.ts";
+import { figuresOf, freshDay, type CacheRow, type Figures } from "../db/postgres/cache/rows.ts";
+import { readTenantDay } from "../rebuild/read-tenant-day.ts";
+import { TenantDayError } from "../db/mongo/events.ts";
+import { inParallel } from "../in-parallel.ts";
+import { classify, type Outcome } from "../usage/classify.ts";
+import { countTenantDays, listTenantDays } from "../usage/plan.ts";
+import { READING, type ContextOf } from "../work/context.ts";
+import { defineTask } from "../work/job.ts";
+
+/** What would happen to one tenant-day. */
+export interface Forecast extends TenantDay {
+  readonly outcome: Exclude<Outcome, "unchanged" | "stale"> | "failed";
+  readonly before: Figures | undefined;
+  /** what it would be; for a refused one what is left of it; undefined where it could not be read */
+  readonly after: Figures | undefined;
+  readonly error?: string;
+}
+
+/** What a rebuild would do, and how many tenant-days it looked at. */
+export interface DryRun {
+  readonly planned: number;
+  /** all but what would stay as it is, by tenant and day */
+  readonly forecasts: readonly Forecast[];
+}
+
+/** Tenant-days that are compared at a time. */
+const BATCH = 32;
+
+/** What a dry run looks at. */
+export interface DryRunInput {
+  /** the tenants' days with events or rows, as Tenants.findSpans() gives them */
+  readonly spans: readonly TenantSpan[];
+  /** final days may become smaller, as for the rebuild */
+  readonly allowShrink: boolean;
+  /** batches that are compared at once, as far as the permits allow */
+  readonly concurrency: number;
+  /** called with the number of tenant-days that are done and of all */
+  readonly onProgress: (done: number, planned: number) => void;
+}
+
+const NEEDS = [...READING, "readRows"] as const;
+
+/**
+ * Computes everything that a rebuild would, in this process and under the permits that all processes share, compares it
+ * with the rows and writes nothing: no row, no run, not even a tenant that it came across.
+ */
+export const dryRun = defineTask({
+  name: "dry-run",
+  needs: NEEDS,
+  async run({ spans, allowShrink, concurrency, onProgress }: DryRunInput, context): Promise<DryRun> {
+    const planned = countTenantDays(spans);
+    const forecasts: Forecast[] = [];
+    let done = 0;
+    await inParallel(batchesOf(spans), concurrency, async (days) => {
+      forecasts.push(...(await compare(days, allowShrink, context, () => onProgress(++done, planned))));
+    });
+    return { planned, forecasts: forecasts.sort((a, b) => (dayKey(a) < dayKey(b) ? -1 : 1)) };
+  },
+});
+
+/** @param onRead called after each tenant-day @returns all but what would stay as it is */
+async function compare(
+  days: readonly TenantDay[],
+  allowShrink: boolean,
+  context: ContextOf<(typeof NEEDS)[number]>,
+  onRead: () => void,
+): Promise<Forecast[]> {
+  const forecasts: Forecast[] = [];
+  const fresh: CacheRow[] = [];
+  for (const day of days) {
+    context.signal.throwIfAborted();
+    try {
+      fresh.push(await readTenantDay(day, "bulk", context));
+    } catch (error) {
+      if (!(error instanceof TenantDayError)) throw error;
+      forecasts.push({ ...day, outcome: "failed", before: undefined, after: undefined, error: error.message });
+    }
+    onRead();
+  }
+  const stored = await context.readRows(fresh);
+  const now = await context.stamp();
+  for (const row of fresh) {
+    const before = stored.get(dayKey(row));
+    const { tenant, date, totals } = row;
+    const outcome = classify(before, freshDay(row), now, { shrink: allowShrink, rewrite: false });
+    if (outcome === "unchanged" || outcome === "stale") continue;
+    forecasts.push({ tenant, date, outcome, before: before && figures(before), after: figuresOf(totals) });
+  }
+  return forecasts;
+}
+
+function* batchesOf(spans: readonly TenantSpan[]): Generator<TenantDay[]> {
+  let batch: TenantDay[] = [];
+  for (const span of spans) {
+    for (const day of listTenantDays([span])) {
+      batch.push(day);
+      if (batch.length === BATCH) {
+        yield batch;
+        batch = [];
+      }
+    }
+  }
+  if (batch.length > 0) yield batch;
+}
+
+function figures({ requests, tokens, cost }: Figures): Figures {
+  return { requests, tokens, cost };
+}

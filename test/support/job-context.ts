@@ -1,0 +1,17 @@
+import { commandExecutor, NEEDS } from "../../src/execution/supply.ts";
+import type { Logger } from "../../src/log.ts";
+import type { Services } from "../../src/services.ts";
+import type { JobContext } from "../../src/work/context.ts";
+import { defineTask } from "../../src/work/job.ts";
+
+/** Everything that a job may use, as an execution is given it, for tests that replace a part of it. */
+export async function jobContext(services: Services, log: Logger = services.log): Promise<JobContext> {
+  const taken = defineTask({
+    name: "taken",
+    needs: NEEDS,
+    run: (_input: undefined, context: JobContext) => Promise.resolve({ context }),
+  });
+  const given = { log: log.child({}, { level: "silent" }), signal: new AbortController().signal };
+  const { context } = await commandExecutor(services).execute(taken, undefined, given);
+  return { ...context, log };
+}
