@@ -2,18 +2,9 @@ import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type * as Testcontainers from "testcontainers";
 import type { Guard } from "./guard.ts";
 import { freePort } from "./process.ts";
-import { reason, Unavailable, type Run, type Running, type Source } from "./source.ts";
-
-export interface Engine {
-  readonly testcontainers: typeof Testcontainers;
-  readonly client: Testcontainers.ContainerRuntimeClient;
-  /** puts this run's containers under the guard: name and value of their label */
-  readonly label: Readonly<Record<string, string>>;
-}
-export type EngineProbe = () => Promise<Engine>;
+import { reason, Unavailable, type Engine, type EngineProbe, type Run, type Running, type Source } from "./source.ts";
 
 const PULL_MS = 10 * 60_000;
 

@@ -1,5 +1,5 @@
+import type * as Testcontainers from "testcontainers";
 import { UnreachableError } from "../../src/errors.ts";
-import type { EngineProbe } from "./docker.ts";
 import type { Guard } from "./guard.ts";
 
 export type ServerName = "mongodb" | "redis" | "postgres";
@@ -19,6 +19,15 @@ export interface Running {
   /** the server that this one keeps its data in (FerretDB's PostgreSQL) */
   readonly behind?: Running;
 }
+
+/** What runs containers here. */
+export interface Engine {
+  readonly testcontainers: typeof Testcontainers;
+  readonly client: Testcontainers.ContainerRuntimeClient;
+  /** puts this run's containers under the guard: name and value of their label */
+  readonly label: Readonly<Record<string, string>>;
+}
+export type EngineProbe = () => Promise<Engine>;
 
 /** What a source needs from the run it belongs to. */
 export interface Run {

@@ -1,5 +1,6 @@
 import { contentHash } from "../support/content-hash.ts";
-import { differences, emptyDay } from "../support/oracle.ts";
+import { differences } from "../support/differences.ts";
+import { emptyDay } from "../support/oracle.ts";
 import { storedRows } from "../support/stored-rows.ts";
 import type { Scene } from "./scene.ts";
 

@@ -2,9 +2,6 @@ import { types } from "node:util";
 import { addDays, dayOf } from "./civil-day.ts";
 import { bsonType, canonicalDecimal, Decimal, numberOf } from "./exact-number.ts";
 
-export { canonicalDecimal } from "./exact-number.ts";
-export { differences, type StoredRow } from "./differences.ts";
-
 /*
  * What the cache must hold for a set of events: a plain loop over raw documents, written from the design (sections 2
  * and 3) alone. It must never import from src/, or it would prove nothing.

@@ -21,11 +21,15 @@ interface Source {
   readonly readsEnvironment: boolean;
 }
 
-const SOURCES = ["src", "manifests"].flatMap((folder) =>
-  readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" })
+const SOURCES = ["src", "manifests"].flatMap(sourcesIn);
+/** Those that are not shipped, too. */
+const ALL = [...SOURCES, ...["dev", "bench", "test"].flatMap(sourcesIn)];
+
+function sourcesIn(folder: string): Source[] {
+  return readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" })
     .filter((name) => name.endsWith(".ts"))
-    .map((name) => readSource(join(folder, name))),
-);
+    .map((name) => readSource(join(folder, name)));
+}
 
 function readSource(name: string): Source {
   const path = name.split(sep).join("/");
@@ -128,7 +132,11 @@ function partOf(path: string): string {
   return root === "src" ? first.replace(/\.ts$/, "") : root;
 }
 
-const inPart = (part: string) => SOURCES.filter(({ path }) => partOf(path) === part);
+function inPart(part: string): Source[] {
+  const found = SOURCES.filter(({ path }) => partOf(path) === part);
+  if (found.length === 0) throw new Error(`there is no part ${part}`);
+  return found;
+}
 const importers = (name: string) => SOURCES.filter(({ packages }) => packages.includes(name)).map(({ path }) => path);
 
 test("the sources are found, and every import of a file leads to one", () => {
@@ -154,9 +162,9 @@ describe("dependencies", () => {
     expect(backward).toEqual([]);
   });
 
-  test("have no cycle", () => {
+  test("have no cycle, in the tools and tests neither", () => {
     const cycles: string[] = [];
-    const byPath = new Map(SOURCES.map((source) => [source.path, source]));
+    const byPath = new Map(ALL.map((source) => [source.path, source]));
     const done = new Set<string>();
     const walk = (path: string, trail: readonly string[]): void => {
       if (trail.includes(path)) cycles.push([...trail.slice(trail.indexOf(path)), path].join(" -> "));
@@ -164,7 +172,7 @@ describe("dependencies", () => {
       for (const file of byPath.get(path)?.files ?? []) walk(file, [...trail, path]);
       done.add(path);
     };
-    for (const { path } of SOURCES) walk(path, []);
+    for (const { path } of ALL) walk(path, []);
     expect(cycles).toEqual([]);
   });
 

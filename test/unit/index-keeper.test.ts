@@ -6,7 +6,7 @@ import { IndexKeeper } from "../../src/index-keeper.ts";
 
 const keeper = new IndexKeeper(loadConfig({}));
 
-test("a name that no manifest has is answered with those there are", async () => {
+test("a name that no manifest has is refused with the names that there are", async () => {
   const unknown = keeper.manifest("nope");
   await expect(unknown).rejects.toThrow(UsageError);
   await expect(unknown).rejects.toThrow(/"nope": give usage, earlybird, petbuddy, justoai, or a \.yaml/);
@@ -15,7 +15,7 @@ test("a name that no manifest has is answered with those there are", async () =>
   expect(await keeper.manifest("earlybird")).toMatchObject({ project: "earlybird" });
 });
 
-test("what looks like a file is read as one", async () => {
+test("a name that looks like a path is read as a file", async () => {
   await expect(keeper.manifest("./nope")).rejects.toThrow(/neither a manifest of Tallyman's own nor a \.yaml/);
   await expect(keeper.manifest("nope.yaml")).rejects.toThrow(/nope\.yaml cannot be read/);
 });

@@ -6,7 +6,7 @@ import { Metrics } from "../../src/metrics.ts";
 const newestIndexReport = () => Promise.resolve(undefined);
 const audit = { checked: 200, drifted: 3, finishedAt: 1_795_236_300.5 };
 
-test("the audit's metrics are those of the newest one, read anew at each scrape", async () => {
+test("the audit's metrics are those of the newest audit, read at each scrape", async () => {
   const audits: (typeof audit)[] = [];
   const metrics = new Metrics({ newestAudit: () => Promise.resolve(audits.at(-1)), newestIndexReport });
   const lines = async () => (await metrics.text()).split("\n").filter((line) => line.startsWith("tallyman_audit"));
@@ -23,7 +23,7 @@ test("the audit's metrics are those of the newest one, read anew at each scrape"
   ]);
 });
 
-test("two of them in one process do not get into each other's way", async () => {
+test("two sets of metrics in one process do not disturb each other", async () => {
   const [one, other] = [1, 2].map(
     (drifted) => new Metrics({ newestAudit: () => Promise.resolve({ ...audit, drifted }), newestIndexReport }),
   );

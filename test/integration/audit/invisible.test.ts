@@ -1,5 +1,5 @@
 import { Binary, Decimal128, Double, Int32, Long, ObjectId, UUID, type Document } from "mongodb";
-import { afterEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import type { InvisibleCounts } from "../../../src/db/mongo/invisible.ts";
 import { InvisibleReader } from "../../../src/db/mongo/invisible.ts";
 import { addDays, dayBounds, dayOf } from "../../../src/usage/day.ts";
@@ -8,7 +8,7 @@ import { hostileEvents } from "../../support/hostile.ts";
 import { HOSTILE_TENANTS, INVISIBLE_CREATED_AT, INVISIBLE_TENANTS, MISSING } from "../../support/hostile-ids.ts";
 import { oracle } from "../../support/oracle.ts";
 import { event } from "../../support/sample.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorlds, type World } from "../../support/world.ts";
 
 const NONE: InvisibleCounts = {
   tenantMissing: 0,
@@ -21,15 +21,7 @@ const NONE: InvisibleCounts = {
   dayOutOfRange: 0,
 };
 
-const worlds: World[] = [];
-async function world(settings: Record<string, string> = {}): Promise<World> {
-  const made = await createWorld("invisible", settings);
-  worlds.push(made);
-  return made;
-}
-afterEach(async () => {
-  for (const made of worlds.splice(0)) await made.close();
-});
+const openWorld = useWorlds("invisible");
 
 async function countedBy({ events, config }: World): Promise<InvisibleCounts> {
   const { timeZone, eventsFields } = config;
@@ -48,29 +40,29 @@ const withField = (field: string, value: unknown) => {
 test.each(["UTC", "America/Los_Angeles", "Pacific/Kiritimati"])(
   "in %s as many of hostile events are invisible as the oracle says",
   async (timeZone) => {
-    const made = await world({ USAGE_TIMEZONE: timeZone });
+    const world = await openWorld({ USAGE_TIMEZONE: timeZone });
     const hostile = [...hostileEvents({ seed: 7, from: "2026-03-01", days: 3, timeZone, perDay: 1_500 })];
     const edges = ["1999-12-31", "2000-01-01"].map((day) =>
       event({ created_at: new Date(dayStart(timeZone, day) + 3_600_000) }),
     );
     const events = [...hostile, ...edges];
-    await made.insert(events);
+    await world.insert(events);
     const { invisible } = oracle(events, { timeZone, now: new Date() });
     expect(invisible).toBeGreaterThan(200);
-    const counts = await countedBy(made);
+    const counts = await countedBy(world);
     expect(total(counts)).toBe(invisible);
     for (const [reason, n] of Object.entries(counts)) expect(n, reason).toBeGreaterThan(0);
   },
 );
 
-test("every reason counts what it is for, and no event twice", async () => {
-  const made = await world();
-  await made.insert([
+test("every invisible event is counted once, under its first reason", async () => {
+  const world = await openWorld();
+  await world.insert([
     ...INVISIBLE_TENANTS.map((tenant) => withField("tenant_id", tenant)),
     ...INVISIBLE_CREATED_AT.map((at) => withField("created_at", at)),
     event({ tenant_id: "", created_at: "never" }), // the first reason is its only one
   ]);
-  const counts = await countedBy(made);
+  const counts = await countedBy(world);
   // MISSING, null and undefined; of texts one empty, two too long, two with NUL; five dates beyond; the rest other types.
   expect(counts).toEqual({
     tenantMissing: 3,
@@ -85,7 +77,7 @@ test("every reason counts what it is for, and no event twice", async () => {
 });
 
 test("a tenant of each type that is an id is visible, up to the ends of what its type may hold", async () => {
-  const made = await world();
+  const world = await openWorld();
   const ends = [
     Long.fromString("9223372036854775807"),
     Long.fromString("-9223372036854775808"),
@@ -109,14 +101,14 @@ test("a tenant of each type that is an id is visible, up to the ends of what its
     new Binary(Buffer.alloc(15, 0xff), 4),
     new Binary(Buffer.alloc(17), 4),
   ];
-  await made.insert([...visible, ...beyond.map((tenant) => withField("tenant_id", tenant))]);
+  await world.insert([...visible, ...beyond.map((tenant) => withField("tenant_id", tenant))]);
   expect(oracle(visible, { timeZone: "UTC", now: new Date() }).invisible).toBe(0);
-  expect(await countedBy(made)).toEqual({ ...NONE, tenantType: beyond.length });
+  expect(await countedBy(world)).toEqual({ ...NONE, tenantType: beyond.length });
 });
 
 test("an array on the way to a nested field makes its event invisible", async () => {
   const fields = { tenant_id: "org.unit.id", created_at: "meta.at" };
-  const made = await world({ EVENTS_FIELDS: JSON.stringify(fields) });
+  const world = await openWorld({ EVENTS_FIELDS: JSON.stringify(fields) });
   const { tenant_id: _, created_at: at, ...rest } = event();
   const unit = { id: "one" };
   const events: Document[] = [
@@ -131,10 +123,10 @@ test("an array on the way to a nested field makes its event invisible", async ()
     { ...rest, org: { unit }, meta: null },
     { ...rest, org: { unit }, meta: { at: [at] } },
   ];
-  await made.insert(events);
+  await world.insert(events);
   const paths = { tenant: fields.tenant_id, createdAt: fields.created_at };
   const said = oracle(events, { timeZone: "UTC", now: new Date(), fields: paths });
-  const counts = await countedBy(made);
+  const counts = await countedBy(world);
   expect(counts).toEqual({ ...NONE, tenantType: 4, tenantMissing: 1, createdAtType: 3, createdAtMissing: 1 });
   expect(total(counts)).toBe(said.invisible);
 });

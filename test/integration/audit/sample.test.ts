@@ -1,10 +1,9 @@
 import { stampMillis } from "../../../src/usage/stamp.ts";
-import { Redis } from "ioredis";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { auditSample as job } from "../../../src/jobs/audit-sample.ts";
 import { PAYLOAD_VERSION } from "../../../src/work/payload.ts";
 import { RECORDED_DRIFT } from "../../../src/db/postgres/cache/audits.ts";
-import { Queues } from "../../../src/queues/queues.ts";
+import type { Queues } from "../../../src/queues/queues.ts";
 import { schedules, type TickActions } from "../../../src/schedule/schedules.ts";
 import { stampAt } from "../../support/backends.ts";
 import { addDays } from "../../support/civil-day.ts";
@@ -13,7 +12,7 @@ import { endProcesses, run, startWorker, untilWorked } from "../../support/proce
 import { todayIn, zoneBeforeNoon } from "../../support/quiet-hours.ts";
 import { rebuild } from "../../support/rebuild.ts";
 import { storedRows } from "../../support/stored-rows.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 import { arrived } from "./arrived.ts";
 import { auditContext } from "./audited.ts";
 import { auditSample } from "../../../src/audit/audit.ts";
@@ -22,26 +21,18 @@ const SLOT = "2026-11-21T0445Z";
 const ZONE = zoneBeforeNoon();
 const today = todayIn(ZONE);
 
-let world: World;
-let redis: Redis;
+const world = useWorld("sample", { LOG_LEVEL: "error", USAGE_TIMEZONE: ZONE });
 let queues: Queues;
 beforeAll(async () => {
-  world = await createWorld("sample", { LOG_LEVEL: "error", USAGE_TIMEZONE: ZONE });
   await world.insert(arrived(daysOfEvents("acme", "2026-03-01", 40), 3_600));
   await world.insert(arrived(daysOfEvents("recent", addDays(today, -9), 9), 3_600));
   await rebuild(world, { from: "2026-03-01", to: today, tenants: undefined });
-  redis = new Redis(world.env["REDIS_URL"] as string, { maxRetriesPerRequest: null });
-  queues = new Queues(redis, world.config.queuePrefix, () => undefined);
+  queues = await world.services.queues();
 });
 beforeEach(async () => {
-  await world.pool.query("TRUNCATE usage_audit RESTART IDENTITY");
+  await world.empty("usage_audit"); // the rows that are audited stay
 });
 afterEach(endProcesses);
-afterAll(async () => {
-  await queues.close();
-  redis.disconnect();
-  await world.close();
-});
 
 interface Row {
   slot: string | null;

@@ -1,12 +1,12 @@
 import { Decimal128, type Document } from "mongodb";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { TotalsReader } from "../../../src/db/mongo/totals.ts";
 import { addDays } from "../../support/civil-day.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
 import { todayIn, zoneBeforeNoon } from "../../support/quiet-hours.ts";
 import { rebuild } from "../../support/rebuild.ts";
 import { event } from "../../support/sample.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld, useWorlds } from "../../support/world.ts";
 import { arrived } from "./arrived.ts";
 import { audit } from "./audited.ts";
 
@@ -15,11 +15,8 @@ const RANGE = { from: "2026-03-01", to: "2026-03-05" };
 const AT = new Date(`${DAY}T18:00:00Z`);
 const HOUR = 3_600;
 
-let world: World;
-beforeAll(async () => {
-  world = await createWorld("verdicts");
-});
-afterAll(() => world.close());
+const world = useWorld("verdicts");
+const openWorld = useWorlds("verdicts_other");
 
 /** Five days with four events each, an hour old, and their rows. */
 async function stored(tenant: string): Promise<void> {
@@ -56,13 +53,13 @@ describe("a row that somebody changed", () => {
     ["cost", "total_cost = total_cost + 0.000000000000000001", "drifted total_cost"],
     ["fine cost", "total_cost = total_cost + 0.0000000000000000001", "drifted total_cost"],
     ["no cost", "total_cost = 'NaN'", "drifted total_cost"],
-  ])("in its total column is told by its sums: %s", async (name, set, verdict) => {
+  ])("has a wrong total column: a shallow audit finds it by the sums: %s", async (name, set, verdict) => {
     await stored(name);
     await change(name, set);
     expect([await verdictOf(name, false), await verdictOf(name, true)]).toEqual([verdict, verdict]);
   });
 
-  test("in its count is told by it, and by the count of its source", async () => {
+  test("has a wrong event count: a shallow audit finds it by the count, a deep one names both columns", async () => {
     await stored("count");
     await change("count", "total_requests = 5, source_events = 5");
     expect(await verdictOf("count", false)).toBe("drifted total_requests");
@@ -76,7 +73,7 @@ describe("a row that somebody changed", () => {
     ["aggregated_by_provider", of("aggregated_by_provider", "{openai,totalCost}")],
     ["malformed_events", "malformed_events = 1"],
     ["content_hash", "content_hash = sha256('x')"],
-  ])("in its %s alone is told by a deep audit", async (column, set) => {
+  ])("has another %s alone: only a deep audit finds it", async (column, set) => {
     await stored(column);
     await change(column, set);
     expect([await verdictOf(column, false), await verdictOf(column, true)]).toEqual(["equal", `drifted ${column}`]);
@@ -131,19 +128,19 @@ describe("a row that is gone", () => {
 describe("events that came or went after a row was read", () => {
   const late = (tenant: string, differs: Document = {}) => event({ tenant_id: tenant, created_at: AT, ...differs });
 
-  test("by their ids are pending", async () => {
+  test("make the row pending where their ids say so", async () => {
     await stored("late");
     await world.insert(arrived([late("late")], 0));
     expect([await verdictOf("late", false), await verdictOf("late", true)]).toEqual(["pending", "pending"]);
   });
 
-  test("a few seconds before it by their ids are pending: they may not have been seen", async () => {
+  test("make the row pending where their ids are a few seconds older than its read, which may have missed them", async () => {
     await stored("just before");
     await world.insert(arrived([late("just before")], 8));
     expect(await verdictOf("just before", false)).toBe("pending");
   });
 
-  test("with an id of before are drift", async () => {
+  test("are drift where their ids are older than the read", async () => {
     await stored("old id");
     await world.insert(arrived([late("old id")], HOUR));
     expect([await verdictOf("old id", false), await verdictOf("old id", true)].map((v) => v.split(" ")[0])).toEqual([
@@ -152,7 +149,7 @@ describe("events that came or went after a row was read", () => {
     ]);
   });
 
-  test("do not hide one with an old id", async () => {
+  test("do not hide another event whose id is old", async () => {
     await stored("both");
     await world.insert([...arrived([late("both")], 0), ...arrived([late("both")], HOUR)]);
     expect(await verdictOf("both", false)).toMatch(/^drifted/);
@@ -190,7 +187,7 @@ describe("events that came or went after a row was read", () => {
     expect(await verdictOf("dirty", false)).toBe("pending");
   });
 
-  test("and are in a row that was written while the audit read are looked at again", async () => {
+  test("make the audit read again a row that was written while it read", async () => {
     await stored("rewritten");
     const totals = new TotalsReader(world.events, world.config.eventsFields);
     let isRewritten = false;
@@ -258,36 +255,28 @@ describe("days", () => {
   const today = todayIn(zone);
 
   test("that are not final are left out and counted, unless asked for", async () => {
-    const recent = await createWorld("recent", { USAGE_TIMEZONE: zone });
-    try {
-      const from = addDays(today, -6);
-      await recent.insert(arrived(daysOfEvents("acme", from, 6), HOUR)); // the last of them ended today
-      await rebuild(recent, { from, to: addDays(today, -4) });
-      const range = { from, to: today };
-      const final = await audit(recent, range);
-      expect(final).toMatchObject({ notFinal: 2, days: { checked: 4, equal: 3, missing: 1 } });
-      expect(final.drift).toMatchObject([{ date: addDays(today, -3), verdict: "missing" }]);
-      const all = await audit(recent, { ...range, allStates: true });
-      expect(all).toMatchObject({ notFinal: 0, days: { checked: 6, equal: 3, missing: 1, pending: 2 } });
-    } finally {
-      await recent.close();
-    }
+    const recent = await openWorld({ USAGE_TIMEZONE: zone });
+    const from = addDays(today, -6);
+    await recent.insert(arrived(daysOfEvents("acme", from, 6), HOUR)); // the last of them ended today
+    await rebuild(recent, { from, to: addDays(today, -4) });
+    const range = { from, to: today };
+    const final = await audit(recent, range);
+    expect(final).toMatchObject({ notFinal: 2, days: { checked: 4, equal: 3, missing: 1 } });
+    expect(final.drift).toMatchObject([{ date: addDays(today, -3), verdict: "missing" }]);
+    const all = await audit(recent, { ...range, allStates: true });
+    expect(all).toMatchObject({ notFinal: 0, days: { checked: 6, equal: 3, missing: 1, pending: 2 } });
   });
 
   test("before the horizon are skipped: their events may be gone already", async () => {
-    const short = await createWorld("skipped", { EVENTS_RETENTION_DAYS: "20", USAGE_TIMEZONE: zone });
-    try {
-      const from = addDays(today, -30);
-      await short.insert(arrived(daysOfEvents("acme", from, 25), HOUR));
-      const { days, drift } = await audit(short, { from, to: addDays(today, -6), deep: true });
-      // of the 20th day back only a part is kept
-      expect(days).toMatchObject({ skipped: 11, missing: 14, checked: 14, failed: 0 });
-      expect(drift[0]?.date).toBe(addDays(today, -19));
-      const shallow = await audit(short, { from, to: addDays(today, -6) });
-      expect(shallow.days).toMatchObject({ skipped: 11, missing: 14 });
-    } finally {
-      await short.close();
-    }
+    const short = await openWorld({ EVENTS_RETENTION_DAYS: "20", USAGE_TIMEZONE: zone });
+    const from = addDays(today, -30);
+    await short.insert(arrived(daysOfEvents("acme", from, 25), HOUR));
+    const { days, drift } = await audit(short, { from, to: addDays(today, -6), deep: true });
+    // of the 20th day back only a part is kept
+    expect(days).toMatchObject({ skipped: 11, missing: 14, checked: 14, failed: 0 });
+    expect(drift[0]?.date).toBe(addDays(today, -19));
+    const shallow = await audit(short, { from, to: addDays(today, -6) });
+    expect(shallow.days).toMatchObject({ skipped: 11, missing: 14 });
   });
 
   test("that cannot be read are counted and named", async () => {

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import pg from "pg";
 import { createDatabase } from "../../../dev/servers.ts";
 import type { Run } from "../../../src/db/postgres/runs/run.ts";
@@ -6,7 +6,7 @@ import { migrate } from "../../../src/db/postgres/migrate.ts";
 import { hostileEvents } from "../../support/hostile.ts";
 import { endProcesses, run, start, startWorker, untilWorked } from "../../support/process.ts";
 import { storedRows, type WholeRow } from "../../support/stored-rows.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 
 const RANGE = ["--from", "2026-03-01", "--to", "2026-03-12"];
 const DAYS = { from: "2026-03-01", days: 12, timeZone: "UTC" };
@@ -18,12 +18,11 @@ const EVENTS = [
   ),
 ];
 
-let world: World;
+const world = useWorld("backfill");
 /** a second database for the same events */
 let twin: { env: Record<string, string>; pool: pg.Pool };
 
 beforeAll(async () => {
-  world = await createWorld("backfill");
   const databaseUrl = await createDatabase(world.env["DATABASE_URL"] as string, "backfill_twin");
   await migrate(databaseUrl, "up");
   // no REDIS_URL: an inline rebuild must not need one
@@ -34,7 +33,6 @@ beforeAll(async () => {
 afterEach(endProcesses);
 afterAll(async () => {
   await twin.pool.end();
-  await world.close();
 });
 
 function lines(stdout: string): { created: boolean; run: Run }[] {
@@ -54,7 +52,7 @@ async function contents(pool: pg.Pool): Promise<object[]> {
 }
 
 describe("backfill by two workers", () => {
-  it("makes the same table as an inline rebuild, and writes nothing the second time", async () => {
+  test("makes the same table as an inline rebuild, and writes nothing the second time", async () => {
     await Promise.all([startWorker(world.env), startWorker(world.env)]);
     const [byWorkers, inline] = await Promise.all([
       run(world.env, "backfill", ...RANGE, "--watch", "--json"),
@@ -98,7 +96,7 @@ describe("backfill by two workers", () => {
     expect(changes.rows).toEqual([{ n: 60 }]);
   });
 
-  it("is one run however many ask for it at once", async () => {
+  test("is one run however many ask for it at once", async () => {
     const asked = await Promise.all(Array.from({ length: 10 }, () => run(world.env, "backfill", ...RANGE, "--json")));
     expect(asked.map(({ code }) => code)).toEqual(Array(10).fill(0));
     const answers = asked.flatMap(({ stdout }) => lines(stdout));
@@ -121,9 +119,9 @@ describe("backfill by two workers", () => {
     expect(last?.run).toMatchObject({ id: answers[0]?.run.id, state: "done", days: { planned: 60, unchanged: 60 } });
   });
 
-  it("ends right where ranges overlap and run at once", async () => {
+  test("ends right where ranges overlap and run at once", async () => {
     const before = await contents(world.pool);
-    await world.pool.query("TRUNCATE daily_usage_cache");
+    await world.empty("daily_usage_cache");
     const ranges = [
       RANGE,
       ["--from", "2026-03-03", "--to", "2026-03-09"],
@@ -144,7 +142,7 @@ describe("backfill by two workers", () => {
     expect(await contents(world.pool)).toEqual(before);
   });
 
-  it("lists what was refused when it is watched", async () => {
+  test("lists what was refused when it is watched", async () => {
     const lost = await world.events.findOneAndDelete({ tenant_id: "clean" });
     expect(lost).not.toBeNull();
     await startWorker(world.env);

@@ -2,12 +2,12 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type AddressInfo, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createDatabase, withMongoDatabase } from "../../../dev/servers.ts";
 import { checkRange } from "../../../src/cli/command.ts";
 import { endProcesses, run } from "../../support/process.ts";
 import { event } from "../../support/sample.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 
 type Settings = Record<string, string | undefined>;
 interface Case {
@@ -28,14 +28,13 @@ const REBUILDERS = [
   ["rebuild", "--inline", ...RANGE],
 ];
 
-let world: World;
+const world = useWorld("errors");
 /** a database without a table */
 let bareDatabase: string;
 let folder: string;
 let taken: Server;
 
 beforeAll(async () => {
-  world = await createWorld("errors");
   await world.insert([event()]);
   bareDatabase = await createDatabase(world.env["DATABASE_URL"] as string, "errors_bare");
   folder = await mkdtemp(path.join(tmpdir(), "tallyman-errors-"));
@@ -47,7 +46,6 @@ afterAll(async () => {
   await endProcesses();
   await new Promise((resolve) => taken.close(resolve));
   await rm(folder, { recursive: true });
-  await world.close();
 });
 
 const flags: Case[] = [
@@ -245,21 +243,21 @@ describe.each([
   ["settings", settings],
   ["servers", servers],
 ])("wrong %s", (_what, cases) => {
-  it.concurrent.each(cases)("$name", async ({ args, settings: differs, says, code = 1 }) => {
+  test.concurrent.each(cases)("$name", async ({ args, settings: differs, says, code = 1 }) => {
     const ended = await run({ ...world.env, ...differs?.() }, ...args, "--json");
-    if (typeof says === "string") expect(ended.stderr).toBe(`tallyman: ${says}\n`);
-    else expect(ended.stderr).toMatch(says);
+    expect(ended.stderr).toEqual(typeof says === "string" ? `tallyman: ${says}\n` : expect.stringMatching(says));
     expect(ended.stderr + ended.stdout).not.toContain("hunter2");
     expect(ended.stderr).not.toMatch(/^\s+at /m);
     expect(ended.code).toBe(code);
     // no answer, except for what `status` knows without Redis
-    if (args[0] === "status" && code === 5) expect(JSON.parse(ended.stdout)).toMatchObject({ queues: null, runs: [] });
-    else expect(ended.stdout).toBe("");
+    const answer = ended.stdout === "" ? undefined : (JSON.parse(ended.stdout) as unknown);
+    const known = expect.objectContaining({ queues: null, runs: [] }) as unknown;
+    expect(answer).toEqual(args[0] === "status" && code === 5 ? known : undefined);
   });
 });
 
 describe("a file of tenants", () => {
-  it.each([...REBUILDERS, ["backfill", "--dry-run", ...RANGE]])(
+  test.each([...REBUILDERS, ["backfill", "--dry-run", ...RANGE]])(
     "is named where it holds one that nobody knows (%s %s)",
     async (...args) => {
       const file = path.join(folder, "tenants");
@@ -271,7 +269,7 @@ describe("a file of tenants", () => {
 });
 
 describe("migrate down", () => {
-  it("asks first while rows exist, and is refused where nobody can answer", async () => {
+  test("asks first while rows exist, and is refused where nobody can answer", async () => {
     const databaseUrl = await createDatabase(world.env["DATABASE_URL"] as string, "errors_down");
     const env = { ...world.env, DATABASE_URL: databaseUrl };
     expect((await run(env, "migrate", "up")).code).toBe(0);
@@ -291,7 +289,7 @@ describe("migrate down", () => {
 });
 
 describe("secrets in files", () => {
-  it("are read, and masked like the others", async () => {
+  test("are read, and masked like the others", async () => {
     const { DATABASE_URL: _, ...env } = world.env;
     const listed = await run({ ...env, DATABASE_URL_FILE: path.join(folder, "url") }, "runs", "list", "--json");
     expect([listed.code, listed.stderr]).toEqual([0, ""]);
@@ -302,7 +300,7 @@ describe("secrets in files", () => {
 describe("checkRange", () => {
   const check = (from: string, to: string) => () => checkRange(from, to, "2026-03-01");
 
-  it("takes one day, today, and 3,660 days; not a day more", () => {
+  test("takes one day, today, and 3,660 days; not a day more", () => {
     expect(check("2026-02-28", "2026-02-28")).not.toThrow();
     expect(check("2026-03-01", "2026-03-01")).not.toThrow();
     expect(check("2016-02-23", "2026-03-01")).not.toThrow();

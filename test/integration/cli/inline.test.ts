@@ -1,30 +1,25 @@
 import { hostname } from "node:os";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Run } from "../../../src/db/postgres/runs/run.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
 import { endProcesses, run, start, startWorker, type Command, type Ended, untilWorked } from "../../support/process.ts";
 import { HeldDay } from "../../support/held-day.ts";
+import { openedForEach } from "../../support/opened.ts";
 import { PermitGate } from "../../support/permit-gate.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorldForEach } from "../../support/world.ts";
 
 /** 256 tenant-days: two chunks */
 const RANGE = ["--from", "2025-03-01", "--to", "2025-11-11"];
 const FIRST_CHUNK_ENDS = "2025-07-06";
 const REBUILD = ["rebuild", "--inline", ...RANGE, "--json"];
 
-let world: World;
-let gate: PermitGate;
+const world = useWorldForEach("inline", { MONGODB_CONCURRENCY: "1", WORKER_CONCURRENCY: "1" });
+const gate = openedForEach(() => PermitGate.create(world.env["DATABASE_URL"]));
 
 beforeEach(async () => {
-  world = await createWorld("inline", { MONGODB_CONCURRENCY: "1", WORKER_CONCURRENCY: "1" });
-  gate = await PermitGate.create(world.env["DATABASE_URL"]);
   await world.insert(daysOfEvents("acme", "2025-03-01", 256));
 });
-afterEach(async () => {
-  await endProcesses();
-  await gate.close();
-  await world.close();
-});
+afterEach(endProcesses); // before the gate is let go
 
 const chunks = async (): Promise<{ state: string; attempts: number; claimed_by: string | null }[]> =>
   (await world.pool.query("SELECT state, attempts, claimed_by FROM usage_chunk ORDER BY number")).rows as Awaited<
@@ -69,7 +64,7 @@ async function expectWhole(runId: string): Promise<void> {
 }
 
 describe("an inline rebuild", () => {
-  it("keeps what was done when interrupted, and goes on when called again", async () => {
+  test("keeps what was done when interrupted, and is resumed by the same command", async () => {
     const { rebuild, runId } = await startToTheMiddle();
     rebuild.signal("SIGINT");
     const interrupted = await rebuild.ended; // though there is no permit for it: the gate is shut still
@@ -90,7 +85,7 @@ describe("an inline rebuild", () => {
     await expectWhole(runId);
   });
 
-  it("is adopted by the same command after it was killed", async () => {
+  test("is adopted by the same command after it was killed", async () => {
     const { rebuild, runId } = await startToTheMiddle();
     rebuild.signal("SIGKILL");
     await rebuild.ended;
@@ -102,7 +97,7 @@ describe("an inline rebuild", () => {
     await expectWhole(runId);
   });
 
-  it("is left alone while it lives: the same command leaves with 3, workers take nothing", async () => {
+  test("is left alone while its process lives: the same command exits with 3, workers take nothing of it", async () => {
     const { rebuild, runId } = await startToTheMiddle();
     const second = await run(world.env, ...REBUILD);
     expect([second.code, second.stdout]).toEqual([3, ""]);
@@ -127,7 +122,7 @@ describe("an inline rebuild", () => {
     expect((await chunks()).map(({ claimed_by }) => claimed_by)).toEqual(Array(2).fill(`${hostname()}:${rebuild.pid}`));
   });
 
-  it("is finished by the workers when its process was killed and nobody calls again", async () => {
+  test("is finished by the workers when its process was killed and nobody calls again", async () => {
     const { rebuild, runId } = await startToTheMiddle();
     rebuild.signal("SIGKILL");
     await rebuild.ended;

@@ -1,23 +1,18 @@
 import { existsSync } from "node:fs";
 import type { Command } from "commander";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { createProgram } from "../../../src/cli/program.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
-import { endProcesses, run, startProgram, startWorker } from "../../support/process.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { run, startProgram, startWorker } from "../../support/process.ts";
+import { useWorld } from "../../support/world.ts";
 
 const RANGE = ["--from", "2026-03-01", "--to", "2026-03-12"];
 const SCRIPT = "/usr/bin/script";
 
-let world: World;
+const world = useWorld("output", { LOG_LEVEL: "trace" });
 
 beforeAll(async () => {
-  world = await createWorld("output", { LOG_LEVEL: "trace" });
   await world.insert(daysOfEvents("acme", "2026-03-01", 12));
-});
-afterAll(async () => {
-  await endProcesses();
-  await world.close();
 });
 
 /** Every command that does something, with its path. */
@@ -44,17 +39,17 @@ async function help(path: readonly string[]): Promise<{ text: string; code: numb
 describe("--help", () => {
   const every = [{ path: ["tallyman"] }, ...createProgram().commands.map((c) => ({ path: ["tallyman", c.name()] }))];
 
-  it.each([...every, ...leaves(createProgram())])("of $path has an example that can be run", async ({ path }) => {
+  test.each([...every, ...leaves(createProgram())])("of $path has an example that can be run", async ({ path }) => {
     const { text, code } = await help(path);
     expect(code).toBe(0);
     const example = /\nExample:\n {2}(tallyman .+)\n/.exec(text)?.[1] ?? "";
     expect(example.startsWith(path.join(" ")), example).toBe(true);
     const shown = leaves(createProgram()).find((leaf) => example.startsWith(leaf.path.join(" ")));
     const known = shown?.command.options.map(({ long }) => long);
-    for (const flag of example.match(/--[\w-]+/g) ?? []) expect(known, example).toContain(flag);
+    expect(known, example).toEqual(expect.arrayContaining([...(example.match(/--[\w-]+/g) ?? [])]));
   });
 
-  it("leaves with 0, on standard output", async () => {
+  test("leaves with 0, on standard output", async () => {
     const ended = await run({}, "backfill", "--help");
     expect([ended.code, ended.stderr]).toEqual([0, ""]);
     expect(ended.stdout).toBe((await help(["tallyman", "backfill"])).text);
@@ -65,16 +60,16 @@ describe("--json", () => {
   /** One line, one document; whatever else there is went to standard error, as logs. */
   function onlyDocument({ stdout, stderr }: { stdout: string; stderr: string }): Record<string, unknown> {
     expect(stdout).toMatch(/^[^\n]+\n$/);
-    for (const line of stderr
+    const logged = stderr
       .replace(/^No worker is running.*\n/m, "")
       .trim()
       .split("\n")
-      .filter(Boolean))
-      expect(() => JSON.parse(line) as unknown).not.toThrow();
+      .filter(Boolean);
+    expect(() => logged.map((line) => JSON.parse(line) as unknown)).not.toThrow();
     return JSON.parse(stdout) as Record<string, unknown>;
   }
 
-  it("is one document of every command, with every log line on standard error", async () => {
+  test("is one document of every command, with every log line on standard error", async () => {
     const say = (...args: string[]) => run(world.env, ...args, "--json");
     const rebuilt = await say("rebuild", "--inline", ...RANGE);
     const { run: made } = onlyDocument(rebuilt) as { run: { id: string; days: object } };
@@ -123,7 +118,7 @@ describe("--json", () => {
     expect(stopped.code).toBe(0);
   });
 
-  it("says on standard error what its document lacks", async () => {
+  test("says on standard error what its document lacks", async () => {
     const status = await run({ ...world.env, REDIS_URL: "redis://user:hunter2@127.0.0.1:1" }, "status", "--json");
     expect(onlyDocument({ ...status, stderr: "" })).toMatchObject({ queues: null });
     expect(status.stderr).toMatch(/^tallyman: Redis cannot be reached at redis:\/\/user:\*\*\*@127\.0\.0\.1:1: /);
@@ -143,7 +138,7 @@ describe("config", () => {
     DATABASE_URL: "postgresql://pg:***@db/usage?sslmode=require&sslpassword=***",
   };
 
-  it("shows what is in effect, and no password", async () => {
+  test("shows what is in effect, and no password", async () => {
     const env = { ...SECRETS, NIGHTLY_DAYS: "5", EVENTS_FIELDS: '{"tenant_id":"org"}' };
     const [text, json] = await Promise.all([run(env, "config"), run(env, "config", "--json")]);
     expect([text.code, json.code]).toEqual([0, 0]);
@@ -160,15 +155,16 @@ describe("the progress bar", () => {
   const rebuild = ["rebuild", "--inline", ...RANGE];
   const program = new URL("../../../bin/tallyman.js", import.meta.url).pathname;
 
-  it("is not for standard error that is no terminal", async () => {
+  test("is not for standard error that is no terminal", async () => {
     const ended = await run({ ...world.env, LOG_LEVEL: "silent" }, ...rebuild);
     expect([ended.code, ended.stderr]).toEqual([0, ""]);
     expect(ended.stdout).toMatch(/^run {8}[\da-f-]{36}\n/);
   });
 
   // `script` gives a command a terminal; its flags are those of util-linux
-  if (process.platform === "linux" && existsSync(SCRIPT)) {
-    it("moves on a terminal, and is cleared at the end", async () => {
+  test.runIf(process.platform === "linux" && existsSync(SCRIPT))(
+    "moves on a terminal, and is cleared at the end",
+    async () => {
       const line = `${process.execPath} ${program} ${rebuild.join(" ")}`;
       const env = { ...world.env, LOG_LEVEL: "silent", TERM: "xterm" };
       const ended = await startProgram(SCRIPT, ["-qec", line, "/dev/null"], env).ended;
@@ -177,12 +173,12 @@ describe("the progress bar", () => {
       expect(shown).toMatch(
         /\r█{30} 100% 1\/1 chunks, 12\/12 tenant-days, [\d,]+ events\/s, 0 s left<clear>\r<clear>run {8}/,
       );
-    });
-  }
+    },
+  );
 });
 
 describe("a reader that leaves early", () => {
-  it("is no error of the command", async () => {
+  test("is no error of the command", async () => {
     const program = new URL("../../../bin/tallyman.js", import.meta.url).pathname;
     const shell = `${process.execPath} ${program} config | true; echo "\${PIPESTATUS[0]}"`;
     const ended = await startProgram("bash", ["-c", shell], {}).ended;

@@ -1,21 +1,15 @@
 import pg from "pg";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { beforeEach, expect, test } from "vitest";
 import { lockWaiters, stampAt } from "../../support/backends.ts";
 import { cacheRow } from "../../support/cache-row.ts";
 import { store, claimed } from "../../support/claimed.ts";
 import { until } from "../../support/until.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 
 const DAY = "2026-03-01";
 
-let world: World;
-beforeAll(async () => {
-  world = await createWorld("changes", { WORKER_CONCURRENCY: "6" });
-});
-afterAll(() => world.close());
-beforeEach(async () => {
-  await world.pool.query("TRUNCATE daily_usage_cache, usage_change, usage_dirty, usage_run CASCADE");
-});
+const world = useWorld("changes", { WORKER_CONCURRENCY: "6" });
+beforeEach(() => world.reset());
 
 const stamp = (shift?: string) => stampAt(world.pool, shift);
 const days = (count: number) => Array.from({ length: count }, (_, n) => `2026-03-${String(n + 1).padStart(2, "0")}`);
@@ -71,7 +65,7 @@ test("a change wakes listeners and tells them nothing of the tenant; no change w
   await listener.end();
 });
 
-test("nobody's later id is visible before the commit of an earlier one", async () => {
+test("no change is visible before a change with a lower id has been committed", async () => {
   // The slow writer has its ids and comes to a halt in the middle of its commit.
   await world.pool.query(`
     CREATE FUNCTION halt() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -122,7 +116,7 @@ test("a reader that pages by id misses nothing of six writers at once", async ()
   expect(seen).toEqual(rows.map(({ id }) => id));
 });
 
-test("a tenant-day is dirty no more when a read that began after it was found is committed", async () => {
+test("a tenant-day leaves the dirty list when a read that began after it was listed is committed", async () => {
   const list = async () =>
     (await world.pool.query<{ date: string }>("SELECT date::text FROM usage_dirty ORDER BY 1")).rows;
   await world.pool.query(

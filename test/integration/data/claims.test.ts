@@ -1,24 +1,20 @@
 import type { TenantSpan } from "../../../src/usage/tenant-day.ts";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { Chunks, MAX_ATTEMPTS, MAX_CLAIMS, FIRST_PAUSE_SECONDS } from "../../../src/db/postgres/runs/chunks.ts";
 import type { Runs } from "../../../src/db/postgres/runs/runs.ts";
 import { stampAt } from "../../support/backends.ts";
 import { claimChunk, expireLeases, plannedRun, workOff, keepLeases } from "../../support/claimed.ts";
 import { LEASE_SECONDS } from "../../../src/db/postgres/runs/claim.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 
-let world: World;
+const world = useWorld("claims", { WORKER_CONCURRENCY: "6" });
 let runs: Runs;
 let chunks: Chunks;
 beforeAll(async () => {
-  world = await createWorld("claims", { WORKER_CONCURRENCY: "6" });
   runs = await world.services.runs();
   chunks = await world.services.chunks();
 });
-afterAll(() => world.close());
-beforeEach(async () => {
-  await world.pool.query("TRUNCATE daily_usage_cache, usage_change, usage_dirty, usage_run CASCADE");
-});
+beforeEach(() => world.reset());
 
 const SPANS: TenantSpan[] = [
   { tenant: "a", from: "2026-03-01", to: "2026-03-04" },
@@ -50,7 +46,7 @@ describe("claim", () => {
     expect(await chunks.claimable(id)).toEqual([]);
   });
 
-  test("a chunk whose claimant died is gone on with where it stands", async () => {
+  test("a chunk whose claimant died is resumed at its cursor", async () => {
     const id = await plan();
     const dead = await claimChunk(world, id);
     await workOff(world, dead, 2);
@@ -103,7 +99,7 @@ describe("claim", () => {
     ]);
   });
 
-  test("progress forgives all claims before it", async () => {
+  test("progress sets the count of claims back to none", async () => {
     const id = await plan();
     for (let day = 0; day < 6; day++) {
       for (let n = 1; n < MAX_CLAIMS; n++) {
@@ -146,7 +142,7 @@ describe("the end of a claim", () => {
     expect((await claimChunk(world, id)).cursor).toBe(1);
   });
 
-  test("a retry that went well leaves no error behind", async () => {
+  test("a successful retry clears the chunk's error", async () => {
     const id = await plan();
     await chunks.retryLater(await claimChunk(world, id), "once");
     await sql("UPDATE usage_chunk SET not_before = '-infinity'");

@@ -1,23 +1,18 @@
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { beforeEach, expect, test } from "vitest";
 import { stampAt } from "../../support/backends.ts";
 import { cacheRow } from "../../support/cache-row.ts";
 import { store, claimed } from "../../support/claimed.ts";
+import { openedForEach } from "../../support/opened.ts";
 import { storedRows } from "../../support/stored-rows.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorldForEach } from "../../support/world.ts";
 import { SteppedClock } from "../fencing/stepped-clock.ts";
 
 const DAY = "2026-03-01";
 
-let world: World;
-let clock: SteppedClock;
+const world = useWorldForEach("future");
+const clock = openedForEach(() => SteppedClock.create(world.env["DATABASE_URL"]));
 beforeEach(async () => {
-  world = await createWorld("future");
-  clock = await SteppedClock.create(world.env["DATABASE_URL"]);
   await clock.still("2026-03-10T12:00:00Z");
-});
-afterEach(async () => {
-  await clock.close();
-  await world.close();
 });
 
 /** Stores one day of one token count as a run of its own would. */

@@ -1,20 +1,17 @@
 import { Decimal128, Long } from "mongodb";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { canonicalDecimal } from "../../support/exact-number.ts";
-import { differences, oracle, type Measures, type OracleDay } from "../../support/oracle.ts";
+import { differences } from "../../support/differences.ts";
+import { oracle, type Measures, type OracleDay } from "../../support/oracle.ts";
 import { rebuild } from "../../support/rebuild.ts";
 import { event, type SampleEvent } from "../../support/sample.ts";
 import { storedRows, type WholeRow } from "../../support/stored-rows.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 
 const DAY = "2026-03-01";
 const OTHER = "__other__";
 
-let world: World;
-beforeAll(async () => {
-  world = await createWorld("limits", { MAX_KEYS: "4", MAX_RAW_ROWS: "6" });
-});
-afterAll(() => world.close());
+const world = useWorld("limits", { MAX_KEYS: "4", MAX_RAW_ROWS: "6" });
 
 const cost = (text: string) => Decimal128.fromString(text);
 

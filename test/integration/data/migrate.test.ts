@@ -5,8 +5,9 @@ import { usageManifest } from "../../../manifests/usage.ts";
 import { holdsRows, migrate, migrationState, requireMigrated } from "../../../src/db/postgres/migrate.ts";
 import { UsageError } from "../../../src/errors.ts";
 import { EVENT_FIELDS, type FieldMap } from "../../../src/usage/event.ts";
-import { createWorld } from "../../support/world.ts";
+import { useWorlds } from "../../support/world.ts";
 
+const openWorld = useWorlds("declared");
 let url: string;
 let pool: pg.Pool;
 beforeEach(async () => {
@@ -99,41 +100,37 @@ test("a key is indexed as itself up to 512 bytes and by its hash beyond, in docu
 });
 
 test("the declared indexes stand on the migrated tables and find the days of a key, however long", async () => {
-  const world = await createWorld("declared");
+  const world = await openWorld();
   const fields = Object.fromEntries(EVENT_FIELDS.map((field) => [field, field as string])) as FieldMap;
-  try {
-    const report = await world.services.keeper.ensure({});
-    expect(report).toMatchObject({ ok: true });
-    const declared = Object.values(usageManifest({ collection: "token_usage_events", fields }).postgres ?? {}).flat();
-    expect(report.entries.filter(({ engine }) => engine === "postgres")).toHaveLength(declared.length);
+  const report = await world.services.keeper.ensure({});
+  expect(report).toMatchObject({ ok: true });
+  const declared = Object.values(usageManifest({ collection: "token_usage_events", fields }).postgres ?? {}).flat();
+  expect(report.entries.filter(({ engine }) => engine === "postgres")).toHaveLength(declared.length);
 
-    const long = "x".repeat(9_000);
-    await world.pool.query(
-      `INSERT INTO daily_usage_cache
-       SELECT 'tenant', date '2000-01-01' + n, '{}', d, d, d, 0, 0, 0, 0, 0, 0, 0, decode(repeat('00', 32), 'hex'), 'final', 1, now(), now()
-         FROM generate_series(1, 50) AS n,
-              jsonb_build_object('u' || n, NULL, 'even' || n % 2, NULL, CASE n WHEN 7 THEN $1 ELSE 'x' END, NULL) AS d`,
-      [long],
-    );
-    const client = await world.pool.connect();
-    await client.query("SET enable_seqscan = off");
-    for (const dimension of ["user", "model", "provider"]) {
-      const query = `FROM daily_usage_cache WHERE usage_keys(aggregated_by_${dimension}) @> ARRAY[usage_key($1)]`;
-      const plan = await client.query<{ "QUERY PLAN": string }>(`EXPLAIN SELECT date ${query}`, ["u7"]);
-      const text = plan.rows.map((row) => row["QUERY PLAN"]).join("\n");
-      expect(text).toContain(`Bitmap Index Scan on idx_daily_usage_cache_${dimension}_jsonb`);
-      for (const [key, count] of [
-        ["u7", 1],
-        ["even0", 25],
-        [long, 1],
-        ["x", 49],
-        ["nobody", 0],
-      ] as const) {
-        expect((await client.query(`SELECT count(*)::int AS n ${query}`, [key])).rows).toEqual([{ n: count }]);
-      }
+  const long = "x".repeat(9_000);
+  await world.pool.query(
+    `INSERT INTO daily_usage_cache
+     SELECT 'tenant', date '2000-01-01' + n, '{}', d, d, d, 0, 0, 0, 0, 0, 0, 0, decode(repeat('00', 32), 'hex'), 'final', 1, now(), now()
+       FROM generate_series(1, 50) AS n,
+            jsonb_build_object('u' || n, NULL, 'even' || n % 2, NULL, CASE n WHEN 7 THEN $1 ELSE 'x' END, NULL) AS d`,
+    [long],
+  );
+  const client = await world.pool.connect();
+  await client.query("SET enable_seqscan = off");
+  for (const dimension of ["user", "model", "provider"]) {
+    const query = `FROM daily_usage_cache WHERE usage_keys(aggregated_by_${dimension}) @> ARRAY[usage_key($1)]`;
+    const plan = await client.query<{ "QUERY PLAN": string }>(`EXPLAIN SELECT date ${query}`, ["u7"]);
+    const text = plan.rows.map((row) => row["QUERY PLAN"]).join("\n");
+    expect(text).toContain(`Bitmap Index Scan on idx_daily_usage_cache_${dimension}_jsonb`);
+    for (const [key, count] of [
+      ["u7", 1],
+      ["even0", 25],
+      [long, 1],
+      ["x", 49],
+      ["nobody", 0],
+    ] as const) {
+      expect((await client.query(`SELECT count(*)::int AS n ${query}`, [key])).rows).toEqual([{ n: count }]);
     }
-    client.release(true);
-  } finally {
-    await world.close();
   }
+  client.release(true);
 });

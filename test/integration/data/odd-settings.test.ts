@@ -1,4 +1,4 @@
-import { afterEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { UnreachableError } from "../../../src/errors.ts";
 import type { RunRequest } from "../../../src/db/postgres/runs/request.ts";
 import { Runs } from "../../../src/db/postgres/runs/runs.ts";
@@ -8,22 +8,14 @@ import { addDays } from "../../../src/usage/day.ts";
 import { rebuild } from "../../support/rebuild.ts";
 import { event, sampleEvents } from "../../support/sample.ts";
 import { PermitGate } from "../../support/permit-gate.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorlds } from "../../support/world.ts";
 
-const worlds: World[] = [];
-async function world(purpose: string, settings: Record<string, string> = {}): Promise<World> {
-  const made = await createWorld(purpose, settings);
-  worlds.push(made);
-  return made;
-}
-afterEach(async () => {
-  for (const made of worlds.splice(0)) await made.close();
-});
+const openWorld = useWorlds("odd_settings");
 
 const TO = "2026-03-01";
 
 test("a run is planned, and given to a queue, only under the settings that it was asked for", async () => {
-  const { services, pool } = await world("hash");
+  const { services, pool } = await openWorld();
   const runs = await services.runs();
   const request: RunRequest = { kind: "backfill", from: TO, to: TO, requestedBy: "test" };
   const foreign = new Runs(pool, "of another time zone");
@@ -36,12 +28,12 @@ test("a run is planned, and given to a queue, only under the settings that it wa
   expect(await runs.get(id)).toMatchObject({ state: "planned", days: { planned: 0 } });
 });
 
-test("an inline run that loses the connection of its locks ends, and the same wish goes on with it", async () => {
-  const made = await world("locks", { WORKER_CONCURRENCY: "1", MONGODB_CONCURRENCY: "1" });
-  const { services, pool } = made;
-  await made.insert(sampleEvents(100, (n) => ({ created_at: new Date(`${addDays(TO, -n)}T12:00:00Z`) })));
+test("an inline run that loses the connection of its locks ends without spending an attempt", async () => {
+  const world = await openWorld({ WORKER_CONCURRENCY: "1", MONGODB_CONCURRENCY: "1" });
+  const { services, pool } = world;
+  await world.insert(sampleEvents(100, (n) => ({ created_at: new Date(`${addDays(TO, -n)}T12:00:00Z`) })));
   const wish = { kind: "backfill", from: addDays(TO, -99), to: TO, inline: true, requestedBy: "test" } as const;
-  const gate = await PermitGate.create(made.env["DATABASE_URL"]);
+  const gate = await PermitGate.create(world.env["DATABASE_URL"]);
   await gate.shut(); // it cannot be done before it is cut off
   let killed: Promise<unknown> | undefined;
   const run = runInline(services, wish, new AbortController().signal, () => {
@@ -58,26 +50,26 @@ test("an inline run that loses the connection of its locks ends, and the same wi
 });
 
 test("a database that writes dates another way changes nothing", async () => {
-  const made = await world("dates");
-  const { rows } = await made.pool.query<{ name: string }>("SELECT current_database() AS name");
-  await made.pool.query(`ALTER DATABASE ${rows[0]?.name} SET datestyle TO 'German'`);
-  await made.pool.query(`ALTER DATABASE ${rows[0]?.name} SET default_transaction_isolation TO 'serializable'`);
-  await made.insert([event()]);
-  expect(await rebuild(made, { from: TO, to: TO })).toMatchObject({ state: "done", days: { planned: 1, written: 1 } });
+  const world = await openWorld();
+  const { rows } = await world.pool.query<{ name: string }>("SELECT current_database() AS name");
+  await world.pool.query(`ALTER DATABASE ${rows[0]?.name} SET datestyle TO 'German'`);
+  await world.pool.query(`ALTER DATABASE ${rows[0]?.name} SET default_transaction_isolation TO 'serializable'`);
+  await world.insert([event()]);
+  expect(await rebuild(world, { from: TO, to: TO })).toMatchObject({ state: "done", days: { planned: 1, written: 1 } });
 });
 
 test("events with an array around a nested tenant or date are invisible, as arrays of them are", async () => {
   const fields = JSON.stringify({ tenant_id: "org.id", created_at: "meta.at" });
-  const made = await world("nested", { EVENTS_FIELDS: fields });
+  const world = await openWorld({ EVENTS_FIELDS: fields });
   const at = new Date(`${TO}T12:00:00Z`);
   const plain = { ...event(), tenant_id: undefined, created_at: undefined };
-  await made.insert([
+  await world.insert([
     { ...plain, org: { id: "one" }, meta: { at } },
     { ...plain, org: [{ id: "one" }, { id: "two" }], meta: { at } },
     { ...plain, org: { id: "one" }, meta: [{ at }, { at: new Date(`${addDays(TO, -2)}T12:00:00Z`) }] },
   ]);
-  await rebuild(made, { from: addDays(TO, -5), to: TO });
-  const { rows } = await made.pool.query(
+  await rebuild(world, { from: addDays(TO, -5), to: TO });
+  const { rows } = await world.pool.query(
     "SELECT tenant_id, date::text, total_requests FROM daily_usage_cache WHERE total_requests > 0",
   );
   expect(rows).toEqual([{ tenant_id: "one", date: TO, total_requests: "1" }]);

@@ -1,15 +1,16 @@
 import type { Document } from "mongodb";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import type { Run } from "../../../src/db/postgres/runs/run.ts";
 import { addDays } from "../../support/civil-day.ts";
 import { contentHash } from "../../support/content-hash.ts";
 import { hostileEvents, hugeEvents } from "../../support/hostile.ts";
 import { parseLossless } from "../../support/lossless-json.ts";
-import { differences, emptyDay, oracle, type OracleDay } from "../../support/oracle.ts";
+import { differences } from "../../support/differences.ts";
+import { emptyDay, oracle, type OracleDay } from "../../support/oracle.ts";
 import { rebuild } from "../../support/rebuild.ts";
 import { event } from "../../support/sample.ts";
 import { storedRows, type WholeRow } from "../../support/stored-rows.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 
 /** The two clock changes of each zone, in their order, with the bounds of these days by the zone's own rules. */
 const ZONES = [
@@ -88,7 +89,7 @@ function twins(day: string): Document[] {
 
 describe.each(ZONES)("around the clock changes of $timeZone", ({ timeZone, huge, changes }) => {
   const windows = changes.map(({ day }) => ({ from: addDays(day, -2), to: addDays(day, 2) }));
-  let world: World;
+  const world = useWorld("oracle", { USAGE_TIMEZONE: timeZone, WORKER_CONCURRENCY: "3" });
   let expected: Map<string, OracleDay>;
   let firstRuns: Run[];
   let rows: Map<string, WholeRow>;
@@ -100,7 +101,6 @@ describe.each(ZONES)("around the clock changes of $timeZone", ({ timeZone, huge,
   }
 
   beforeAll(async () => {
-    world = await createWorld("oracle", { USAGE_TIMEZONE: timeZone, WORKER_CONCURRENCY: "3" });
     const edges = changes.flatMap(({ start, end }) => [
       event({ tenant_id: "edges", user_id: "before", created_at: new Date(Date.parse(start) - 1) }),
       event({ tenant_id: "edges", user_id: "first", created_at: new Date(start) }),
@@ -120,7 +120,6 @@ describe.each(ZONES)("around the clock changes of $timeZone", ({ timeZone, huge,
     firstRuns = await rebuildWindows();
     rows = await storedRows(world.pool);
   });
-  afterAll(() => world.close());
 
   test("every row is what the oracle says, and no other row is there", () => {
     const zeroRows = [...expected.values()].filter(({ sourceEvents }) => sourceEvents === 0n);

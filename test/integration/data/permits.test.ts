@@ -1,14 +1,10 @@
 import { randomUUID } from "node:crypto";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { countWorkers, Session, type QueueName } from "../../../src/db/postgres/session.ts";
 import { until } from "../../support/until.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 
-let world: World;
-beforeAll(async () => {
-  world = await createWorld("permits");
-});
-afterAll(() => world.close());
+const world = useWorld("permits");
 
 const never = () => new AbortController().signal;
 
@@ -67,7 +63,7 @@ test("two processes together never hold more than the permits there are, and eve
       held += 1;
       most = Math.max(most, held);
       permits.add(permit ?? 0);
-      if (queue === "bulk") expect(permit).toBe(2);
+      expect(queue === "bulk" ? [2] : [1, 2]).toContain(permit);
       expect((await holders()).length).toBeLessThanOrEqual(2);
       held -= 1;
       await session?.releasePermit(permit ?? 0);

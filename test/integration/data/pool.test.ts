@@ -1,20 +1,18 @@
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { createPool, inTransaction, type Pool } from "../../../src/db/postgres/pool.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 
-let world: World;
+const world = useWorld("pool");
 let pool: Pool;
 
-beforeAll(async () => {
-  world = await createWorld("pool");
+beforeAll(() => {
   pool = createPool(world.env["DATABASE_URL"] as string, 1, () => undefined);
 });
 afterAll(async () => {
   await pool.end();
-  await world.close();
 });
 
-it("throws when the connection of a transaction is lost between two statements, and goes on with another one", async () => {
+test("a transaction whose connection is lost between two statements throws, and the pool opens another connection", async () => {
   const lost = inTransaction(pool, async (connection) => {
     const { rows } = await connection.query<{ pid: number }>("SELECT pg_backend_pid() AS pid");
     // Not events.once(), which would itself listen for errors; nobody asks the connection anything meanwhile.

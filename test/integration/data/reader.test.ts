@@ -1,5 +1,5 @@
 import { Decimal128, Long, ObjectId, type Document } from "mongodb";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { EventReader, TenantDayError } from "../../../src/db/mongo/events.ts";
 import {
   matchRange,
@@ -16,17 +16,13 @@ import type { Rollup } from "../../../src/usage/rollup.ts";
 import { rebuild } from "../../support/rebuild.ts";
 import { event, sampleEvents } from "../../support/sample.ts";
 import { storedRows } from "../../support/stored-rows.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 
 const DAY = "2026-03-01";
 const options = () => ({ maxTimeMs: 600_000, signal: new AbortController().signal });
 const at = (day: string, time = "12:00:00") => new Date(`${day}T${time}Z`);
 
-let world: World;
-beforeAll(async () => {
-  world = await createWorld("reader");
-});
-afterAll(() => world.close());
+const world = useWorld("reader");
 
 /** Only the strict pipeline counts the malformed. */
 const isStrictGroup = (stage: Document) => "malformed" in ((stage["$group"] ?? {}) as Document);

@@ -1,6 +1,6 @@
 import type { DueWork } from "../../../src/db/postgres/runs/due.ts";
 import type { TenantSpan } from "../../../src/usage/tenant-day.ts";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Chunks } from "../../../src/db/postgres/runs/chunks.ts";
 import type { RunRequest } from "../../../src/db/postgres/runs/request.ts";
 import type { Runs } from "../../../src/db/postgres/runs/runs.ts";
@@ -8,21 +8,17 @@ import { Session } from "../../../src/db/postgres/session.ts";
 import { planChunks } from "../../../src/usage/plan.ts";
 import { chunksOf, claimChunk, expireLeases, plannedRun, workOff, keepLeases } from "../../support/claimed.ts";
 import { until } from "../../support/until.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 
-let world: World;
+const world = useWorld("runs", { WORKER_CONCURRENCY: "6" });
 let runs: Runs;
 let due: DueWork;
 let chunks: Chunks;
 beforeAll(async () => {
-  world = await createWorld("runs", { WORKER_CONCURRENCY: "6" });
   [runs, due] = [await world.services.runs(), await world.services.due()];
   chunks = await world.services.chunks();
 });
-afterAll(() => world.close());
-beforeEach(async () => {
-  await world.pool.query("TRUNCATE daily_usage_cache, usage_change, usage_dirty, usage_run CASCADE");
-});
+beforeEach(() => world.reset());
 
 const WISH: RunRequest = { kind: "backfill", from: "2026-03-01", to: "2026-03-04", requestedBy: "test" };
 const SPANS: TenantSpan[] = [
@@ -36,7 +32,7 @@ const sql = async (text: string, values: unknown[] = []) =>
 const plan = (size?: number) => plannedRun(world, SPANS, size);
 
 describe("create", () => {
-  test("ten callers with one wish at once make one run, and all are told its id", async () => {
+  test("ten identical requests at once make one run, and all get its id", async () => {
     const made = await Promise.all(Array.from({ length: 10 }, () => create()));
     expect(new Set(made.map(({ id }) => id)).size).toBe(1);
     expect(made.filter(({ created }) => created)).toHaveLength(1);
@@ -70,7 +66,7 @@ describe("create", () => {
     expect((await create()).created).toBe(true);
   });
 
-  test("a nightly slot is taken for ever, whatever became of its run", async () => {
+  test("a nightly occurrence has one run for ever, however that run ended", async () => {
     const nightly = { kind: "nightly", dedupeBy: "2026-03-05T02:15Z" } as const;
     const { id } = await create(nightly);
     for (const state of ["planned", "running", "done", "failed", "cancelled"]) {
@@ -208,7 +204,7 @@ describe("due", () => {
     );
   });
 
-  test("the lock of an inline run is told from every other, whatever its id", async () => {
+  test("the lock of one inline run is not taken for that of another, whatever their ids", async () => {
     const session = await Session.open(world.env["DATABASE_URL"] as string, 1);
     const ids: string[] = [];
     for (let day = 1; day <= 20; day++) ids.push((await create({ inline: true, tenants: [`t${day}`] })).id);

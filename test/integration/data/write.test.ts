@@ -1,5 +1,5 @@
 import type pg from "pg";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { touchRows, upsertRows } from "../../../src/db/postgres/cache/rows.ts";
 import type { Chunks } from "../../../src/db/postgres/runs/chunks.ts";
 import { ClaimLostError, type Claim } from "../../../src/db/postgres/runs/claim.ts";
@@ -7,20 +7,16 @@ import { lockWaiters, stampAt } from "../../support/backends.ts";
 import { cacheRow } from "../../support/cache-row.ts";
 import { store, claimed } from "../../support/claimed.ts";
 import { storedRows } from "../../support/stored-rows.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 
 const DAY = "2026-03-01";
 
-let world: World;
+const world = useWorld("write", { WORKER_CONCURRENCY: "6" });
 let chunks: Chunks;
 beforeAll(async () => {
-  world = await createWorld("write", { WORKER_CONCURRENCY: "6" });
   chunks = await world.services.chunks();
 });
-afterAll(() => world.close());
-beforeEach(async () => {
-  await world.pool.query("TRUNCATE daily_usage_cache, usage_change, usage_dirty, usage_run CASCADE");
-});
+beforeEach(() => world.reset());
 
 const spans = (days: number, tenant = "acme") => [
   { tenant, from: DAY, to: `2026-03-${String(days).padStart(2, "0")}` },
@@ -107,7 +103,7 @@ describe("the read stamp", () => {
     expect(await stored()).toEqual([{ total_tokens: "3", revision: "2" }]);
   });
 
-  test("so does one that saw no row when it began", async () => {
+  test("an older read that saw no row when it began finds itself stale after a newer one's commit", async () => {
     const [older, newer] = [await stamp("-1 minute"), await stamp()];
     const slow = await inTheWay(async (client) => {
       await upsertRows(client, [cacheRow("acme", DAY, 3, newer)]);
@@ -160,7 +156,7 @@ describe("the read stamp", () => {
 
 test("two writers of the same new rows at once lose neither a row, a count nor a change", async () => {
   for (let round = 0; round < 8; round++) {
-    await world.pool.query("TRUNCATE daily_usage_cache, usage_change");
+    await world.empty("daily_usage_cache", "usage_change");
     const days = Array.from({ length: 20 }, (_, n) => `2026-03-${String(n + 1).padStart(2, "0")}`);
     const [older, newer] = [await stamp("-1 minute"), await stamp()];
     const claims = await Promise.all([claim(20), claim(20)]);
@@ -267,7 +263,7 @@ describe("a claim", () => {
     expect(chunk.rows).toEqual([{ cursor: 0, written: 0, failed: 0 }]);
   }
 
-  test("that another has by now writes nothing and is not renewed", async () => {
+  test("that another process has taken over writes nothing and is not renewed", async () => {
     const lost = await claim();
     expect(await chunks.renew(lost)).toBe(true);
     await world.pool.query("UPDATE usage_chunk SET lease_until = clock_timestamp() - interval '1 second'");
@@ -291,7 +287,7 @@ describe("a claim", () => {
     expect(await chunks.renew(own)).toBe(false);
   });
 
-  test("writes nothing either when the cancellation commits while it waits", async () => {
+  test("writes nothing when the cancellation commits while the write waits", async () => {
     const own = await claim();
     await inTheWay(async (client) => {
       await client.query("UPDATE usage_chunk SET state = 'cancelled', claim = NULL, lease_until = NULL");
@@ -302,7 +298,7 @@ describe("a claim", () => {
     });
   });
 
-  test("whose lease ran out unnoticed still writes, since nobody took it", async () => {
+  test("whose lease ran out still writes while nobody has taken the chunk over", async () => {
     const own = await claim();
     await world.pool.query("UPDATE usage_chunk SET lease_until = clock_timestamp() - interval '1 second'");
     expect(await store(world, own, [cacheRow("acme", DAY, 1, await stamp())], [], 1)).toEqual(one);

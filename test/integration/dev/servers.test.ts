@@ -134,7 +134,7 @@ test("private servers that crash come back at their address, those that keep dat
       expect(await isListening(uri)).toBe(false);
       await server.resume();
       expect(server.uri).toBe(uri);
-      if (pid !== undefined) expect(server.pid).not.toBe(pid);
+      expect(pid === undefined || server.pid !== pid).toBe(true); // a container has none
     }
     expect((await query(postgres.uri, "SELECT n FROM kept")).rows).toEqual([{ n: 1 }]);
     expect(await withMongo(mongo.uri, (db) => db.collection("kept").countDocuments({ n: 1 }))).toBe(1);

@@ -1,20 +1,12 @@
 import { randomUUID } from "node:crypto";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { History } from "../../../src/db/postgres/history.ts";
 import { trimHistory } from "../../../src/jobs/trim-history.ts";
 import type { JobContext } from "../../../src/work/context.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 
-let world: World;
-beforeAll(async () => {
-  world = await createWorld("history");
-});
-afterAll(() => world.close());
-beforeEach(async () => {
-  await world.pool.query("TRUNCATE usage_change RESTART IDENTITY");
-  await world.pool.query("TRUNCATE usage_run, usage_audit CASCADE");
-  await world.pool.query("DELETE FROM usage_meta");
-});
+const world = useWorld("history");
+beforeEach(() => world.reset());
 
 /** Runs the job as a worker would, with these settings. */
 async function trim(historyDays = 400, undoDays = 14, signal = new AbortController().signal) {
@@ -101,7 +93,7 @@ describe("changes", () => {
     expect(await read(1)).toEqual([5, 6]);
   });
 
-  test("are none the less known to have been there when all of them are gone", async () => {
+  test("stay known by their last id when all of them were removed", async () => {
     await changes(Array<number>(25_000).fill(401)); // more than a batch
     expect(await trim()).toMatchObject({ changes: 25_000 });
     await expect(read(0)).rejects.toThrow("up to 25000 were removed");
@@ -141,7 +133,7 @@ describe("runs", () => {
     ]);
   });
 
-  test("that are being undone stay whole until that has ended", async () => {
+  test("that are being undone stay whole until the undo has ended", async () => {
     const id = await run("old", { ended: 401 });
     const undo = await run("undo", { kind: "undo", state: "running", undoes: id });
     expect(await trim()).toMatchObject({ runs: 0, undo: 0 });
@@ -150,7 +142,7 @@ describe("runs", () => {
     expect(await runsLeft()).toEqual(["undo 1 3"]);
   });
 
-  test("of the night all go but the newest: its slot is not to be made up again", async () => {
+  test("of the night all go but the newest, without which its occurrence would run again", async () => {
     await run("older night", { kind: "nightly", ended: 402 });
     await run("last night", { kind: "nightly", ended: 401 });
     expect(await trim()).toMatchObject({ runs: 1 });
@@ -175,7 +167,7 @@ test("audits go with the history", async () => {
   expect(await trim()).toEqual({ changes: 0, runs: 0, undo: 0, audits: 1 });
 });
 
-test("an abort ends it between two batches", async () => {
+test("an abort ends the removal of old changes between two batches", async () => {
   await changes([401]);
   await expect(trim(400, 14, AbortSignal.abort(new Error("stop")))).rejects.toThrow("stop");
   expect(await read(0)).toEqual([1]);

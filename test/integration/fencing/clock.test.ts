@@ -1,10 +1,11 @@
 import { pino } from "pino";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { Services } from "../../../src/services.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
+import { openedForEach } from "../../support/opened.ts";
 import { event, type SampleEvent } from "../../support/sample.ts";
 import { storedRows } from "../../support/stored-rows.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorldForEach } from "../../support/world.ts";
 import { dirtyDays, doRun, plannedRun, workOn } from "./runs.ts";
 import { SlowExecution } from "./slow-execution.ts";
 import { SteppedClock } from "./stepped-clock.ts";
@@ -15,26 +16,20 @@ const ONE = { from: DAY, to: DAY };
 const ALARM =
   "rows have read stamps more than five minutes ahead of PostgreSQL's clock: the clock was wrong then, or is wrong now";
 
-let world: World;
-let clock: SteppedClock;
+const world = useWorldForEach("clock");
+const clock = openedForEach(() => SteppedClock.create(world.env["DATABASE_URL"]));
 /** a process whose log the test reads */
-let services: Services;
+const services = openedForEach(() => {
+  logged = [];
+  const sink = { write: (line: string) => void logged.push(JSON.parse(line) as (typeof logged)[number]) };
+  return new Services(world.config, pino({ level: "error" }, sink));
+});
 let logged: { level: number; msg: string; days?: unknown }[];
 let events: SampleEvent[];
 
 beforeEach(async () => {
-  world = await createWorld("clock");
-  clock = await SteppedClock.create(world.env["DATABASE_URL"]);
-  logged = [];
-  const sink = { write: (line: string) => void logged.push(JSON.parse(line) as (typeof logged)[number]) };
-  services = new Services(world.config, pino({ level: "error" }, sink));
   events = daysOfEvents("acme", DAY, 1, 3);
   await world.insert(events);
-});
-afterEach(async () => {
-  await services.close();
-  await clock.close();
-  await world.close();
 });
 
 async function add(user_id: string): Promise<void> {
@@ -134,7 +129,7 @@ describe("after the clock of PostgreSQL was put back", () => {
   });
 
   describe.each(["4 minutes", "1 hour"])("by %s between a read and its write", (ahead) => {
-    test("a read from before that gives way to one from after it, and the day is read again", async () => {
+    test("a read from before the step gives way to a read from after it, and the day is read again", async () => {
       await clock.ahead(ahead);
       const slow = await SlowExecution.create(services);
       const late = workOn(await plannedRun(services, ONE), slow.context);
@@ -175,7 +170,7 @@ describe("after the clock of PostgreSQL was put back", () => {
     });
   });
 
-  test("two reads from before that keep their order, whoever writes first", async () => {
+  test("two reads from before the step keep their order, whichever is written first", async () => {
     await clock.ahead("1 hour");
     const slow = await SlowExecution.create(services);
     const late = workOn(await plannedRun(services, ONE), slow.context);

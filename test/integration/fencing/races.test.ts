@@ -1,34 +1,26 @@
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { createLogger } from "../../../src/log.ts";
 import { Services } from "../../../src/services.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
-import { differences, oracle } from "../../support/oracle.ts";
+import { differences } from "../../support/differences.ts";
+import { oracle } from "../../support/oracle.ts";
+import { openedForEach } from "../../support/opened.ts";
 import { event } from "../../support/sample.ts";
 import { storedRows } from "../../support/stored-rows.ts";
 import { until } from "../../support/until.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorldForEach } from "../../support/world.ts";
 import { Producer } from "./producer.ts";
-import { dirtyDays, doRun, plannedRun, workOn } from "./runs.ts";
+import { changesIn, dirtyDays, doRun, plannedRun, workOn } from "./runs.ts";
 import { SlowExecution } from "./slow-execution.ts";
 import { tableDifferences } from "./table.ts";
 
 const DAY = "2026-03-01";
 const DAYS = { from: DAY, to: "2026-03-06" };
 
-let world: World;
+const world = useWorldForEach("races", { WORKER_CONCURRENCY: "3", MONGODB_CONCURRENCY: "8" });
 /** another process */
-let other: Services;
-beforeEach(async () => {
-  world = await createWorld("races", { WORKER_CONCURRENCY: "3", MONGODB_CONCURRENCY: "8" });
-  other = new Services(world.config, createLogger("silent"));
-});
-afterEach(async () => {
-  await other.close();
-  await world.close();
-});
+const other = openedForEach(() => new Services(world.config, createLogger("silent")));
 
-const changes = async () =>
-  (await world.pool.query<Record<string, unknown>>("SELECT * FROM usage_change ORDER BY id")).rows;
 const daysOf = async (runId: string) => (await (await world.services.runs()).get(runId))?.days;
 
 describe("of two rebuilds of one tenant-day, the one that read first and commits last", () => {
@@ -55,18 +47,18 @@ describe("of two rebuilds of one tenant-day, the one that read first and commits
     const newer = await doRun(other, one);
     expect(newer.days).toMatchObject({ written: 1, stale: 0 });
     const table = await storedRows(world.pool);
-    const known = await changes();
+    const known = await changesIn(world);
 
     slow.letGo();
     expect(await late).toMatchObject({ claimed: true, written: 0, unchanged: 0, stale: 1, refused: 0 });
     expect(await storedRows(world.pool)).toEqual(table);
-    expect(await changes()).toEqual(known);
+    expect(await changesIn(world)).toEqual(known);
     expect(await daysOf(runId)).toMatchObject({ planned: 1, stale: 1 });
     expect(await dirtyDays(world)).toEqual([]);
     expect(await tableDifferences(world, events)).toEqual([]);
   });
 
-  test("does not take the newer read's place either where that found the events as they were", async () => {
+  test("does not replace the newer read where that found the content unchanged", async () => {
     await world.insert(daysOfEvents("acme", DAY, 1, 3));
     await doRun(other, one);
     const slow = await SlowExecution.create(world.services);
@@ -123,6 +115,7 @@ describe("a backfill and a nightly run over the same days, while events arrive",
 
     const rows = await storedRows(world.pool);
     expect(rows.size).toBe(18);
+    expect(producers.map(({ stored }) => stored.size)).toEqual([6, 6, 6]);
     for (const { tenant, stored } of producers) {
       for (const [date, events] of stored) {
         const row = rows.get(`${tenant}|${date}`);

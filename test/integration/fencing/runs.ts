@@ -34,6 +34,11 @@ export async function plannedRun(services: Services, wish: Wish): Promise<string
 export const workOn = (runId: string, context: JobContext) =>
   aggregateDays.run({ v: PAYLOAD_VERSION, runId, chunk: 0 }, context);
 
+/** The changes that consumers read, in order. */
+export async function changesIn({ pool }: World): Promise<Record<string, unknown>[]> {
+  return (await pool.query<Record<string, unknown>>("SELECT * FROM usage_change ORDER BY id")).rows;
+}
+
 /** The list of what has to be rebuilt. */
 export async function dirtyDays({ pool }: World): Promise<{ tenant_id: string; date: string; waits: boolean }[]> {
   const { rows } = await pool.query<{ tenant_id: string; date: string; waits: boolean }>(

@@ -1,4 +1,5 @@
-import { differences, emptyDay, oracle } from "../../support/oracle.ts";
+import { differences } from "../../support/differences.ts";
+import { emptyDay, oracle } from "../../support/oracle.ts";
 import type { SampleEvent } from "../../support/sample.ts";
 import { storedRows } from "../../support/stored-rows.ts";
 import type { World } from "../../support/world.ts";

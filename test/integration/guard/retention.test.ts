@@ -1,8 +1,8 @@
 import type { CreateIndexesOptions, IndexSpecification } from "mongodb";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { readRetention } from "../../../src/db/mongo/retention.ts";
 import { UsageError } from "../../../src/errors.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 
 const DAY = 86_400;
 type Index = [keys: IndexSpecification, options: CreateIndexesOptions];
@@ -11,11 +11,7 @@ const TTL = (field: string, seconds: number, options: CreateIndexesOptions = {})
   { expireAfterSeconds: seconds, ...options },
 ];
 
-let world: World;
-beforeAll(async () => {
-  world = await createWorld("retention");
-});
-afterAll(() => world.close());
+const world = useWorld("retention");
 beforeEach(async () => {
   await world.events.dropIndexes();
 });

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { upsertRows, type CacheRow } from "../../../src/db/postgres/cache/rows.ts";
 import type { Run } from "../../../src/db/postgres/runs/run.ts";
 import { scaled } from "../../../src/usage/decimal.ts";
@@ -7,11 +7,12 @@ import { RollupBuilder } from "../../../src/usage/rollup.ts";
 import { lockWaiters, stampAt } from "../../support/backends.ts";
 import { store, claimed } from "../../support/claimed.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
+import { openedOnce } from "../../support/opened.ts";
 import { endProcesses, run, startWorker } from "../../support/process.ts";
 import { event } from "../../support/sample.ts";
 import { storedRows } from "../../support/stored-rows.ts";
-import { createWorld, type World } from "../../support/world.ts";
-import { dirtyDays, doRun } from "../fencing/runs.ts";
+import { useWorld, useWorlds } from "../../support/world.ts";
+import { changesIn, dirtyDays, doRun } from "../fencing/runs.ts";
 import { SteppedClock } from "../fencing/stepped-clock.ts";
 import { tableDifferences } from "../fencing/table.ts";
 
@@ -19,19 +20,11 @@ const DAY = "2026-03-01";
 const ONE = { from: DAY, to: DAY };
 const ALLOWED = { allowShrink: true, reason: "the tenant asked for its data to be deleted" };
 
-let world: World;
-let clock: SteppedClock;
-beforeAll(async () => {
-  world = await createWorld("shrink", { WORKER_CONCURRENCY: "4" });
-  clock = await SteppedClock.create(world.env["DATABASE_URL"]);
-});
-afterAll(async () => {
-  await clock.close();
-  await world.close();
-});
+const world = useWorld("shrink", { WORKER_CONCURRENCY: "4" });
+const openWorld = useWorlds("settle");
+const clock = openedOnce(() => SteppedClock.create(world.env["DATABASE_URL"]));
 beforeEach(async () => {
-  await world.pool.query("TRUNCATE daily_usage_cache, usage_change, usage_dirty, usage_tenant, usage_run CASCADE");
-  await world.events.deleteMany({});
+  await world.reset();
   await clock.ahead("0");
 });
 afterEach(endProcesses);
@@ -40,8 +33,6 @@ const rebuild = (wish: object = {}) => doRun(world.services, { ...ONE, ...wish }
 const rows = () => storedRows(world.pool);
 const row = async () => (await rows()).get(`acme|${DAY}`);
 const problems = async (id: string) => (await world.services.runs()).problems(id);
-const changes = async () =>
-  (await world.pool.query<Record<string, unknown>>("SELECT * FROM usage_change ORDER BY id")).rows;
 const refusal = (storedEvents: number | null, freshEvents: number) => ({
   tenant: "acme",
   date: DAY,
@@ -60,7 +51,7 @@ async function loseOne(): Promise<void> {
 describe("a final day with fewer events than its row", () => {
   test("is refused: the row stays byte for byte, and the run lists it with both counts", async () => {
     await loseOne();
-    const [before, known] = [await rows(), await changes()];
+    const [before, known] = [await rows(), await changesIn(world)];
     await world.pool.query("INSERT INTO usage_dirty (tenant_id, date, found_at) VALUES ('acme', $1, now())", [DAY]);
     await world.insert(daysOfEvents("other", DAY, 1));
 
@@ -73,7 +64,7 @@ describe("a final day with fewer events than its row", () => {
     const after = await rows();
     expect(after.delete(`other|${DAY}`)).toBe(true);
     expect(after).toEqual(before);
-    expect(await changes()).toHaveLength(known.length + 1); // the other tenant's
+    expect(await changesIn(world)).toHaveLength(known.length + 1); // the other tenant's
     expect(await dirtyDays(world)).toEqual([]);
     const undo = await world.pool.query("SELECT tenant_id FROM usage_undo WHERE run_id = $1", [id]);
     expect(undo.rows).toEqual([{ tenant_id: "other" }]);
@@ -88,21 +79,21 @@ describe("a final day with fewer events than its row", () => {
     expect(await rows()).toEqual(before);
   });
 
-  test("is replaced by a run that may, and says why", async () => {
+  test("is replaced by a run that may shrink days and has a reason", async () => {
     await loseOne();
     const left = await world.events.find({}, { promoteValues: false }).toArray();
     const shrunk = await rebuild(ALLOWED);
     expect(shrunk).toMatchObject({ state: "done", days: { written: 1, refused: 0 }, ...ALLOWED });
     expect(await tableDifferences(world, left)).toEqual([]);
     expect(await row()).toMatchObject({ source_events: "2", revision: "2" });
-    expect(await changes()).toMatchObject([
+    expect(await changesIn(world)).toMatchObject([
       { revision: 1, old_requests: null, new_requests: "3" },
       { run_id: shrunk.id, revision: 2, old_requests: "3", new_requests: "2" },
     ]);
     await expect(rebuild({ allowShrink: true })).rejects.toThrow(/usage_run_shrink_has_reason/);
   });
 
-  test("of which another event came in its place passes", async () => {
+  test("is written where another event took the place of the lost one", async () => {
     await loseOne();
     await world.insert([event({ user_id: "bob", prompt_tokens: 1_000 })]);
     expect((await rebuild()).days).toMatchObject({ written: 1, refused: 0 });
@@ -149,18 +140,14 @@ test("a row that was last read while its day was open is not shrunk once the day
   expect(await row()).toEqual(before);
 });
 
-test("SETTLE_HOURS decides when that is, for the process that reads", async () => {
-  const patient = await createWorld("settle", { SETTLE_HOURS: "8760" });
-  try {
-    await patient.insert(daysOfEvents("acme", DAY, 1, 3));
-    await doRun(patient.services, ONE);
-    await patient.events.deleteOne({ user_id: "user-1" });
-    const { rows: stored } = await patient.pool.query("SELECT state FROM daily_usage_cache");
-    expect(stored).toEqual([{ state: "settling" }]);
-    expect((await doRun(patient.services, ONE)).days).toMatchObject({ written: 1, refused: 0 });
-  } finally {
-    await patient.close();
-  }
+test("SETTLE_HOURS of the process that reads decides when a day is final", async () => {
+  const patient = await openWorld({ SETTLE_HOURS: "8760" });
+  await patient.insert(daysOfEvents("acme", DAY, 1, 3));
+  await doRun(patient.services, ONE);
+  await patient.events.deleteOne({ user_id: "user-1" });
+  const { rows: stored } = await patient.pool.query("SELECT state FROM daily_usage_cache");
+  expect(stored).toEqual([{ state: "settling" }]);
+  expect((await doRun(patient.services, ONE)).days).toMatchObject({ written: 1, refused: 0 });
 });
 
 /** A tenant-day of so many requests, ready to be stored. */
@@ -208,7 +195,7 @@ describe("the statement itself", () => {
     }
     expect(await row()).toMatchObject({ source_events: "5", revision: "1" });
     expect((await problems(claim.runId))[0]?.refusedDays).toEqual([refusal(5, 4)]);
-    expect(await changes()).toEqual([]);
+    expect(await changesIn(world)).toEqual([]);
   });
 });
 

@@ -1,34 +1,26 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { MongoClient } from "mongodb";
 import { withMongoDatabase } from "../../../dev/servers.ts";
 import type { Run } from "../../../src/db/postgres/runs/run.ts";
 import { addDays } from "../../support/civil-day.ts";
 import { contentHash } from "../../support/content-hash.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
+import { openedOnce } from "../../support/opened.ts";
 import { endProcesses, run } from "../../support/process.ts";
 import { event } from "../../support/sample.ts";
 import { storedRows } from "../../support/stored-rows.ts";
-import { createWorld, type World } from "../../support/world.ts";
-import { doRun } from "../fencing/runs.ts";
+import { useWorld } from "../../support/world.ts";
+import { changesIn, doRun } from "../fencing/runs.ts";
 import { SteppedClock } from "../fencing/stepped-clock.ts";
 import { tableDifferences } from "../fencing/table.ts";
 
 const DAY = "2026-03-01";
 const RANGE = { from: "2026-02-01", to: "2026-03-31" };
 
-let world: World;
-let clock: SteppedClock;
-beforeAll(async () => {
-  world = await createWorld("zero");
-  clock = await SteppedClock.create(world.env["DATABASE_URL"]);
-});
-afterAll(async () => {
-  await clock.close();
-  await world.close();
-});
+const world = useWorld("zero");
+const clock = openedOnce(() => SteppedClock.create(world.env["DATABASE_URL"]));
 beforeEach(async () => {
-  await world.pool.query("TRUNCATE daily_usage_cache, usage_change, usage_dirty, usage_tenant, usage_run CASCADE");
-  await world.events.deleteMany({});
+  await world.reset();
   await clock.ahead("0");
 });
 afterEach(endProcesses);
@@ -37,8 +29,6 @@ const rebuild = (wish: object = {}) => doRun(world.services, { ...RANGE, ...wish
 const rows = () => storedRows(world.pool);
 const refusedDays = async (runId: string) =>
   (await (await world.services.runs()).problems(runId)).flatMap((chunk) => chunk.refusedDays);
-const changes = async () =>
-  (await world.pool.query<Record<string, unknown>>("SELECT * FROM usage_change ORDER BY id")).rows;
 
 const ZERO = {
   raw_data: expect.stringMatching(/"rows": \[\]/) as string,
@@ -71,7 +61,7 @@ describe("days without events", () => {
       expect(row && contentHash(row)).toBe(row?.content_hash);
     }
     expect(await tableDifferences(world, events)).toEqual([]);
-    expect(await changes()).toHaveLength(6);
+    expect(await changesIn(world)).toHaveLength(6);
   });
 
   test("become rows with events when these come late, and more of them when the tenant's days go on", async () => {
@@ -126,7 +116,7 @@ describe("a day whose events were all deleted", () => {
       new_tokens: "0",
       new_cost: "0",
     };
-    expect((await changes()).slice(3)).toMatchObject([made, made]);
+    expect((await changesIn(world)).slice(3)).toMatchObject([made, made]);
     for (const date of ["2026-03-01", "2026-03-02"]) {
       expect((await rows()).get(`acme|${date}`)).toMatchObject({ ...ZERO, state: "final", revision: "2" });
     }

@@ -1,13 +1,9 @@
 /** What the commands of the keeper say and how they leave, as processes of their own. */
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { run } from "../../support/process.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 
-let world: World;
-beforeAll(async () => {
-  world = await createWorld("keeper_commands");
-});
-afterAll(() => world.close());
+const world = useWorld("keeper_commands");
 
 const indexes = (...args: string[]) => run(world.env, "indexes", ...args);
 const PART = ["--manifest", "petbuddy", "--engine", "mongodb"];

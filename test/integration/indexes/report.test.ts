@@ -10,16 +10,15 @@ import { Services } from "../../../src/services.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
 import { endProcesses, run, start } from "../../support/process.ts";
 import { until } from "../../support/until.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 import { timeless } from "./timeless.ts";
 
-let world: World;
+const world = useWorld("index_usage");
 /** another replica, whose role may do no more than its work needs */
 let replica: Services;
 const ROLE = `tallyman_replica_${randomUUID().slice(0, 8)}`; // roles belong to the whole server
 
 beforeAll(async () => {
-  world = await createWorld("index_usage");
   await world.insert(daysOfEvents("acme", "2026-11-15", 3));
   await world.services.keeper.ensure({ allowBlocking: true });
   await world.pool.query(`CREATE ROLE ${ROLE} LOGIN`);
@@ -39,7 +38,6 @@ afterAll(async () => {
   await replica.close();
   await world.pool.query(`DROP OWNED BY ${ROLE}`);
   await world.pool.query(`DROP ROLE ${ROLE}`);
-  await world.close();
 });
 
 const scrape = (services: Services) =>

@@ -4,25 +4,23 @@ import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { requireIndexes } from "../../../src/indexes/required.ts";
 import { usageManifest } from "../../../manifests/usage.ts";
 import { Services } from "../../../src/services.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 import { doRun, plannedRun, workOn } from "../fencing/runs.ts";
 import { jobContext } from "../../support/job-context.ts";
 
 const KEYS = { tenant_id: 1, created_at: -1 } as const;
 const DAY = { from: "2026-01-05", to: "2026-01-05", tenants: ["t"] } as const;
 
-let world: World;
+const world = useWorld("required");
 let client: MongoClient;
 let database: Db;
 beforeAll(async () => {
-  world = await createWorld("required");
   client = await MongoClient.connect(world.env["MONGODB_URI"] ?? "");
   database = client.db();
   await world.insert([{ tenant_id: "t", created_at: new Date("2026-01-05T10:00:00Z"), total_tokens: 1 }]);
 });
 afterAll(async () => {
   await client.close();
-  await world.close();
 });
 beforeEach(async () => {
   await world.events.dropIndexes();

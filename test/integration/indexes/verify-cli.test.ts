@@ -6,22 +6,20 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { manifestText } from "../../../src/indexes/manifest/load.ts";
 import type { VerifyReport } from "../../../src/indexes/verify/verify.ts";
 import { start, type Ended } from "../../support/process.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 import { timeless } from "./timeless.ts";
 
-let world: World;
+const world = useWorld("verify");
 let folder: string;
 /** the usage manifest, of whose contracts none judges how quick this machine is */
 let manifest: string;
 beforeAll(async () => {
-  world = await createWorld("verify");
   folder = await mkdtemp(join(tmpdir(), "tallyman-verify-"));
   manifest = join(folder, "usage.yaml");
   await writeFile(manifest, manifestText(timeless(await world.services.keeper.manifest("usage"))));
 });
 afterAll(async () => {
   await rm(folder, { recursive: true });
-  await world.close();
 });
 
 const verify = (args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ended> =>

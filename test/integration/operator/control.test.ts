@@ -1,31 +1,25 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { Queue } from "bullmq";
-import { Redis } from "ioredis";
 import { chunksOf, claimChunk, expireLeases, workOff } from "../../support/claimed.ts";
+import { BulkQueue } from "../../support/bulk-queue.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
 import { endProcesses, run, startWorker, untilWorked, type Ended } from "../../support/process.ts";
 import { HeldDay } from "../../support/held-day.ts";
+import { openedForEach } from "../../support/opened.ts";
 import { PermitGate } from "../../support/permit-gate.ts";
 import { storedRows } from "../../support/stored-rows.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorldForEach } from "../../support/world.ts";
 
 /** 400 tenant-days: several chunks, many batches */
 const RANGE = { from: "2025-01-01", to: "2026-02-04" };
 const NO_WORKER = "No worker is running, so nothing starts yet. Start one with: tallyman worker\n";
 
-let world: World;
-let gate: PermitGate;
+const world = useWorldForEach("control", { MONGODB_CONCURRENCY: "1", WORKER_CONCURRENCY: "1" });
+const gate = openedForEach(() => PermitGate.create(world.env["DATABASE_URL"]));
 beforeEach(async () => {
-  world = await createWorld("control", { MONGODB_CONCURRENCY: "1", WORKER_CONCURRENCY: "1" });
-  gate = await PermitGate.create(world.env["DATABASE_URL"]);
   await world.insert(daysOfEvents("acme", RANGE.from, 400));
   await world.insert(daysOfEvents("other", RANGE.from, 1));
 });
-afterEach(async () => {
-  await endProcesses();
-  await gate.close();
-  await world.close();
-});
+afterEach(endProcesses); // before the gate is let go
 
 const say = (...args: string[]): Promise<Ended> => run(world.env, ...args);
 const rowsOfAcme = async () => new Map([...(await storedRows(world.pool))].filter(([key]) => key.startsWith("acme|")));
@@ -83,6 +77,7 @@ describe("cancel and resume", () => {
     expect([again.code, again.stderr]).toEqual([1, `tallyman: Run ${id} is cancelled already.\n`]);
 
     const revisions = await rowsOfAcme();
+    expect(revisions.size).toBe(before);
     const resumed = await say("runs", "resume", id, "--watch");
     expect(resumed.code).toBe(0);
     expect(await getRun(id)).toMatchObject({ state: "done", cancelledBy: null, error: null });
@@ -96,7 +91,7 @@ describe("cancel and resume", () => {
     expect(nothing.stderr).toContain("is done. Only a failed or cancelled run can be resumed");
   });
 
-  test("of a run that is not planned yet, which is planned anew", async () => {
+  test("of a run that is not planned yet: the resumed run is planned", async () => {
     const id = await backfill();
     expect((await say("runs", "cancel", id)).code).toBe(0);
     await startWorker(world.env);
@@ -131,8 +126,7 @@ test("a paused queue begins nothing, also when Redis has forgotten the pause and
   expect(asked.stderr).toBe(
     `${NO_WORKER}The queue bulk is paused, so nothing starts. Resume it with: tallyman queues resume bulk\n`,
   );
-  const redis = new Redis(world.env["REDIS_URL"] as string, { maxRetriesPerRequest: null });
-  const queue = new Queue("bulk", { connection: redis, prefix: world.config.queuePrefix });
+  const queue = new BulkQueue(world);
   try {
     await queue.obliterate({ force: true });
     expect(await queue.isPaused()).toBe(false);
@@ -149,6 +143,5 @@ test("a paused queue begins nothing, also when Redis has forgotten the pause and
     expect(await written()).toBe(400);
   } finally {
     await queue.close();
-    redis.disconnect();
   }
 });

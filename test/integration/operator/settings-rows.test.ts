@@ -4,19 +4,18 @@ import { changeSettings } from "../../../src/db/postgres/change-settings.ts";
 import { createLogger } from "../../../src/log.ts";
 import { Services } from "../../../src/services.ts";
 import { rebuild } from "../../support/rebuild.ts";
-import { endProcesses, run, startWorker, untilWorked } from "../../support/process.ts";
+import { run, startWorker, untilWorked } from "../../support/process.ts";
 import { sampleEvents } from "../../support/sample.ts";
 import { storedRows } from "../../support/stored-rows.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorlds, type World } from "../../support/world.ts";
 
 const HOUR_MS = 3_600_000;
 
+const openWorld = useWorlds("settings_rows");
 let world: World;
 let services: Services | undefined;
 afterEach(async () => {
-  await endProcesses();
   await services?.close();
-  await world.close();
 });
 
 /** Puts another time zone in force. @returns the run that rebuilds every row */
@@ -43,7 +42,7 @@ const computed = async () => {
 };
 
 test("rows of the settings before are in no computed range until they are rebuilt, and no undo brings them back", async () => {
-  world = await createWorld("settings_rows");
+  world = await openWorld();
   await world.insert(sampleEvents(96, (n) => ({ created_at: new Date(Date.UTC(2026, 2, 1, n)) })));
   await rebuild(world, { from: "2026-03-01", to: "2026-03-04" });
   expect(await computed()).toEqual({ from: "2026-03-01", isKnown: true });
@@ -64,8 +63,8 @@ test("rows of the settings before are in no computed range until they are rebuil
   expect(await storedRows(world.pool)).toEqual(rows);
 });
 
-test("an event that lies two days earlier under the new ones is in a row of its new day", async () => {
-  world = await createWorld("settings_rows", { USAGE_TIMEZONE: "Pacific/Kiritimati" }); // UTC+14
+test("an event whose day is two days earlier in the new time zone is in the row of that day", async () => {
+  world = await openWorld({ USAGE_TIMEZONE: "Pacific/Kiritimati" }); // UTC+14
   await world.insert(sampleEvents(2, (n) => ({ created_at: new Date(`2026-03-0${n + 1}T10:30:00Z`) })));
   await rebuild(world, { from: "2026-03-01", to: "2026-03-04" });
   const { env, rebuildId } = await moveTo("Pacific/Pago_Pago"); // UTC-11
@@ -80,8 +79,8 @@ test("an event that lies two days earlier under the new ones is in a row of its 
   ]);
 });
 
-test("a row of a day that is still to come under the new ones is rebuilt too", async () => {
-  world = await createWorld("settings_rows", { USAGE_TIMEZONE: "Pacific/Kiritimati" });
+test("a row of a day that has not begun in the new time zone is rebuilt too", async () => {
+  world = await openWorld({ USAGE_TIMEZONE: "Pacific/Kiritimati" });
   const now = Date.now();
   await world.insert(sampleEvents(48, (n) => ({ created_at: new Date(now - n * HOUR_MS) })));
   await rebuild(world, { from: "2026-01-01", to: world.services.today() });

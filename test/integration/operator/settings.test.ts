@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { resumeRun } from "../../../src/db/postgres/runs/control.ts";
 import type { RunRequest } from "../../../src/db/postgres/runs/request.ts";
 import { computeSettings, loadConfig } from "../../../src/config.ts";
@@ -7,25 +7,21 @@ import { changeSettings } from "../../../src/db/postgres/change-settings.ts";
 import { createLogger } from "../../../src/log.ts";
 import { Services } from "../../../src/services.ts";
 import { claimChunk, plannedRun, workOff } from "../../support/claimed.ts";
-import { differences, oracle } from "../../support/oracle.ts";
-import { endProcesses, run, start, startWorker, untilWorked, type Ended } from "../../support/process.ts";
+import { differences } from "../../support/differences.ts";
+import { oracle } from "../../support/oracle.ts";
+import { run, start, startWorker, untilWorked, type Ended } from "../../support/process.ts";
 import { sampleEvents } from "../../support/sample.ts";
 import { storedRows, type WholeRow } from "../../support/stored-rows.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorldForEach } from "../../support/world.ts";
 
 const RANGE = ["--from", "2026-03-01", "--to", "2026-03-04"];
 const AUCKLAND = { USAGE_TIMEZONE: "Pacific/Auckland" };
 
-let world: World;
+const world = useWorldForEach("settings");
 beforeEach(async () => {
-  world = await createWorld("settings");
   // An event an hour for three days: elsewhere, every day holds others.
   const hour = (n: number) => new Date(Date.UTC(2026, 2, 1, n));
   await world.insert(sampleEvents(72, (n) => ({ created_at: hour(n), prompt_tokens: n })));
-});
-afterEach(async () => {
-  await endProcesses();
-  await world.close();
 });
 
 const say = (settings: Record<string, string>, ...args: string[]): Promise<Ended> =>
@@ -68,7 +64,7 @@ describe("a process whose settings differ", () => {
   });
 });
 
-test("of two processes that start at once with different time zones one stops", async () => {
+test("of several processes that start at once with different time zones all but one stop", async () => {
   const zones = ["UTC", "Pacific/Auckland", "America/St_Johns", "Asia/Kolkata"];
   const workers = zones.map((zone) => start({ ...world.env, USAGE_TIMEZONE: zone }, ["worker", "--json"]));
   const stopped = await Promise.all(

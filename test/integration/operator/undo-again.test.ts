@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { undoableDays } from "../../../src/db/postgres/cache/undo.ts";
 import type { Run } from "../../../src/db/postgres/runs/run.ts";
 import { runInline } from "../../../src/execution/inline.ts";
@@ -7,15 +7,11 @@ import { joinTenantDays } from "../../../src/usage/spans.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
 import { rebuild } from "../../support/rebuild.ts";
 import { storedRows } from "../../support/stored-rows.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 
 const RANGE = { from: "2026-03-01", to: "2026-03-02" };
 
-let world: World;
-beforeAll(async () => {
-  world = await createWorld("undo_again");
-});
-afterAll(() => world.close());
+const world = useWorld("undo_again");
 
 async function undo(id: string): Promise<Run> {
   const { services } = world;
@@ -25,7 +21,7 @@ async function undo(id: string): Promise<Run> {
   return runInline(services, wish, new AbortController().signal, () => undefined, chunks);
 }
 
-test("a run is taken back once: rows that another run has made since look the same, and stay", async () => {
+test("a run is undone once: equal rows that another run has made since stay", async () => {
   await world.insert(daysOfEvents("acme", RANGE.from, 2, 3));
   const first = await rebuild(world, RANGE);
   expect((await undo(first.id)).days).toMatchObject({ written: 2, refused: 0 });

@@ -1,19 +1,12 @@
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { daysOfEvents } from "../../support/days-of-events.ts";
-import { endProcesses, run, type Ended } from "../../support/process.ts";
+import { run, type Ended } from "../../support/process.ts";
 import { storedRows, type WholeRow } from "../../support/stored-rows.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorldForEach } from "../../support/world.ts";
 
 const RANGE = ["--from", "2026-03-01", "--to", "2026-03-25"];
 
-let world: World;
-beforeEach(async () => {
-  world = await createWorld("undo");
-});
-afterEach(async () => {
-  await endProcesses();
-  await world.close();
-});
+const world = useWorldForEach("undo");
 
 const say = (...args: string[]): Promise<Ended> => run(world.env, ...args);
 const inline = (...args: string[]) => say("rebuild", "--inline", "--json", ...RANGE, ...args);
@@ -90,7 +83,7 @@ describe("a dry run", () => {
     expect([again.code, again.stdout]).toEqual([0, "Nothing would change: 40 tenant-days match their events.\n"]);
   });
 
-  test("does not make a tenant known that it came across, and says who is unknown", async () => {
+  test("records no tenant that it finds, and says which named tenants are unknown", async () => {
     await world.insert(daysOfEvents("acme", "2026-03-01", 2));
     const dry = await say("backfill", "--dry-run", "--json", "--tenant", "acme", ...RANGE);
     expect(shown(dry).forecasts).toHaveLength(2);
@@ -121,7 +114,7 @@ describe("undo", () => {
     for (const [key, row] of rowsBefore) {
       const isReplaced = rows.get(key)?.revision !== row.revision;
       expect([key, rows.get(key)?.revision]).toEqual([key, isReplaced ? "3" : "1"]);
-      if (isReplaced) expect(rows.get(key)?.read_at, key).toBe(row.read_at);
+      expect(isReplaced ? rows.get(key)?.read_at : row.read_at, key).toBe(row.read_at);
     }
     const undoChanges = (await changes()).filter(({ run_id }) => run_id === undo.id);
     expect(undoChanges.filter((change) => change.new === null)).toHaveLength(15);

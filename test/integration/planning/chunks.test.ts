@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { beforeAll, beforeEach, expect, test } from "vitest";
 import type { RunRequest } from "../../../src/db/postgres/runs/request.ts";
 import { PAYLOAD_VERSION } from "../../../src/work/payload.ts";
 import { planRun } from "../../../src/jobs/plan-run.ts";
@@ -7,21 +7,16 @@ import { addDays, type Day } from "../../../src/usage/day.ts";
 import type { PlannedSpan } from "../../../src/usage/plan.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
 import { zoneBeforeNoon } from "../../support/quiet-hours.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 
 const KEPT_DAYS = 10;
 
-let world: World;
+const world = useWorld("planning", { EVENTS_RETENTION_DAYS: String(KEPT_DAYS), USAGE_TIMEZONE: zoneBeforeNoon() });
 let today: Day;
-beforeAll(async () => {
-  world = await createWorld("planning", { EVENTS_RETENTION_DAYS: String(KEPT_DAYS), USAGE_TIMEZONE: zoneBeforeNoon() });
+beforeAll(() => {
   today = world.services.today();
 });
-afterAll(() => world.close());
-beforeEach(async () => {
-  await world.events.deleteMany({});
-  await world.pool.query("TRUNCATE usage_tenant, usage_dirty, daily_usage_cache, usage_run CASCADE");
-});
+beforeEach(() => world.reset());
 
 /** Plans a run as the job does, and answers the spans of each chunk. */
 async function plan(wish: Omit<RunRequest, "requestedBy">): Promise<PlannedSpan[][]> {

@@ -8,20 +8,19 @@ import { addDays } from "../../../src/usage/day.ts";
 import { chunksOf } from "../../support/claimed.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
 import { endProcesses, run, startWorker, untilWorked } from "../../support/process.ts";
+import { openedForEach } from "../../support/opened.ts";
 import { PermitGate } from "../../support/permit-gate.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorldForEach } from "../../support/world.ts";
 
 /** More chunks than the queue holds. */
 const CHUNKS = 6_000;
 
-let world: World;
-let gate: PermitGate;
+const world = useWorldForEach("fair", { MONGODB_CONCURRENCY: "2", WORKER_CONCURRENCY: "1" });
+// Bulk work may have the second of the two permits: while it is held here, the long backfill stands still.
+const gate = openedForEach(() => PermitGate.create(world.env["DATABASE_URL"], 2));
 let runs: Runs;
 let long: string;
 beforeEach(async () => {
-  world = await createWorld("fair", { MONGODB_CONCURRENCY: "2", WORKER_CONCURRENCY: "1" });
-  // Bulk work may have the second of the two permits: while it is held here, the long backfill stands still.
-  gate = await PermitGate.create(world.env["DATABASE_URL"], 2);
   await gate.shut();
   runs = await world.services.runs();
   const range = { from: "2000-01-01", to: addDays("2000-01-01", CHUNKS / 2 - 1) };
@@ -35,11 +34,7 @@ beforeEach(async () => {
     return rows.length === 1;
   });
 });
-afterEach(async () => {
-  await endProcesses();
-  await gate.close();
-  await world.close();
-});
+afterEach(endProcesses); // before the gate is let go
 
 async function left(): Promise<number> {
   const { chunks } = (await runs.get(long)) as { chunks: { planned: number; done: number; failed: number } };

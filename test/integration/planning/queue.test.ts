@@ -1,30 +1,21 @@
-import { Queue } from "bullmq";
-import { Redis } from "ioredis";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { beforeEach, expect, test } from "vitest";
 import type { DueWork } from "../../../src/db/postgres/runs/due.ts";
 import type { Priority } from "../../../src/db/postgres/runs/run.ts";
 import type { Runs } from "../../../src/db/postgres/runs/runs.ts";
 import type { Queues } from "../../../src/queues/queues.ts";
+import { BulkQueue } from "../../support/bulk-queue.ts";
 import { chunksOf } from "../../support/claimed.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { openedForEach } from "../../support/opened.ts";
+import { useWorldForEach } from "../../support/world.ts";
 
-let world: World;
-let redis: Redis;
-let bulk: Queue;
+const world = useWorldForEach("turns");
+const bulk = openedForEach(() => new BulkQueue(world));
 let queues: Queues;
 let runs: Runs;
 let due: DueWork;
 beforeEach(async () => {
-  world = await createWorld("turns");
-  redis = new Redis(world.env["REDIS_URL"] as string, { maxRetriesPerRequest: null });
-  bulk = new Queue("bulk", { connection: redis, prefix: world.config.queuePrefix });
   queues = await world.services.queues();
   [runs, due] = [await world.services.runs(), await world.services.due()];
-});
-afterEach(async () => {
-  await bulk.close();
-  redis.disconnect();
-  await world.close();
 });
 
 const names = new Map<string, string>();
@@ -79,7 +70,7 @@ test("a new run comes to its turn at once, although a long one fills the queue",
   expect(await held()).toBeLessThan(1_200);
 });
 
-test("a run that has come far lets a new one go first", async () => {
+test("a run of which many chunks are done lets a new run go first", async () => {
   const long = await backfill("long", 3_000);
   await world.pool.query("UPDATE usage_chunk SET state = 'done' WHERE run_id = $1 AND number < 500", [long]);
   await queues.dispatch(due);
@@ -113,7 +104,7 @@ test("runs of high priority go before all others, those of low priority after; a
   ]);
 });
 
-test("what is due is ordered likewise, a refresh before a nightly run", async () => {
+test("due chunks are ordered by the priority of their runs, a refresh before a nightly run", async () => {
   const ids: string[] = [];
   for (const kind of ["nightly", "refresh"] as const) {
     const wish = { kind, from: "2026-01-01", to: "2026-01-02", requestedBy: "test", dedupeBy: kind };

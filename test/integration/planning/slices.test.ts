@@ -1,5 +1,5 @@
 import type { Document } from "mongodb";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { EventReader, TenantDayError } from "../../../src/db/mongo/events.ts";
 import { dayBounds, type DayBounds } from "../../../src/usage/day.ts";
 import { toDocuments } from "../../../src/usage/document.ts";
@@ -7,7 +7,7 @@ import type { Rollup } from "../../../src/usage/rollup.ts";
 import { hostileEvents } from "../../support/hostile.ts";
 import { oracle } from "../../support/oracle.ts";
 import { sampleEvents } from "../../support/sample.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 
 const DAY = "2026-03-29"; // 23 hours in Berlin
 const ZONE = "Europe/Berlin";
@@ -15,10 +15,9 @@ const MILLION = 1_000_000;
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 
-let world: World;
+const world = useWorld("slices", { USAGE_TIMEZONE: ZONE });
 let tenants: string[];
 beforeAll(async () => {
-  world = await createWorld("slices", { USAGE_TIMEZONE: ZONE });
   const events = [...hostileEvents({ seed: 7, from: DAY, days: 1, timeZone: ZONE, perDay: 1_500 })];
   const crowd = sampleEvents(4_000, (n) => ({
     tenant_id: "crowd",
@@ -32,7 +31,6 @@ beforeAll(async () => {
   const { days } = oracle(events, { timeZone: ZONE, now: new Date(dayBounds(DAY, ZONE).end) });
   tenants = [...[...days.values()].filter(({ date }) => date === DAY).map(({ tenant }) => tenant), "crowd"];
 });
-afterAll(() => world.close());
 
 /** Each event of a day beside each event of the collection: no server is through with it within a millisecond. */
 const ENDLESS: Document[] = [
@@ -110,7 +108,7 @@ test("a slice that takes too long is halved, and the tenant's next day begins in
   expect(distinct(slices).map(({ start, end }) => (end - start) / HOUR)).toEqual([5.75, 5.75, 5.75, 5.75]);
 });
 
-test("a slice of some minutes that takes too long fails the day: its length is not the reason", async () => {
+test("a slice of few minutes that takes too long fails the day and is not halved", async () => {
   const { slices, read } = watchedReader(MINUTE);
   await expect(read("crowd")).rejects.toThrow(TenantDayError);
   const lengths = distinct(slices).map(({ start, end }) => (end - start) / MINUTE);

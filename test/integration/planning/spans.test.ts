@@ -1,24 +1,17 @@
 import { Double, Int32, Long, ObjectId, UUID, type Document } from "mongodb";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { TenantReader } from "../../../src/db/mongo/tenants.ts";
 import { Tenants } from "../../../src/rebuild/tenants.ts";
 import type { Day } from "../../../src/usage/day.ts";
 import { event } from "../../support/sample.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 
 const TODAY = "2026-03-10";
 const NEAR = { from: "2026-03-05", to: "2026-03-09" };
 const { signal } = new AbortController();
 
-let world: World;
-beforeAll(async () => {
-  world = await createWorld("spans");
-});
-afterAll(() => world.close());
-beforeEach(async () => {
-  await world.events.deleteMany({});
-  await world.pool.query("TRUNCATE usage_tenant, usage_dirty, daily_usage_cache");
-});
+const world = useWorld("spans");
+beforeEach(() => world.reset());
 
 /** What there is to know about tenants on a day, and how often the events were asked. */
 async function tenantsOn(today: Day) {

@@ -1,10 +1,10 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, test } from "vitest";
 import { liveness } from "../../../src/http/health.ts";
 
 describe("liveness", () => {
   const TEN_MINUTES = 600_000;
 
-  it.each([
+  test.each([
     ["idle, nothing waits", { idleMs: 10 * TEN_MINUTES, waiting: 0 }, true],
     ["works, others wait", { idleMs: 0, waiting: 9 }, true],
     ["took a job lately", { idleMs: TEN_MINUTES, waiting: 9 }, true],

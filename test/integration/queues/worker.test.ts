@@ -1,37 +1,27 @@
 import { hostname } from "node:os";
-import { Queue, type Job } from "bullmq";
-import { Redis } from "ioredis";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Job } from "bullmq";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { BulkQueue } from "../../support/bulk-queue.ts";
 import { keepLeases } from "../../support/claimed.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
 import { endProcesses, run, startWorker, untilWorked } from "../../support/process.ts";
 import { HeldDay } from "../../support/held-day.ts";
+import { openedForEach } from "../../support/opened.ts";
 import { PermitGate } from "../../support/permit-gate.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorldForEach } from "../../support/world.ts";
 
 /** 256 tenant-days: two chunks */
 const RANGE = { from: "2025-03-01", to: "2025-11-11" };
 const FIRST_CHUNK_ENDS = "2025-07-06";
 
-let world: World;
-let gate: PermitGate;
-let redis: Redis;
-let queue: Queue;
+const world = useWorldForEach("worker", { MONGODB_CONCURRENCY: "1", WORKER_CONCURRENCY: "1" });
+const gate = openedForEach(() => PermitGate.create(world.env["DATABASE_URL"]));
+const queue = openedForEach(() => new BulkQueue(world));
 
 beforeEach(async () => {
-  world = await createWorld("worker", { MONGODB_CONCURRENCY: "1", WORKER_CONCURRENCY: "1" });
-  gate = await PermitGate.create(world.env["DATABASE_URL"]);
-  redis = new Redis(world.env["REDIS_URL"] as string, { maxRetriesPerRequest: null });
-  queue = new Queue("bulk", { connection: redis, prefix: world.config.queuePrefix });
   await world.insert(daysOfEvents("acme", RANGE.from, 256));
 });
-afterEach(async () => {
-  await endProcesses();
-  await queue.close();
-  redis.disconnect();
-  await gate.close();
-  await world.close();
-});
+afterEach(endProcesses); // before the gate is let go
 
 interface ChunkRow {
   number: number;
@@ -80,6 +70,7 @@ async function expectWhole(runId: string): Promise<void> {
 
 /** Deletes every key of this world, as FLUSHALL would, on a server that others share. */
 async function wipeRedis(): Promise<number> {
+  const { redis } = queue;
   let deleted = 0;
   for await (const keys of redis.scanStream({ match: `${world.config.queuePrefix}:*`, count: 1_000 })) {
     if ((keys as string[]).length > 0) deleted += await redis.del(...(keys as string[]));
@@ -88,7 +79,7 @@ async function wipeRedis(): Promise<number> {
 }
 
 describe("a worker that is told to stop", () => {
-  it("hands its chunk back without an attempt spent, and another one finishes the run", async () => {
+  test("hands its chunk back without an attempt spent, and another one finishes the run", async () => {
     await gate.shut();
     const first = await startWorker({ ...world.env, LOG_LEVEL: "info" });
     const runId = await backfill();
@@ -111,7 +102,7 @@ describe("a worker that is told to stop", () => {
 });
 
 describe("a worker that is killed", () => {
-  it("loses nothing: another one takes its chunk over when the lease has ended", async () => {
+  test("loses nothing: another one takes its chunk over when the lease has ended", async () => {
     await gate.shut();
     const first = await startWorker(world.env);
     const runId = await backfill();
@@ -140,6 +131,7 @@ describe("a worker that is killed", () => {
     await world.pool.query("UPDATE usage_chunk SET lease_until = now() - interval '1 second' WHERE state = 'running'");
     const key = (name: string) => `${world.config.queuePrefix}:bulk:${name}`;
     const jobId = `aggregate-days|${runId}|${held.number}`;
+    const { redis } = queue;
     expect(await redis.lrange(key("active"), 0, -1)).toContain(jobId);
     await redis.del(key(`${jobId}:lock`), key("stalled-check"));
     await redis.sadd(key("stalled"), jobId);
@@ -153,7 +145,7 @@ describe("a worker that is killed", () => {
 });
 
 describe("Redis that forgets", () => {
-  it("is filled again by the reconciler: a run in work, and one that nobody enqueued", async () => {
+  test("is filled again by the reconciler: a run in work, and one that nobody enqueued", async () => {
     await gate.shut();
     await startWorker(world.env);
     const runId = await backfill();
@@ -175,7 +167,7 @@ describe("Redis that forgets", () => {
     expect((await runs.get(forgotten.id))?.days).toMatchObject({ planned: 256, written: 0, unchanged: 256 });
   });
 
-  it("is filled again when it lost every job of a run that nobody works on yet", async () => {
+  test("is filled again when it lost every job of a run that nobody works on yet", async () => {
     const runId = await backfill();
     expect(await wipeRedis()).toBeGreaterThan(0);
     await startWorker(world.env);
@@ -192,7 +184,7 @@ describe("jobs that somebody pushed into Redis", () => {
       return (await queue.getJobState(job.id as string)) === "failed" && queue.getJob(job.id as string);
     });
 
-  it("fail once where the payload is bad, go back where it is newer, and never harm the worker", async () => {
+  test("fail once where the payload is bad, go back where it is newer, and never harm the worker", async () => {
     const worker = await startWorker({ ...world.env, LOG_LEVEL: "error" });
     const runId = "0190a5d2-7c1e-7def-8123-456789abcdef";
     const bad: unknown[] = [

@@ -1,26 +1,15 @@
 import { stampMillis } from "../../../src/usage/stamp.ts";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { beforeEach, expect, test } from "vitest";
 import { ArrivalReader } from "../../../src/db/mongo/arrivals.ts";
 import { stampAt } from "../../support/backends.ts";
 import { event } from "../../support/sample.ts";
 import { rebuild } from "../../support/rebuild.ts";
 import { storedRows } from "../../support/stored-rows.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 import { dateAt, DAY, dirty, follow, HOUR, idAt, noon, setWatermark, watermark, workOff, ZONE } from "./follow.ts";
 
-let world: World;
-
-beforeAll(async () => {
-  world = await createWorld("arrivals", { USAGE_TIMEZONE: ZONE, SETTLE_HOURS: "8760" });
-});
-beforeEach(async () => {
-  await world.events.deleteMany({});
-  await world.pool.query("DELETE FROM usage_meta WHERE name LIKE 'arrival%'");
-  await world.pool.query(
-    "TRUNCATE usage_run, usage_chunk, daily_usage_cache, usage_dirty, usage_tenant, usage_change, usage_undo",
-  );
-});
-afterAll(() => world.close());
+const world = useWorld("arrivals", { USAGE_TIMEZONE: ZONE, SETTLE_HOURS: "8760" });
+beforeEach(() => world.reset());
 
 /** An event that arrived so many seconds ago (negative: will) for noon of a date. */
 const arrived = (seconds: number, tenant_id: string, date: string, differs = {}) =>
@@ -196,7 +185,7 @@ test("pages end at a number of tenant-days and go on behind their last event", a
   expect(found.sort()).toEqual(days.flatMap((date) => [`acme ${date}`, `zeta ${date}`]).sort());
 });
 
-test("what fills several pages is all found", async () => {
+test("arrivals that fill several pages are all found", async () => {
   const days = Array.from({ length: 7 }, (_, n) => dateAt(-1 - n));
   await world.insert([...days.map((date) => arrived(60, "acme", date)), arrived(60, "", dateAt(-1))]);
   const arrivals = new ArrivalReader(world.events, world.config.eventsFields, ZONE);

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { DirtyDays } from "../../../src/db/postgres/dirty.ts";
 import { Watermarks } from "../../../src/db/postgres/watermarks.ts";
 import { Services } from "../../../src/services.ts";
@@ -6,22 +6,11 @@ import { stampAt } from "../../support/backends.ts";
 import { event } from "../../support/sample.ts";
 import { storedRows } from "../../support/stored-rows.ts";
 import { until } from "../../support/until.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld, type World } from "../../support/world.ts";
 import { dateAt, dirty, follow, HOUR, idAt, noon, setWatermark, watermark, workOff, ZONE } from "./follow.ts";
 
-let world: World;
-
-beforeAll(async () => {
-  world = await createWorld("dirty", { USAGE_TIMEZONE: ZONE, SETTLE_HOURS: "0", EVENTS_RETENTION_DAYS: "30" });
-});
-beforeEach(async () => {
-  await world.events.deleteMany({});
-  await world.pool.query("DELETE FROM usage_meta WHERE name LIKE 'arrival%'");
-  await world.pool.query(
-    "TRUNCATE usage_run, usage_chunk, daily_usage_cache, usage_dirty, usage_tenant, usage_change, usage_undo",
-  );
-});
-afterAll(() => world.close());
+const world = useWorld("dirty", { USAGE_TIMEZONE: ZONE, SETTLE_HOURS: "0", EVENTS_RETENTION_DAYS: "30" });
+beforeEach(() => world.reset());
 
 const arrived = (seconds: number, tenant_id: string, date: string, differs = {}) =>
   event({ _id: idAt(-seconds), tenant_id, created_at: noon(date), ...differs });
@@ -54,7 +43,7 @@ test("a tenant-day that fails holds up no other, and comes back when its time ha
 });
 
 test.each(["no watermark yet", "a watermark"])(
-  "two at once with %s: one moves it, and one run is made",
+  "of two refreshes at once with %s one moves the watermark, and one run is made",
   async (what) => {
     if (what === "a watermark") await setWatermark(world, 60);
     await world.insert([arrived(30, "acme", dateAt(-1)), arrived(30, "zeta", dateAt(-1))]);
@@ -160,7 +149,7 @@ describe("a refused tenant-day leaves the list", () => {
   });
 });
 
-test("what was found again keeps the later of the two moments, and its pause", async () => {
+test("a tenant-day that is listed again keeps the later time of the two, and its pause", async () => {
   await world.pool.query(
     `INSERT INTO usage_dirty VALUES ('acme', $1, clock_timestamp() + interval '1 hour', 'infinity'),
                                     ('zeta', $1, clock_timestamp() - interval '1 hour', 'infinity')`,

@@ -1,26 +1,15 @@
 import { Binary, Decimal128, Double, Int32, Long, MongoClient, ObjectId, Timestamp, UUID } from "mongodb";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { ArrivalReader } from "../../../src/db/mongo/arrivals.ts";
 import { Services } from "../../../src/services.ts";
 import { rebuild } from "../../support/rebuild.ts";
 import { event } from "../../support/sample.ts";
 import { storedRows } from "../../support/stored-rows.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld, type World } from "../../support/world.ts";
 import { dateAt, dirty, follow, idAt, noon, workOff, ZONE } from "./follow.ts";
 
-let world: World;
-
-beforeAll(async () => {
-  world = await createWorld("foreign", { USAGE_TIMEZONE: ZONE, SETTLE_HOURS: "8760" });
-});
-beforeEach(async () => {
-  await world.events.deleteMany({});
-  await world.pool.query("DELETE FROM usage_meta WHERE name LIKE 'arrival%'");
-  await world.pool.query(
-    "TRUNCATE usage_run, usage_chunk, daily_usage_cache, usage_dirty, usage_tenant, usage_change, usage_undo",
-  );
-});
-afterAll(() => world.close());
+const world = useWorld("foreign", { USAGE_TIMEZONE: ZONE, SETTLE_HOURS: "8760" });
+beforeEach(() => world.reset());
 
 const { signal } = new AbortController();
 
@@ -76,7 +65,7 @@ describe.each([
     expect(await follow(world)).toMatchObject({ differing: 0, runId: null });
   });
 
-  test("is said once, over all processes, and not asked about again", async () => {
+  test("is warned of once, over all processes, and not asked about again", async () => {
     await world.insert([stored("acme", dateAt(-1))]);
     const other: World = { ...world, services: new Services(world.config, world.services.log) };
     try {

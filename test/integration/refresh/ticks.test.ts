@@ -1,14 +1,10 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { followArrivals } from "../../../src/jobs/follow-arrivals.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 
-let world: World;
-beforeAll(async () => {
-  world = await createWorld("ticks");
-});
-afterAll(() => world.close());
+const world = useWorld("ticks");
 
-test("ticks of the refresh that nobody comes to are one job", async () => {
+test("ticks of the refresh that no worker takes are one job", async () => {
   const queues = await world.services.queues();
   for (const slot of ["2026-11-21T021500Z", "2026-11-21T022000Z", "2026-11-21T022500Z"]) {
     await queues.enqueue(followArrivals, { v: 1, slot }, "fresh");

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { startWorker } from "../../../src/app.ts";
 import { followArrivals } from "../../../src/jobs/follow-arrivals.ts";
 import { schedules } from "../../../src/schedule/schedules.ts";
@@ -6,15 +6,10 @@ import { Services } from "../../../src/services.ts";
 import { event } from "../../support/sample.ts";
 import { storedRows } from "../../support/stored-rows.ts";
 import { until } from "../../support/until.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 import { dateAt, dirty, noon, workOff, ZONE } from "./follow.ts";
 
-let world: World;
-
-beforeAll(async () => {
-  world = await createWorld("refresher", { USAGE_TIMEZONE: ZONE, REFRESH_SECONDS: "1" });
-});
-afterAll(() => world.close());
+const world = useWorld("refresher", { USAGE_TIMEZONE: ZONE, REFRESH_SECONDS: "1" });
 
 test("two workers keep the rows of old days true to late events, without being asked", async () => {
   const services = [1, 2].map(() => new Services(world.config, world.services.log));
@@ -46,7 +41,7 @@ test("two workers keep the rows of old days true to late events, without being a
   expect(rows).toEqual([{ state: "done", adds_up: true }]);
 });
 
-test("it is due every REFRESH_SECONDS, in the queue that nothing else fills up", async () => {
+test("the refresh is due every REFRESH_SECONDS, in the queue that bulk work does not fill", async () => {
   const refresh = schedules(world.config).find(({ name }) => name === "refresh");
   expect(refresh?.every).toBe(1);
   const enqueued: unknown[] = [];

@@ -11,7 +11,7 @@ import { event } from "../../support/sample.ts";
 import { zoneBeforeNoon } from "../../support/quiet-hours.ts";
 import { PermitGate } from "../../support/permit-gate.ts";
 import { until } from "../../support/until.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorldForEach } from "../../support/world.ts";
 
 const HOUR = 3_600_000;
 /** The nightly slot of today: it was due an hour ago, and the next one comes in more than twenty hours. */
@@ -23,17 +23,15 @@ const SETTINGS = {
   WORKER_CONCURRENCY: "1",
 };
 
-let world: World;
+const world = useWorldForEach("nightly", SETTINGS);
 let today: string;
 const started: { services: Services; app: WorkerApp | undefined }[] = [];
-beforeEach(async () => {
-  world = await createWorld("nightly", SETTINGS);
+beforeEach(() => {
   today = world.services.today();
 });
 afterEach(async () => {
   for (const { app } of started) await app?.stop();
   for (const { services } of started.splice(0)) await services.close();
-  await world.close();
 });
 
 /** A worker with connections of its own, in this process. */
@@ -80,7 +78,7 @@ async function computed(tenant: string): Promise<unknown> {
 
 const daysAgo = (first: number, last: number) => Array.from({ length: first - last + 1 }, (_, n) => ago(first - n));
 
-test("a starting worker makes up the nights that were missed, each tenant's days and no others", async () => {
+test("a starting worker runs the missed nights, over each tenant's days and no others", async () => {
   await world.insert(daysOfEvents("acme", ago(12), 12));
   await world.insert(daysOfEvents("gone", ago(12), 6)); // its last events are of seven days ago
   await world.insert(daysOfEvents("silent", ago(12), 2));

@@ -1,39 +1,30 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
-import { Redis } from "ioredis";
+import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { parse as parseCron } from "node-cron";
 import { loadConfig } from "../../../src/config.ts";
 import { nightlyThrough } from "../../../src/db/postgres/watermarks.ts";
 import { JOBS } from "../../../src/jobs/index.ts";
-import { Queues } from "../../../src/queues/queues.ts";
+import type { Queues } from "../../../src/queues/queues.ts";
 import { Scheduler } from "../../../src/schedule/scheduler.ts";
 import { schedules, occurrenceOf, type Schedule, type TickActions } from "../../../src/schedule/schedules.ts";
 import { Services } from "../../../src/services.ts";
 import { daysOfEvents } from "../../support/days-of-events.ts";
 import { until } from "../../support/until.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 
 const SLOT = "2026-11-21T02:15Z";
 const NO_PAUSE = { times: 20, pauseMs: 1 };
 
-let world: World;
-let redis: Redis;
+const world = useWorld("schedule");
 let queues: Queues;
 
 beforeAll(async () => {
-  world = await createWorld("schedule");
-  await world.insert(daysOfEvents("acme", "2026-11-15", 6));
-  redis = new Redis(world.env["REDIS_URL"] as string, { maxRetriesPerRequest: null });
-  queues = new Queues(redis, world.config.queuePrefix, () => undefined);
+  queues = await world.services.queues();
 });
 beforeEach(async () => {
-  await world.pool.query("TRUNCATE usage_run, usage_chunk, daily_usage_cache CASCADE");
+  await world.reset();
+  await world.insert(daysOfEvents("acme", "2026-11-15", 6));
 });
 afterEach(() => vi.useRealTimers());
-afterAll(async () => {
-  await queues.close();
-  redis.disconnect();
-  await world.close();
-});
 
 /** What the worker's ticks do, on the servers of the given services. */
 function actionsOf(services: Services): TickActions {
@@ -53,18 +44,18 @@ const table = () => schedules(world.config);
 const find = (name: string): Schedule => table().find((entry) => entry.name === name) as Schedule;
 
 describe("the table of schedules", () => {
-  it("has names of its own, and for each a cron expression of five fields or a period", () => {
+  test("has names of its own, and for each a cron expression of five fields or a period", () => {
     expect(table().length).toBeGreaterThan(0);
     expect(new Set(table().map(({ name }) => name)).size).toBe(table().length);
-    for (const { cron, every } of table()) {
-      if (every !== undefined) expect(every).toBeGreaterThan(0);
-      if (cron === undefined) continue;
-      expect(() => parseCron(cron), cron).not.toThrow();
-      expect(cron.trim().split(/\s+/), cron).toHaveLength(5);
-    }
+    const periods = table().flatMap(({ every }) => every ?? []);
+    const crons = table().flatMap(({ cron }) => cron ?? []);
+    expect(periods.length + crons.length).toBe(table().length);
+    expect(periods.filter((every) => every <= 0)).toEqual([]);
+    expect(() => crons.map(parseCron)).not.toThrow();
+    expect(crons.filter((cron) => cron.trim().split(/\s+/).length !== 5)).toEqual([]);
   });
 
-  it("is due in UTC whatever the machine's time zone, under the name of the minute", async () => {
+  test("is due in UTC whatever the machine's time zone, under the name of the minute", async () => {
     const machine = process.env["TZ"];
     process.env["TZ"] = "America/New_York";
     vi.useFakeTimers({ now: Date.parse("2026-11-21T00:00:30Z") });
@@ -85,7 +76,7 @@ describe("the table of schedules", () => {
     }
   });
 
-  it.each(schedules(loadConfig({})))("$name only enqueues", async ({ name }) => {
+  test.each(schedules(loadConfig({})))("$name only enqueues", async ({ name }) => {
     const enqueued: { job: string; payload: unknown }[] = [];
     const requested: unknown[] = [];
     const actions: TickActions = {
@@ -107,13 +98,13 @@ describe("the table of schedules", () => {
     await find(name).tick(SLOT, actionsOf(world.services));
     expect(await rowsOf("usage_chunk")).toEqual([]);
     expect(await rowsOf("daily_usage_cache")).toEqual([]);
-    for (const run of await rowsOf("usage_run")) expect(run).toMatchObject({ state: "planned", chunks_planned: 0 });
+    expect(await rowsOf("usage_run")).toMatchObject(requested.map(() => ({ state: "planned", chunks_planned: 0 })));
     expect((await queues.counts()).reduce((sum, { waiting }) => sum + waiting, 0)).toBeGreaterThan(0);
   });
 });
 
 describe("Scheduler", () => {
-  it("makes one run of a slot that ten instances fire, then and ever after", async () => {
+  test("makes one run of an occurrence that ten instances fire, at once or later", async () => {
     const nightly = find("nightly");
     const services = Array.from({ length: 10 }, () => new Services(world.config, world.services.log));
     try {
@@ -135,7 +126,7 @@ describe("Scheduler", () => {
     }
   });
 
-  it("tries a tick again whose server is away", async () => {
+  test("tries a tick again whose server is away", async () => {
     const closed = "postgres://postgres@127.0.0.1:1/away";
     const away = new Services({ ...world.config, databaseUrl: closed }, world.services.log);
     let attempts = 0;
@@ -159,7 +150,7 @@ describe("Scheduler", () => {
     await away.close();
   });
 
-  it("gives up a tick after its tries, and at once when stopped", async () => {
+  test("gives up a tick after its tries, and at once when stopped", async () => {
     let attempts = 0;
     const failing: Schedule = {
       name: "failing",
@@ -181,7 +172,7 @@ describe("Scheduler", () => {
     expect(attempts).toBe(4);
   });
 
-  it("names a slot by its minute", () => {
+  test("names an occurrence by its minute", () => {
     expect(occurrenceOf(new Date("2026-11-21T02:15:59.999Z"))).toBe("2026-11-21T02:15Z");
   });
 });

@@ -1,19 +1,17 @@
 import fc from "fast-check";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import type { Pool } from "../../../src/db/postgres/pool.ts";
 import { holds } from "../../support/property.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 import { day, rows, span, TenantTables, type State } from "./tenant-tables.ts";
 
-let world: World;
+const world = useWorld("law");
 let pool: Pool;
 let tables: TenantTables;
 beforeAll(async () => {
-  world = await createWorld("law");
   pool = await world.services.rawPool();
   tables = new TenantTables(pool);
 });
-afterAll(() => world.close());
 
 test("within the computed range every day up to the last is a row, whatever happened before", async () => {
   const number = fc.integer({ min: 1, max: 24 });
@@ -81,7 +79,7 @@ test("within the computed range every day up to the last is a row, whatever happ
           }
         }
       })
-      .beforeEach(async () => void (await tables.clear())),
+      .beforeEach(async () => void (await world.reset())),
     40,
   );
 });

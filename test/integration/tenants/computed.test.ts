@@ -1,20 +1,18 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Pool } from "../../../src/db/postgres/pool.ts";
 import { forgetComputed, widenTenantSpans } from "../../../src/db/postgres/tenants.ts";
 import { lockWaiters } from "../../support/backends.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 import { day, numberOf, rows, span, TenantTables } from "./tenant-tables.ts";
 
-let world: World;
+const world = useWorld("computed");
 let pool: Pool;
 let tables: TenantTables;
 beforeAll(async () => {
-  world = await createWorld("computed");
   pool = await world.services.rawPool();
   tables = new TenantTables(pool);
 });
-afterAll(() => world.close());
-beforeEach(() => tables.clear());
+beforeEach(() => world.reset());
 
 describe("the end of a run", () => {
   test("computes the days that were read after they ended, and not one that is open", async () => {
@@ -55,7 +53,7 @@ describe("the end of a run", () => {
     expect(await tables.range()).toEqual([20, 22]);
   });
 
-  test("goes on to where nothing more was found, but only from the last day with events", async () => {
+  test("extends the range to the day through which no event was found, but only from the last day with events", async () => {
     await tables.widen("a", 1, 10, 15);
     await tables.store("a", rows(1, 9));
     await tables.end([span("a", 1, 10)]); // the 10th failed
@@ -65,7 +63,7 @@ describe("the end of a run", () => {
     expect(await tables.range()).toEqual([1, 15]);
   });
 
-  test("of a run over all tenants moves those too that had nothing to rebuild", async () => {
+  test("of a run over all tenants extends the ranges of tenants that had nothing to rebuild, too", async () => {
     for (const tenant of ["a", "b", "c"]) {
       await tables.widen(tenant, 1, 5, 6);
       await tables.store(tenant, tenant === "c" ? rows(1, 4) : rows(1, 5));
@@ -117,7 +115,7 @@ describe("new days of a tenant", () => {
     expect(dirty.map(({ tenant_id, date }) => [tenant_id, numberOf(date)])).toEqual([["a", 6], ["a", 8], ["a", 9]]); // prettier-ignore
   });
 
-  test("never narrow a span, and leave the range where the last day stands", async () => {
+  test("never narrow a span, and leave the range alone where the last day is the same", async () => {
     await tables.widen("a", 3, 5, 12);
     await tables.store("a", rows(3, 5));
     await tables.end([span("a", 3, 5)]);

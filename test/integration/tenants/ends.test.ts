@@ -1,14 +1,13 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import type { Runs } from "../../../src/db/postgres/runs/runs.ts";
 import { chunksOf } from "../../support/claimed.ts";
-import { createWorld, type World } from "../../support/world.ts";
+import { useWorld } from "../../support/world.ts";
 
 const [from, to] = ["2026-03-01", "2026-03-02"];
 const TENANTS = Array.from({ length: 3_000 }, (_, n) => `t${String(n).padStart(4, "0")}`);
 
-let world: World;
+const world = useWorld("ends");
 beforeAll(async () => {
-  world = await createWorld("ends");
   await world.services.agreedPool();
   await world.pool.query(
     `INSERT INTO usage_tenant (tenant_id, first_day, last_day, computed_from, computed_through, searched_through)
@@ -16,7 +15,6 @@ beforeAll(async () => {
     [TENANTS, from, to],
   );
 });
-afterAll(() => world.close());
 
 /** A run of which every chunk has ended; over all tenants, where it has looked for new days of each. */
 async function readyToEnd(runs: Runs, dedupeBy: string, names: readonly string[], isOfAll: boolean): Promise<string> {

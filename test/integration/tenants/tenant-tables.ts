@@ -30,10 +30,6 @@ export class TenantTables {
     this.#pool = pool;
   }
 
-  async clear(): Promise<void> {
-    await this.#pool.query("TRUNCATE daily_usage_cache, usage_tenant, usage_dirty, usage_run CASCADE");
-  }
-
   async store(tenant: string, states: ReadonlyMap<number, State>): Promise<void> {
     await this.#pool.query(
       `INSERT INTO daily_usage_cache

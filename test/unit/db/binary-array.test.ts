@@ -36,7 +36,7 @@ test("the bytes decode to the texts", () => {
   );
 });
 
-test("of an array without elements and of empty texts", () => {
+test("the bytes of an array without elements, and of empty texts, decode to them", () => {
   expect(decode(jsonbArray([])).texts).toEqual([]);
   expect(decode(jsonbArray(["", ""])).texts).toEqual(["", ""]);
 });

@@ -4,6 +4,7 @@ import { UsageError } from "../../../src/errors.ts";
 import { lintManifest } from "../../../src/indexes/manifest/lint.ts";
 import type { Manifest } from "../../../src/indexes/manifest/manifest.ts";
 import { definitionTail } from "../../../src/indexes/engines/postgres/ddl.ts";
+import { refusal } from "../../support/refusal.ts";
 
 const fields = { tenant_id: "tenant_id", user_id: "user_id", created_at: "created_at" };
 const usage = usageManifest({ collection: "token_usage_events", fields });
@@ -88,15 +89,7 @@ test("a bad manifest is refused with every fault and its place", () => {
       ],
     },
   };
-  const message = (() => {
-    try {
-      lintManifest(bad);
-      return "";
-    } catch (error) {
-      expect(error).toBeInstanceOf(UsageError);
-      return (error as Error).message;
-    }
-  })();
+  const message = refusal(UsageError, () => lintManifest(bad));
   for (const fault of [
     'mongo.events.a: field "2024" is an integer',
     "mongo.events.a: declared twice",

@@ -29,7 +29,9 @@ test.each(all)(
     expect(() => lintManifest(manifest)).not.toThrow();
     expect(() => lintContracts(placedContracts(manifest), name)).not.toThrow();
     expect(manifestWarnings(manifest)).toEqual([]);
-    for (const index of indexesOf(manifest).filter(({ checked }) => !checked)) {
+    const built = indexesOf(manifest).filter(({ checked }) => !checked);
+    expect(built).not.toEqual([]);
+    for (const index of built) {
       expect(index.contracts?.length, index.name).toBeGreaterThan(0);
     }
   },
@@ -39,7 +41,7 @@ test.each(["earlybird", "petbuddy"])("an index of %s has the name that MongoDB g
   for (const [collection, indexes] of Object.entries(manifestOf(name).mongo ?? {})) {
     for (const index of indexes) {
       const given = index.keys.map(([field, kind]) => `${field}_${kind}`).join("_");
-      if (given !== index.name) expect(index.note, `${collection}.${index.name}`).toBeDefined();
+      expect(index.name === given || index.note !== undefined, `${collection}.${index.name}`).toBe(true);
     }
   }
 });

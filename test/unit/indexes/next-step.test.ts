@@ -238,20 +238,18 @@ test("property: no step changes an index that is somebody else's, valid, being b
         const step = nextStep({ target: "t", view, isFresh, entry: known }, index, policy);
         const named = view.actual.find(({ name }) => name === "one");
         const isChange = ["create", "repair", "finish drop", "replace"].includes(step.do);
-        if (isChange) {
-          expect([isFresh, policy.isCancelled, view.busy, view.unusable]).toEqual([true, false, false, undefined]);
-          expect(view.declared.get("one")).not.toBeInstanceOf(Error);
-        }
-        if (isChange || step.do === "finish" || step.do === "adopt") {
-          expect([index.checked, index.constraint]).toEqual([undefined, undefined]);
-        }
-        if (!isFresh) expect(["look", "consult", "done", "adopt", "finish"]).toContain(step.do);
+        const mayChange = isFresh && !policy.isCancelled && !view.busy && view.unusable === undefined;
+        expect(isChange && !mayChange).toBe(false);
+        expect(isChange && view.declared.get("one") instanceof Error).toBe(false);
+        const isOurs = index.checked === undefined && index.constraint === undefined;
+        expect((isChange || step.do === "finish" || step.do === "adopt") && !isOurs).toBe(false);
+        expect(isFresh || ["look", "consult", "done", "adopt", "finish"].includes(step.do), step.do).toBe(true);
         switch (step.do) {
           case "create":
             expect(named).toBeUndefined();
             expect(view.rules.taken?.has("one")).toBe(false);
             expect(step.withTarget).toBe(view.isMissing === true);
-            if (step.withTarget) expect(policy.mayCreateTarget).toBe(true);
+            expect(step.withTarget && !policy.mayCreateTarget).toBe(false);
             break;
           case "repair":
           case "finish drop":

@@ -101,7 +101,7 @@ test.each([aggregateDays, restoreRows].map((job) => [job.name, job] as const))(
   },
 );
 
-test("every slot that a schedule can have is one that its job takes", () => {
+test("every occurrence that a schedule can have is a slot that its job takes", () => {
   const slots = JOBS.filter(({ name }) => !(name in GOOD));
   expect(slots.length).toBeGreaterThan(2);
   const instant = fc.date({ min: new Date("2000-01-01"), max: new Date("9998-01-01"), noInvalidDate: true });

@@ -69,7 +69,7 @@ test("a period's tick that fails is tried again, then left to the next", async (
   await running.stop();
 });
 
-test("a start fires the last slot that was due, but only of what has to be made up", async () => {
+test("a start fires the latest missed occurrence, but only of schedules that catch up", async () => {
   const fired: string[] = [];
   const tick = (slot: string) => Promise.resolve(void fired.push(slot));
   const running = scheduler([

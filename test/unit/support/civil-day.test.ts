@@ -1,10 +1,10 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, test } from "vitest";
 import { addDays, dayOf, dayStart } from "../../support/civil-day.ts";
 
 const start = (zone: string, day: string): string => new Date(dayStart(zone, day)).toISOString();
 
 describe("civil days", () => {
-  it.each([
+  test.each([
     ["UTC", "2026-03-01", "2026-03-01T00:00:00.000Z"],
     // 23 hours: the clock goes forward on 29 March
     ["Europe/Berlin", "2026-03-29", "2026-03-28T23:00:00.000Z"],
@@ -28,7 +28,7 @@ describe("civil days", () => {
     expect(start(zone, day)).toBe(instant);
   });
 
-  it("puts an instant into the interval that holds it, even where the wall clock went back a day", () => {
+  test("puts an instant into the interval that holds it, even where the wall clock went back a day", () => {
     expect(dayOf("Europe/Berlin", Date.parse("2026-03-29T21:59:59.999Z"))).toBe("2026-03-29");
     expect(dayOf("Europe/Berlin", Date.parse("2026-03-29T22:00:00.000Z"))).toBe("2026-03-30");
     expect(dayOf("America/St_Johns", Date.parse("2010-11-07T02:29:59.999Z"))).toBe("2010-11-06");
@@ -36,7 +36,7 @@ describe("civil days", () => {
     expect(dayOf("Pacific/Apia", Date.parse("2011-12-30T10:00:00.000Z"))).toBe("2011-12-31");
   });
 
-  it("counts days over months and leap years", () => {
+  test("counts days over months and leap years", () => {
     expect(addDays("2024-02-28", 1)).toBe("2024-02-29");
     expect(addDays("2026-01-01", -1)).toBe("2025-12-31");
   });

@@ -1,6 +1,7 @@
 import { Decimal128 } from "mongodb";
-import { describe, expect, it } from "vitest";
-import { differences, emptyDay, oracle, type Measures, type OracleDay, type StoredRow } from "../../support/oracle.ts";
+import { describe, expect, test } from "vitest";
+import { differences, type StoredRow } from "../../support/differences.ts";
+import { emptyDay, oracle, type Measures, type OracleDay } from "../../support/oracle.ts";
 import { event } from "../../support/sample.ts";
 
 const COLUMNS = '["user","model","provider","requests","tokens","prompt","completion","cost"]';
@@ -55,14 +56,14 @@ const changed = (name: keyof StoredRow, from: string | RegExp, to: string): Stor
 };
 
 describe("differences", () => {
-  it("finds none in a true row, whatever the order of keys", () => {
+  test("finds none in a true row, whatever the order of keys", () => {
     expect(differences(row, day)).toEqual([]);
     expect(differences({ ...row, total_cost: `${row.total_cost}00` }, day)).toEqual([]);
     const none = emptyDay("acme", "2026-03-02");
     expect(differences(stored(none), none)).toEqual([]);
   });
 
-  it.each<[keyof StoredRow, string | RegExp, string, string]>([
+  test.each<[keyof StoredRow, string | RegExp, string, string]>([
     ["tenant_id", "acme", "Acme", 'tenant_id: stored "Acme", expected "acme"'],
     ["date", "03-01", "03-02", 'date: stored "2026-03-02"'],
     ["malformed_events", "1", "0", 'malformed_events: stored "0", expected "1"'],
@@ -92,7 +93,7 @@ describe("differences", () => {
     expect(found.some((line) => line.includes(message))).toBe(true);
   });
 
-  it("accepts omitted rows only where they are expected, with their number", () => {
+  test("accepts omitted rows only where they are expected, with their number", () => {
     const omitted = changed("raw_data", /"rows": \[.*\], "col/s, '"rows": null, "omitted": 3, "col');
     expect(differences(omitted, day, { omittedRaw: true })).toEqual([]);
     expect(differences(row, day, { omittedRaw: true })).toEqual(["raw_data: has rows, expected them to be omitted"]);
@@ -100,7 +101,7 @@ describe("differences", () => {
     expect(differences(wrong, day, { omittedRaw: true })).toEqual(["raw_data.omitted: stored 2, expected 3"]);
   });
 
-  it("refuses -0", () => {
+  test("refuses -0", () => {
     const none = emptyDay("acme", "2026-03-02");
     none.byUser.set("a", { requests: 0n, tokens: 0n, prompt: 0n, completion: 0n, cost: "0" });
     const minus = stored(none);

@@ -1,5 +1,5 @@
 import { BSON } from "mongodb";
-import { describe, expect, it } from "vitest";
+import { describe, expect, test } from "vitest";
 import { addDays, dayStart } from "../../support/civil-day.ts";
 import * as ids from "../../support/hostile-ids.ts";
 import * as measured from "../../support/hostile-measures.ts";
@@ -17,20 +17,20 @@ const stream = (options: HostileOptions): string =>
   Buffer.concat([...hostileEvents(options)].map(bytes)).toString("base64");
 
 describe("hostile events", () => {
-  it("are the same for the same seed only", () => {
+  test("are the same for the same seed only", () => {
     const first = stream(OPTIONS);
     expect(stream(OPTIONS) === first).toBe(true);
     expect(stream({ ...OPTIONS, seed: 2 }) === first).toBe(false);
   });
 
-  it("mean the same to the oracle before and after BSON", () => {
+  test("mean the same to the oracle before and after BSON", () => {
     const events = [...hostileEvents(OPTIONS)];
     const read = events.map((one) => BSON.deserialize(bytes(one), { promoteValues: false }));
     const options = { timeZone: OPTIONS.timeZone, now: NOW };
     expect(oracle(read, options)).toEqual(oracle(events, options));
   });
 
-  it("give every tenant each day, its exact edges included, and nothing outside", () => {
+  test("give every tenant each day, its exact edges included, and nothing outside", () => {
     const { days, invisible } = oracle(hostileEvents(OPTIONS), { timeZone: OPTIONS.timeZone, now: NOW });
     const dates = [0, 1, 2].map((number) => addDays(OPTIONS.from, number));
     const tenants = ids.HOSTILE_TENANTS.length + ids.CLEAN_TENANTS.length;
@@ -41,15 +41,14 @@ describe("hostile events", () => {
     expect(invisible).toBeGreaterThan(30);
 
     const instants = [...hostileEvents(OPTIONS)].map(({ created_at }) => Number(created_at));
-    for (const date of [...dates, addDays(OPTIONS.from, 3)]) {
-      const start = dayStart(OPTIONS.timeZone, date);
-      const count = (instant: number): number => instants.filter((one) => one === instant).length;
-      if (date !== addDays(OPTIONS.from, 3)) expect(count(start)).toBeGreaterThanOrEqual(tenants);
-      if (date !== OPTIONS.from) expect(count(start - 1)).toBeGreaterThanOrEqual(tenants);
+    const count = (instant: number): number => instants.filter((one) => one === instant).length;
+    for (const date of dates) {
+      expect(count(dayStart(OPTIONS.timeZone, date))).toBeGreaterThanOrEqual(tenants);
+      expect(count(dayStart(OPTIONS.timeZone, addDays(date, 1)) - 1)).toBeGreaterThanOrEqual(tenants);
     }
   });
 
-  it("meet every value of the catalogues on a day of 1,500", () => {
+  test("meet every value of the catalogues on a day of 1,500", () => {
     const events = [...hostileEvents({ ...OPTIONS, days: 1, perDay: 1500 })];
     const catalogues: Record<string, readonly unknown[]> = {
       tenant_id: [...ids.HOSTILE_TENANTS, ...ids.CLEAN_TENANTS].flat().concat(ids.INVISIBLE_TENANTS),
@@ -68,7 +67,7 @@ describe("hostile events", () => {
     }
   });
 
-  it("are clean where asked for: integers and Decimal128, nothing malformed or invisible", () => {
+  test("are clean where asked for: integers and Decimal128, nothing malformed or invisible", () => {
     const clean = [...hostileEvents({ ...OPTIONS, kinds: "clean" })];
     const { days, invisible } = oracle(clean, { timeZone: OPTIONS.timeZone, now: NOW });
     expect([days.size, invisible]).toEqual([3 * ids.CLEAN_TENANTS.length, 0]);
@@ -81,7 +80,7 @@ describe("hostile events", () => {
     expect(new Set(types)).toEqual(new Set(["Int32", "Long", "Decimal128", undefined]));
   });
 
-  it("of both kinds have tenant-days with and without malformed events", () => {
+  test("of both kinds have tenant-days with and without malformed events", () => {
     const { days } = oracle(hostileEvents(OPTIONS), { timeZone: OPTIONS.timeZone, now: NOW });
     const malformed = [...days.values()].filter((day) => day.malformed > 0n).length;
     expect(malformed).toBe(3 * ids.HOSTILE_TENANTS.length);
@@ -89,13 +88,13 @@ describe("hostile events", () => {
     expect(hostile.days.size).toBe(malformed);
   });
 
-  it("never have two arrays in the key of an index", () => {
+  test("never have two arrays in the key of an index", () => {
     for (const one of hostileEvents(OPTIONS)) {
       expect([one["tenant_id"], one["user_id"], one["created_at"]].filter(Array.isArray).length).toBeLessThan(2);
     }
   });
 
-  it("have no day that the zone skipped", () => {
+  test("have no day that the zone skipped", () => {
     const events = hostileEvents({ ...OPTIONS, timeZone: "Pacific/Apia", from: "2011-12-29", perDay: 20 });
     const { days } = oracle(events, { timeZone: "Pacific/Apia", now: NOW });
     const dates = [...days.values()].map(({ date }) => date);
@@ -104,7 +103,7 @@ describe("hostile events", () => {
 });
 
 describe("huge events", () => {
-  it.each(["clean", "hostile"] as const)("(%s) pass 2^53 in every sum, and keep cost below 10^16", (kind) => {
+  test.each(["clean", "hostile"] as const)("(%s) pass 2^53 in every sum, and keep cost below 10^16", (kind) => {
     const events = hugeEvents({ day: "2026-03-29", timeZone: "Europe/Berlin", kind });
     const { days } = oracle(events, { timeZone: "Europe/Berlin", now: NOW });
     expect([...days.keys()]).toEqual(["huge|2026-03-29"]);
@@ -121,7 +120,7 @@ describe("huge events", () => {
 });
 
 describe("the deck", () => {
-  it("deals each value once a round", () => {
+  test("deals each value once a round", () => {
     const deal = deck(mulberry32(7), [1, 2, 3, 4]);
     const rounds = [0, 1, 2].map(() => [deal(), deal(), deal(), deal()].sort());
     expect(rounds).toEqual([0, 1, 2].map(() => [1, 2, 3, 4]));
@@ -130,7 +129,7 @@ describe("the deck", () => {
 });
 
 describe("sample events", () => {
-  it("have what differs, and leave undefined out", () => {
+  test("have what differs, and leave undefined out", () => {
     expect(event({ user_id: "bob", cost: undefined })).toMatchObject({ tenant_id: "acme", user_id: "bob" });
     expect("cost" in event({ cost: undefined })).toBe(false);
     expect(sampleEvents(2, (number) => ({ user_id: `u${number}` })).map((one) => one["user_id"])).toEqual(["u0", "u1"]);

@@ -1,5 +1,5 @@
 import { Binary, BSONSymbol, Decimal128, Double, Int32, Long, ObjectId, Timestamp, UUID } from "mongodb";
-import { describe, expect, it } from "vitest";
+import { describe, expect, test } from "vitest";
 import { oracle, type Measures, type OracleDay, type OracleOptions } from "../../support/oracle.ts";
 import { event, sampleEvents, type SampleEvent } from "../../support/sample.ts";
 
@@ -22,7 +22,7 @@ const requests = (sums: Map<string, Measures>): Record<string, number> =>
   Object.fromEntries([...sums].map(([key, sum]) => [key, Number(sum.requests)]));
 
 describe("sums", () => {
-  it("adds a day up by every dimension", () => {
+  test("adds a day up by every dimension", () => {
     const found = day(
       event({ prompt_tokens: 10, completion_tokens: 5, cost: decimal("0.10") }),
       event({ prompt_tokens: 1, completion_tokens: 2, total_tokens: 9, cost: decimal("0.2"), model: "claude" }),
@@ -52,7 +52,7 @@ describe("sums", () => {
     });
   });
 
-  it("stays exact past 2^53", () => {
+  test("stays exact past 2^53", () => {
     const million = new Long(0).add(1e12);
     const found = day(
       ...sampleEvents(9_008, () => ({ prompt_tokens: million, completion_tokens: 0 })),
@@ -61,7 +61,7 @@ describe("sums", () => {
     expect(found.totals.prompt).toBe(9008000000000001n);
   });
 
-  it("takes missing and null measures as 0 and a missing total as prompt + completion", () => {
+  test("takes missing and null measures as 0 and a missing total as prompt + completion", () => {
     const found = day(
       event({ prompt_tokens: undefined, completion_tokens: null, cost: null }),
       event({ prompt_tokens: null, completion_tokens: 5, total_tokens: null, cost: undefined }),
@@ -71,7 +71,7 @@ describe("sums", () => {
     expect(found.malformed).toBe(0n);
   });
 
-  it("reads mapped fields, also in subdocuments", () => {
+  test("reads mapped fields, also in subdocuments", () => {
     const { days } = oracle([{ ...event({ tenant_id: undefined, cost: undefined }), meta: { org: "x", usd: 2 } }], {
       ...OPTIONS,
       fields: { tenant: "meta.org", cost: "meta.usd" },
@@ -81,7 +81,7 @@ describe("sums", () => {
 });
 
 describe("cost", () => {
-  it.each([
+  test.each([
     // doubles: 15 significant digits, then 18 decimals
     [double(0.1), "0.1"],
     [0.1 + 0.2, "0.3"],
@@ -125,7 +125,7 @@ describe("cost", () => {
     expect([found.totals.cost, found.malformed]).toEqual([expected, 0n]);
   });
 
-  it.each([
+  test.each([
     double(NaN),
     Infinity,
     double(-1e-30),
@@ -147,7 +147,7 @@ describe("cost", () => {
 });
 
 describe("tokens", () => {
-  it.each([
+  test.each([
     [double(5), 5n],
     [double(-0), 0n],
     [decimal("5.0"), 5n],
@@ -159,7 +159,7 @@ describe("tokens", () => {
     expect([found.totals.prompt, found.malformed]).toEqual([expected, 0n]);
   });
 
-  it.each([
+  test.each([
     double(0.5),
     double(NaN),
     -1,
@@ -179,7 +179,7 @@ describe("tokens", () => {
     expect([total.totals.prompt, total.totals.tokens, total.malformed]).toEqual([10n, 0n, 1n]);
   });
 
-  it("counts an event once, however many fields are bad", () => {
+  test("counts an event once, however many fields are bad", () => {
     const all = { user_id: 1.5, model: 5, provider: {}, prompt_tokens: "1", completion_tokens: -1, total_tokens: NaN };
     const found = day(event({ ...all, cost: "x" }), event(), event({ model: [] }));
     expect([found.malformed, found.sourceEvents, found.totals.tokens]).toEqual([2n, 3n, 30n]);
@@ -187,7 +187,7 @@ describe("tokens", () => {
 });
 
 describe("keys", () => {
-  it("merges users of different type and equal text", () => {
+  test("merges users of different type and equal text", () => {
     const users = [
       ...["5", 5, double(5), Long.fromNumber(5), decimal("5"), decimal("5E+0"), decimal("5.0")],
       ...[HEX, new ObjectId(HEX)],
@@ -210,12 +210,12 @@ describe("keys", () => {
     expect(found.malformed).toBe(0n);
   });
 
-  it("keeps apart what only looks equal", () => {
+  test("keeps apart what only looks equal", () => {
     const users = ["alice", "Alice", "alice ", "é", "e\u0301", "05", "5.0", HEX.toUpperCase(), "__proto__"];
     expect(day(...users.map((user_id) => event({ user_id }))).byUser.size).toBe(users.length);
   });
 
-  it("counts what is missing under __unknown__, with the real id of that name", () => {
+  test("counts what is missing under __unknown__, with the real id of that name", () => {
     const absent = [undefined, null, "", "__unknown__"];
     const found = day(...absent.map((none) => event({ user_id: none, model: none, provider: none })));
     const unknown = { __unknown__: 4 };
@@ -223,7 +223,7 @@ describe("keys", () => {
     expect(found.malformed).toBe(0n);
   });
 
-  it("counts users of another type under __unknown__, malformed", () => {
+  test("counts users of another type under __unknown__, malformed", () => {
     const others = [
       ...[double(1.5), NaN, double(2 ** 63), decimal("0.5"), decimal("9223372036854775808"), decimal("NaN")],
       ...[true, {}, [], ["alice"], new Date(), /a/, new Binary(Buffer.alloc(16), 3), new Binary(Buffer.alloc(3), 4)],
@@ -234,7 +234,7 @@ describe("keys", () => {
     expect(found.malformed).toBe(BigInt(others.length));
   });
 
-  it("takes only strings as model and provider", () => {
+  test("takes only strings as model and provider", () => {
     const others = [5, Long.fromNumber(5), new ObjectId(), new UUID(), [], {}, false];
     const found = day(...others.flatMap((other) => [event({ model: other }), event({ provider: other })]));
     expect(requests(found.byModel)).toEqual({ __unknown__: 7, "gpt-4o": 7 });

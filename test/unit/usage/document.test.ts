@@ -128,7 +128,7 @@ describe("documents", () => {
     );
   });
 
-  test("fit in bytes where characters would fit many times over", () => {
+  test("fold by their length in bytes, not in characters", () => {
     const sums = { requests: 1, tokens: 1, prompt: 1, completion: 0, cost: 1n };
     const user = (n: number) => `${n}${"\u{1F600}".repeat(100)}`;
     const parts = Array.from({ length: 100 }, (_, n) => ({ keys: { user: user(n), model: "m", provider: "p" }, sums }));
@@ -211,7 +211,7 @@ describe("the content hash", () => {
     );
   });
 
-  test("of omitted rows knows only how many they are", () => {
+  test("covers of omitted rows their number alone", () => {
     const omitting = { ...WIDE, maxRawRows: 0 };
     const sums = { requests: 1, tokens: 1, prompt: 1, completion: 0, cost: 1n };
     const day = (...tuples: [string, string][]) =>

@@ -17,6 +17,7 @@ import { conjunctsOf, filterReasons, type TableIndex } from "../../../../src/ind
 import { moved, shiftInterval, shiftMs } from "../../../../src/indexes/contract/shift.ts";
 import { parameterCount, statementFault } from "../../../../src/indexes/contract/statement.ts";
 import { holds } from "../../../support/property.ts";
+import { refusal } from "../../../support/refusal.ts";
 
 describe("placeholders", () => {
   const find = {
@@ -250,15 +251,7 @@ describe("contracts", () => {
           postgres: { "public.things": [{ name: "i", why: "w", columns: ["a"], contracts }] },
         };
   };
-  const fault = (manifest: Manifest) => {
-    try {
-      lintContracts(placedContracts(manifest), "p");
-      return undefined;
-    } catch (error) {
-      expect(error).toBeInstanceOf(UsageError);
-      return (error as Error).message;
-    }
-  };
+  const fault = (manifest: Manifest) => refusal(UsageError, () => lintContracts(placedContracts(manifest), "p"));
 
   test("contracts of indexes come first, then the queries of the selected engines", () => {
     const find = { find: { filter: {} } };
