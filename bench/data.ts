@@ -56,7 +56,7 @@ export function benchDay(shape: BenchShape, dayIndex: number): Document[] {
   return events;
 }
 
-/** Inserts the whole shape, a day a batch; `onDay` is told after each. */
+/** Inserts all events of the shape, one day a batch; calls `onDay` after each. */
 export async function insertBenchEvents(
   events: Collection,
   shape: BenchShape,

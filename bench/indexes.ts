@@ -14,16 +14,16 @@ import { measureSizes, measureWrites, shortest, type Sizes, type Writes } from "
 const PAGE = new URL("../docs/indexes.md", import.meta.url);
 const SEED = 1;
 /**
- * Of each query the shortest of so many, after one that fills the caches; fewer of one that takes long. On a machine that
- * others use as well, a median measures them: it was three times the shortest.
+ * Runs of each query, of which the shortest counts, after one run that fills the caches; fewer for a slow query. On a
+ * shared machine a median measures the other processes too: it was three times the shortest.
  */
 const RUNS = 8;
 const SLOW_RUNS = 3;
 const SLOW_MS = 200;
 
 /**
- * Every query of the five documents with the indexes of their manifests and without, on the same data with the same
- * values, and what the indexes cost; the tables go into docs/indexes.md.
+ * Measures every query of the five documents with and without the indexes of their manifests, on the same data with the
+ * same values, and the cost of the indexes; writes the tables into docs/indexes.md.
  */
 export async function benchIndexes(options: { rows: number; only?: string; write: boolean }): Promise<void> {
   const servers = await startServers({ print: say });
@@ -65,7 +65,7 @@ async function measure(
   const { manifest, constraint } = subject;
   const whole = SAMPLE_DATA[subject.data];
   if (!whole) throw new Error(`no data for ${subject.name}`);
-  // Of the usage system each document has one half.
+  // Two documents share the usage system, each with one half of its manifest.
   const data = {
     ...whole,
     collections: manifest.mongo ? whole.collections : {},
@@ -76,7 +76,7 @@ async function measure(
   await data.prepare({ mongo, sql });
   await fill(data, { mongo, sql }, rows, SEED);
   const ensure = () => ensureIndexes({ manifest, mongo, databaseUrl, allowBlocking: true });
-  say(`${subject.name}: drawing values`); // with the indexes, or a text search has no answer to draw from
+  say(`${subject.name}: drawing values`); // with the indexes, since a text search needs its index
   const first = await ensure();
   const wanting = first.entries.filter(({ action }) => action !== "created" && action !== "present");
   if (wanting.length > 0) throw new Error(wanting.map(({ name, detail }) => `${name}: ${detail}`).join("; "));
@@ -125,7 +125,7 @@ async function measure(
     const free = countOf(data, target in data.collections ? target : quoted(target), rows);
     const withAll = await measureWrites(place, free);
     await drop(target);
-    // The worker's key stays: without it nothing could be replaced.
+    // The worker's key stays: the upsert needs it.
     writes.set(target, { with: withAll, without: await measureWrites(place, free + 100_000) });
   }
   const buildMs = report.entries.reduce((sum, { ms }) => sum + ms, 0);
@@ -142,7 +142,7 @@ interface Time {
   readonly returned: number;
 }
 
-/** Round after round and not query after query: a moment in which the machine is busy then spoils one run of each. */
+/** Runs all queries in each round, so that a busy moment of the machine spoils at most one run of each query. */
 async function timeAll(queries: readonly BenchQuery[]): Promise<Time[]> {
   const measured = queries.map(() => ({ each: [] as number[], returned: NaN }));
   for (let round = 0; round <= RUNS; round += 1) {

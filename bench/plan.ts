@@ -21,8 +21,8 @@ interface Shape {
 }
 
 /**
- * Planning a backfill, for tenants that nobody knows yet and again when they are known, against the floor: one question
- * a tenant, whether it has an event, eight at once.
+ * Measures the planning of a backfill, for unknown and again for known tenants, against a floor: for each tenant one
+ * query whether it has an event, eight at once.
  */
 export async function benchPlan({ tenants, years }: { tenants: number; years: number }): Promise<void> {
   const shapes: Shape[] = [
@@ -94,7 +94,7 @@ async function measure(shape: Shape, uri: string, databaseUrl: string): Promise<
   }
 }
 
-/** Plans a run as the job does, its chunks stored. */
+/** Plans a run as the job does, and stores its chunks. */
 async function plan(services: Services, to: Day, tenants: string[] | undefined, dedupeBy: string): Promise<void> {
   const request = { kind: "backfill", from: FROM, to, tenants, requestedBy: "bench", dedupeBy } as const;
   const { id } = await (await services.runs()).create(request);

@@ -22,8 +22,8 @@ interface Measured {
 }
 
 /**
- * Rebuilding one tenant's range, against what its parts cost alone, in one run on the same servers:
- * the floor is the same $group with its groups drained and thrown away.
+ * Measures the rebuild of one tenant's range against its parts alone, in one run on the same servers. The floor is the
+ * same $group with its groups read and discarded.
  */
 export async function benchRebuild({ days, rounds }: { days: number; rounds: number }): Promise<void> {
   const shape: BenchShape = {
@@ -152,7 +152,7 @@ async function runRebuild(env: Record<string, string>, { tenant, from, days }: B
       const status = readFileSync(`/proc/${child.pid}/status`, "utf8");
       peakKiB = Math.max(peakKiB, Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0));
     } catch {
-      // it has just ended
+      // the process has just ended
     }
   }, 50);
   child.stdout.resume();

@@ -29,8 +29,8 @@ const INSERT_BATCH = 10_000;
 const SAY_EVERY = 2_000;
 
 /**
- * A refresh after a few new events in a large collection, against rebuilding the whole of it, in one run on the same
- * servers. Fails when the refresh rebuilds another tenant-day than those that the new events belong to, or not all.
+ * Measures a refresh after a few new events in a large collection against a rebuild of the whole, in one run on the
+ * same servers. Fails if the refresh does not rebuild exactly the tenant-days of the new events.
  */
 export async function benchRefresh(shape: RefreshShape): Promise<void> {
   const to = addDays(new Date().toISOString().slice(0, 10), -1);
@@ -115,7 +115,7 @@ async function insertHistory(events: Collection, shape: RefreshShape, from: stri
   await flush();
 }
 
-/** Inserts events that arrive now for days long gone. @returns the tenant-days that they belong to */
+/** Inserts events of long past days that arrive now. @returns their tenant-days */
 async function insertNew(events: Collection, shape: RefreshShape, from: string): Promise<Set<string>> {
   const random = seeded(7);
   const pick = (count: number) => Math.floor(random() * count);

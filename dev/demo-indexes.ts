@@ -1,7 +1,7 @@
 /**
- * `npm run demo:indexes`: the index keeper at work for each of the five documents that its manifests answer, on an empty
- * and on a filled database: ensure, check, verify, ensure again, rollback. Every step is the command itself, in a process
- * of its own, and the catalogs of both databases are compared before, between and after.
+ * `npm run demo:indexes`: shows the index keeper for each of the five documents, on an empty and on a filled database:
+ * ensure, check, verify, ensure again, rollback. Every step runs the command in a process of its own. The catalogs of
+ * both databases are compared before, between and after the steps.
  */
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
@@ -20,7 +20,7 @@ import { startServers, type Servers } from "./servers.ts";
 
 const PROGRAM = fileURLToPath(new URL("../bin/tallyman.js", import.meta.url));
 
-/** A source document, and which part of which manifest answers it. */
+/** A source document, and the part of a manifest for it. */
 interface Source {
   readonly title: string;
   readonly manifest: string;
@@ -118,7 +118,7 @@ async function show(servers: Servers, { title, manifest, engine }: Source, rows:
   }
 }
 
-/** The tables of a system, and what it would store. */
+/** Creates the tables of a system and fills them with sample data. */
 async function prepare({ env }: World, manifest: string, rows: number): Promise<void> {
   const data = SAMPLE_DATA[manifest];
   if (!data) throw new Error(`there is no sample data for ${manifest}`);
@@ -135,7 +135,7 @@ async function prepare({ env }: World, manifest: string, rows: number): Promise<
   }
 }
 
-/** Runs `tallyman indexes ...args`, prints what it prints, and answers that. */
+/** Runs `tallyman indexes ...args`, prints its output and returns it. */
 async function tallyman({ env }: World, args: readonly string[], faults: string[]): Promise<string> {
   const { PATH, HOME } = process.env;
   const child = spawn(process.execPath, [PROGRAM, "indexes", ...args], {

@@ -1,6 +1,6 @@
 /**
- * `npm run demo`: the whole system on this machine, with 90 days of sample events. Starts the servers, works off one
- * backfill, prints what the cache says then, and stays up until it is told to stop.
+ * `npm run demo`: the whole system on this machine, with 90 days of sample events. Starts the servers, finishes one
+ * backfill, prints the cache, and stays up until a signal.
  */
 import { once } from "node:events";
 import { Command } from "commander";
@@ -21,15 +21,15 @@ import { createWorld, type World } from "./demo/world.ts";
 import { startServers } from "./servers.ts";
 
 const DAYS = 90;
-/** What is not undone by then is left to the guard of the servers. */
+/** Deadline for cleaning up; the guard of the servers does the rest. */
 const STOP_DEADLINE_MS = 25_000;
-/** After a signal, a step is given this long to come to a place where it can stop. */
+/** After a signal, a step has this long to reach a point where it can stop. */
 const STEP_END_MS = 5_000;
 
 /** One Ctrl-C comes twice, from the terminal and from npm; only a later one means "now". */
 const REPEAT_MS = 1_000;
 
-/** What has to be undone at the end, in the order in which it was done. */
+/** The clean-up actions, in the order of the steps that they undo. */
 type Undo = { readonly what: string; readonly undo: () => Promise<void> }[];
 
 await new Command("npm run demo --")
@@ -70,7 +70,7 @@ async function main(options: { once?: true }): Promise<void> {
   } catch (error) {
     code = stop.signal.aborted ? EXIT.done : complain(error);
   }
-  work.catch(() => undefined); // it was interrupted, and what it stood on is taken away now
+  work.catch(() => undefined); // it was interrupted, and its servers stop now
   setTimeout(() => process.exit(complain(new Error("not everything stopped in time"))), STOP_DEADLINE_MS);
   for (const { what, undo: step } of undo.reverse()) {
     await step().catch((error: unknown) => {
@@ -151,7 +151,7 @@ async function demo(isOnce: boolean, signal: AbortSignal, undo: Undo): Promise<v
   await untilStopped(worker, signal);
 }
 
-/** Before there is any data, so that nothing has to wait for a build. */
+/** Before there is any data, so that the builds take no time. */
 async function ensureIndexes({ services }: World, signal: AbortSignal): Promise<number> {
   const { ok, entries } = await services.keeper.ensure({ signal, allowBlocking: true });
   if (ok) return entries.filter(({ action }) => action === "created").length;
@@ -170,7 +170,7 @@ async function insertSample({ services }: World, from: Day, to: Day, signal: Abo
   return inserted;
 }
 
-/** Asks for the run as `tallyman backfill` does, and follows it to its end. */
+/** Requests the run as `tallyman backfill` does, and follows it to its end. */
 async function backfill({ services }: World, from: Day, to: Day, signal: AbortSignal): Promise<Run> {
   const queues = await services.queues();
   const runs = await services.runs();

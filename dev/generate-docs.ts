@@ -2,8 +2,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { loadConfig, SETTINGS } from "../src/config.ts";
 
 /**
- * Writes docs/configuration.md from the table of settings; with --check it only compares, and ends with exit code 1
- * when the page is not what it would write.
+ * Writes docs/configuration.md from the table of settings. With --check it only compares, and exits with 1 if the page
+ * differs.
  */
 const PAGE = new URL("../docs/configuration.md", import.meta.url);
 

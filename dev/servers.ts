@@ -48,11 +48,14 @@ export interface Options {
   readonly print?: (line: string) => void;
 }
 
-/** Starts what is not named by MONGODB_URI, REDIS_URL and DATABASE_URL. All of it ends with this process, however. */
+/**
+ * Starts the servers that MONGODB_URI, REDIS_URL and DATABASE_URL do not name. They end with this process, however it
+ * ends.
+ */
 export async function startServers(options: Options = {}): Promise<Servers> {
   const { guard, run } = await beginRun(options, false);
   try {
-    // The named ones first: an address that is wrong is not to be heard of after a minute of installing.
+    // Named servers first, so that a wrong address is reported before a minute of installing.
     const kinds = [mongodb, redis, postgres] as const;
     const named = await all(kinds.map((kind) => startNamed(kind)));
     const started = await all(
@@ -75,7 +78,7 @@ export async function startServers(options: Options = {}): Promise<Servers> {
   }
 }
 
-/** A MongoDB (or FerretDB) of one's own, to be halted and restarted; the settings that name a server do not count. */
+/** A private MongoDB (or FerretDB) that a test can halt and restart; settings that name a server are ignored. */
 export const startMongo = (options: Options = {}): Promise<PrivateServer> => startPrivate(mongodb, options);
 export const startRedis = (options: Options = {}): Promise<PrivateServer> => startPrivate(redis, options);
 export const startPostgres = (options: Options = {}): Promise<PrivateServer> => startPrivate(postgres, options);
@@ -111,7 +114,7 @@ function report(kind: ServerKind, started: Started, run: Run): Started {
   return started;
 }
 
-/** All of them, or one error for all that failed. */
+/** All servers, or one error for all that failed. */
 async function all<T>(work: readonly Promise<T>[]): Promise<T[]> {
   const outcomes = await Promise.allSettled(work);
   const failures = outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [outcome.reason as Error] : []));
@@ -119,7 +122,7 @@ async function all<T>(work: readonly Promise<T>[]): Promise<T[]> {
   return outcomes.flatMap((outcome) => (outcome.status === "fulfilled" ? [outcome.value] : []));
 }
 
-/** One error for all, with what was tried and the command to run. */
+/** One error with everything that was tried and the command to run. */
 function together(failures: readonly Error[]): Error {
   const lines = failures.flatMap((failure) =>
     failure instanceof NoSourceError
@@ -141,7 +144,7 @@ export async function createDatabase(databaseUrl: string, purpose: string): Prom
   const client = new pg.Client({ connectionString: databaseUrl, connectionTimeoutMillis: 10_000 });
   await client.connect();
   try {
-    // template0: nobody can be connected to it, which would make this fail.
+    // From template0: nobody can be connected to it, which would make CREATE DATABASE fail.
     await client.query(`CREATE DATABASE ${name} TEMPLATE template0`);
   } finally {
     await client.end();

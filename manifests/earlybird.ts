@@ -1,17 +1,17 @@
 /**
- * EarlyBird's daily deliveries: its step 30 asks for twelve indexes at once (phase 1) and seven later (phase 2). Those it
- * only recommends beside a query are phase 3.
+ * EarlyBird's daily deliveries: its step 30 asks for twelve indexes at once (phase 1) and seven later (phase 2). Those
+ * it only recommends beside a query are phase 3.
  */
 import type { Manifest, MongoIndex } from "../src/indexes/index.ts";
 import { by } from "./keys.ts";
 
-/** Why a business key is unique here and was not in the document. */
+/** Why a business key is unique here, unlike in the document. */
 const UNIQUE =
   "unique, where the document has a plain index: it is the key that every lookup and update trusts. Partial, so that " +
   "documents without it do not count as equal; equality to a string implies the filter. Duplicates make the build fail " +
   "with examples: clean them first.";
 
-/** The document's factor for phase 1 is 50 to 100, for phase 2 10 to 50: the lower end is what is held against it. */
+/** The document promises factors of 50 to 100 for phase 1 and 10 to 50 for phase 2; the lower end is compared. */
 const PHASE_1 = { factor: 50 };
 const PHASE_2 = { factor: 10 };
 
@@ -117,7 +117,7 @@ const orders: readonly MongoIndex[] = [
   {
     name: "user_id_1_status_1",
     phase: 3,
-    why: "a user's orders of some status",
+    why: "a user's orders of a given status",
     note: "recommended beside pattern 5 and then in neither list; it makes user_id_1 redundant",
     keys: by("user_id", "status"),
     contracts: [
@@ -183,7 +183,7 @@ const deliveryStatuses: readonly MongoIndex[] = [
   },
   {
     name: "customer_id_1_delivery_date_-1",
-    why: "a customer's deliveries of a range of days; also of a customer alone",
+    why: "a customer's deliveries in a range of days, or all of them",
     keys: by("customer_id", "-delivery_date"),
     contracts: [
       {
@@ -262,7 +262,7 @@ export const earlybird: Manifest = {
       {
         name: "period_1_status_1",
         phase: 2,
-        why: "what of a period is settled",
+        why: "settled bills of a period",
         keys: by("period", "status"),
         contracts: [
           {

@@ -5,7 +5,7 @@ import { justoai } from "./justoai.ts";
 import { petbuddy } from "./petbuddy.ts";
 import { usageManifest, type UsageNames } from "./usage.ts";
 
-/** By the name that `--manifest` takes; `names` is what this installation calls its own events. */
+/** By the name that `--manifest` takes; `names` are this installation's collection and field names. */
 export const MANIFESTS: Readonly<Record<string, (names: UsageNames) => Manifest>> = {
   usage: usageManifest,
   earlybird: () => earlybird,

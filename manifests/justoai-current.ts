@@ -1,4 +1,4 @@
-/** What JustoAI has already, under the names that Prisma gives: its migrations own them, so they are checked only. */
+/** The indexes that JustoAI has already, with Prisma's names. Its migrations own them, so they are only checked. */
 import type { PostgresIndex } from "../src/indexes/index.ts";
 
 type Current = readonly [columns: string, why: string, kind?: "primary" | "unique"];

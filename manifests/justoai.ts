@@ -44,7 +44,7 @@ const recommended: Readonly<Record<string, readonly PostgresIndex[]>> = {
     {
       name: "idx_webhook_delivery_retry",
       phase: 1,
-      why: "retry loop",
+      why: "due webhook retries",
       note:
         "without status behind nextRetryAt: under the predicate it has one value, and costs a third of the size. The " +
         "index on nextRetryAt that is there has the same keys over all rows, and with a few retries this one is a fiftieth of it",
@@ -152,7 +152,7 @@ const recommended: Readonly<Record<string, readonly PostgresIndex[]>> = {
     {
       name: "idx_rate_limit_key_reset",
       phase: 3,
-      why: "requests of a key in its window",
+      why: "requests of a key in its rate limit window",
       note: "optional in the document, and of use only to queries that say count > 0",
       columns: ["key", "resetTime"],
       where: "count > 0",

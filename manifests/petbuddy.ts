@@ -10,7 +10,7 @@ const contacts: readonly MongoIndex[] = [
   ...(["facebookId", "instagramId", "whatsapp"] as const).map((network, n): MongoIndex => ({
     name: `companyId_1_social.${network}_1`,
     ...(n === 0 ? { required: true as const } : {}),
-    why: "whose message this is: every message asks",
+    why: "the contact of a message, read for every message",
     keys: by("companyId", `social.${network}`),
     contracts: [
       {
@@ -91,7 +91,7 @@ const messages: readonly MongoIndex[] = [
   },
   {
     name: "contact_id_1_created_at_-1",
-    why: "the last 100 messages, read at every message",
+    why: "the last 100 messages, read for every message",
     keys: by("contact_id", "-created_at"),
     contracts: [
       {
@@ -126,12 +126,13 @@ const messages: readonly MongoIndex[] = [
 const appointments: readonly MongoIndex[] = [
   {
     name: "companyId_1_locationId_1_staffId_1_start_1_end_1",
-    why: "free times of one person, asked by every booking",
+    why: "free times of one person, read for every booking",
     keys: by("companyId", "locationId", "staffId", "start", "end"),
     contracts: [
       {
         name: "availability",
-        // Free to take those as well: a location has few persons, and FerretDB knows nothing of how a field is spread.
+        // These indexes are accepted too: a location has few persons, and FerretDB has no statistics on a field's
+        // values.
         orUses: ["companyId_1_locationId_1_start_1", "companyId_1_locationId_1_start_1_status_1"],
         maxMs: 20,
         promised: { withoutMs: 1000, factor: 100 },
@@ -226,7 +227,7 @@ const appointments: readonly MongoIndex[] = [
 function pageIndex(field: "facebookChatId" | "instagramChatId"): MongoIndex {
   return {
     name: `${field}_1`,
-    why: "the company of a page: every message asks",
+    why: "the company of a page, read for every message",
     note:
       "partial, since most companies lack the one or the other; equality to a string implies the filter. Not unique: " +
       "that a page has one company is likely, and the document does not say it.",

@@ -1,4 +1,4 @@
-/** The indexes of the cache that other services read, and the queries of the document for it, in their right form. */
+/** The indexes of the cache that other services read, with the document's queries in corrected form. */
 import type { Contract, PostgresIndex } from "../src/indexes/index.ts";
 
 const TENANT = { sample: "tenant_id" } as const;
@@ -72,7 +72,7 @@ export function cacheIndexes(): readonly PostgresIndex[] {
     },
     {
       name: "idx_daily_usage_cache_date",
-      why: "every tenant's row of a day; the primary key leads with the tenant, so it cannot serve that",
+      why: "every tenant's row of a day; the primary key begins with the tenant, so it cannot serve that",
       note: "with tenant_id behind the document's date: a row here is a tenant's day, and days are listed by tenant",
       columns: ["date", { col: "tenant_id", collate: "C" }],
       contracts: [
@@ -113,7 +113,7 @@ export function cacheIndexes(): readonly PostgresIndex[] {
     {
       name: "idx_daily_usage_cache_date_cached_at",
       phase: 2,
-      why: "which days were written when, without touching a document",
+      why: "which days were written when, from the index alone",
       columns: ["date", "cached_at"],
       contracts: [
         {
@@ -152,7 +152,7 @@ function keysIndex(dimension: "user" | "model" | "provider"): PostgresIndex {
       // The first key of a drawn row; a reader, who knows the key, writes ARRAY[usage_key('it')] on the right.
       sql: `SELECT tenant_id, date FROM daily_usage_cache WHERE ${keys} @> (usage_keys($1))[1:1]`,
       params: [{ sample: column }],
-      // A model that is in most rows is found sooner by reading all of them.
+      // For a model that is in most rows, a full scan is faster.
       ...(dimension === "user" ? {} : { mode: "could" as const }),
     },
     {
@@ -177,8 +177,8 @@ function keysIndex(dimension: "user" | "model" | "provider"): PostgresIndex {
     why: `days on which a ${dimension} was active`,
     note: "over the keys of the document, not over all of it: a third of the size, and no row is looked at again",
     columns: [{ expr: keys }],
-    // Its list of entries not sorted in yet holds up to 4 MB and grows to 37 % of a small table; without it the three
-    // indexes together are 3 to 5 % of it (90 days of 5 tenants, 60 days of 1,000 users, written by the worker).
+    // GIN's list of pending entries holds up to 4 MB and grows to 37 % of a small table; without it the three indexes
+    // together are 3 to 5 % of it (90 days of 5 tenants, 60 days of 1,000 users, written by the worker).
     with: { fastupdate: "off" },
     limits: { sizePct: 10 },
     contracts,

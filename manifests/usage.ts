@@ -6,7 +6,7 @@ import type { Contract, Manifest, MongoIndex, SampledParam } from "../src/indexe
 import { by } from "./keys.ts";
 import { cacheIndexes } from "./usage-cache.ts";
 
-/** Our name of an event's field -> its name in the source collection (`EVENTS_FIELDS`). */
+/** Tallyman's name of an event's field -> its name in the source collection (`EVENTS_FIELDS`). */
 interface EventFields {
   readonly tenant_id: string;
   readonly user_id: string;
@@ -24,11 +24,11 @@ export interface UsageNames {
   readonly collection: string;
   /** The three indexed fields, and those that a query of a contract adds up. */
   readonly fields: Pick<EventFields, "tenant_id" | "user_id" | "created_at"> & Partial<EventFields>;
-  /** Where `daily_usage_cache` lives; `public` unless told. */
+  /** The schema of `daily_usage_cache`; default `public`. */
   readonly schema?: string;
 }
 
-/** The manifest under this installation's own collection and field names. */
+/** The manifest with the collection and field names of this installation. */
 export function usageManifest({ collection, fields, schema = "public" }: UsageNames): Manifest {
   return {
     version: 1,
@@ -67,7 +67,7 @@ function eventIndexes(fields: UsageNames["fields"]): readonly MongoIndex[] {
     {
       name: "idx_tenant_date",
       required: true,
-      why: "every rebuild reads a tenant's day through it; tenant-wide statistics",
+      why: "every rebuild reads a tenant-day through it; tenant-wide statistics",
       note:
         "without background, which servers since 4.2 ignore. The document's later idx_tenant_date_recent, the same keys " +
         "from a fixed date on, is left out: its date never moves, and rebuilds need every day, so it would only cost.",

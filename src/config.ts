@@ -7,7 +7,7 @@ import { redact } from "./redact.ts";
 import { isTimeZone } from "./usage/day.ts";
 import { EVENT_FIELDS, type EventField, type FieldMap } from "./usage/event.ts";
 
-/** One setting: its environment variable, what a reader of the reference page needs, and how it is checked. */
+/** One setting: its environment variable, its text on the reference page, and its check. */
 interface Setting<S extends z.ZodType> {
   readonly env: string;
   readonly doc: string;
@@ -28,11 +28,11 @@ function connection(env: string, doc: string, protocols: readonly string[], exam
         protocols.some((protocol) => text.startsWith(`${protocol}://`)) &&
         (URL.canParse(text) || (text.startsWith("mongodb://") && text.includes(","))) && // only MongoDB has many hosts
         !/%(?![\da-f]{2})/i.test(text),
-      { error: `is no connection string such as ${example}` },
+      { error: `must be a connection string such as ${example}` },
     )
-    // Its driver would read a database named "test" instead, and find no events there.
+    // Without a database in the path the driver would read one named "test", and find no events there.
     .refine((text) => !text.startsWith("mongodb") || /^[^/]+\/\/[^/]+\/[^/?]/.test(text), {
-      error: `names no database in its path; it must, as in ${example}`,
+      error: `must name a database in its path, as in ${example}`,
     })
     .optional();
   return { env, doc, schema, secret: true } satisfies Setting<typeof schema>;
@@ -51,7 +51,7 @@ const text = (pattern: RegExp, what: string) => z.string().regex(pattern, { erro
 
 const cron = z.string().refine(isCron, { error: 'must be a cron expression of five fields, such as "15 2 * * *"' });
 
-/** Every setting there is. The type of the configuration, its checks and its reference page derive from this table. */
+/** All settings. The type of the configuration, its checks and its reference page derive from this table. */
 export const SETTINGS = {
   mongodbUri: connection(
     "MONGODB_URI",
@@ -61,7 +61,7 @@ export const SETTINGS = {
   ),
   mongodbAdminUri: connection(
     "MONGODB_ADMIN_URI",
-    "The same for index work, where that has a role of its own.",
+    "Connection string for index work, if that has a role of its own; default MONGODB_URI.",
     ["mongodb", "mongodb+srv"],
     "mongodb://host:27017/metering",
   ),
@@ -72,7 +72,7 @@ export const SETTINGS = {
   ),
   eventsFields: setting(
     "EVENTS_FIELDS",
-    'Field names that differ from ours, as JSON: `{"tenant_id":"tenantId"}`.',
+    'Field names that differ from the default ones, as JSON: `{"tenant_id":"tenantId"}`.',
     z.string().prefault("{}").transform(parseFields),
   ),
   redisUrl: connection(
@@ -89,7 +89,7 @@ export const SETTINGS = {
   ),
   databaseAdminUrl: connection(
     "DATABASE_ADMIN_URL",
-    "The same for migrations and index work, where they have a role of their own.",
+    "Connection string for migrations and index work, if they have a role of their own; default DATABASE_URL.",
     ["postgres", "postgresql"],
     "postgres://user@host:5432/usage",
   ),
@@ -103,11 +103,7 @@ export const SETTINGS = {
   ),
   nightlyCron: setting("NIGHTLY_CRON", "When the nightly rebuild is due, in UTC.", cron.prefault("15 2 * * *")),
   nightlyDays: setting("NIGHTLY_DAYS", "Days before today that the nightly rebuild covers.", integer(1, 3_660, 3)),
-  refreshSeconds: setting(
-    "REFRESH_SECONDS",
-    "How often new events are looked for, by their arrival, in seconds.",
-    integer(1, 86_400, 300),
-  ),
+  refreshSeconds: setting("REFRESH_SECONDS", "Seconds between two searches for new events.", integer(1, 86_400, 300)),
   refreshDelaySeconds: setting(
     "REFRESH_DELAY_SECONDS",
     "Seconds by which the watermark of arrivals stays behind the clock.",
@@ -115,27 +111,23 @@ export const SETTINGS = {
   ),
   refreshOverlapSeconds: setting(
     "REFRESH_OVERLAP_SECONDS",
-    "Seconds before the watermark that are looked at again; an event stored later than this after its `_id` was made waits for the nightly rebuild or a backfill.",
+    "Seconds before the watermark that are searched again; an event stored later than this after its `_id` was made waits for the nightly rebuild or a backfill.",
     integer(0, 604_800, 900),
   ),
-  settleHours: setting(
-    "SETTLE_HOURS",
-    "Hours after its end for which a day may still move before it is final.",
-    integer(0, 8_760, 48),
-  ),
+  settleHours: setting("SETTLE_HOURS", "Hours after the end of a day until it is final.", integer(0, 8_760, 48)),
   eventsRetentionDays: setting(
     "EVENTS_RETENTION_DAYS",
-    "Days after which an event may be gone from MongoDB, where no TTL index on its time says so.",
+    "Days after which an event may be deleted from MongoDB, if no TTL index on its time says so.",
     anyInteger(1, 36_500).optional(),
   ),
   undoRetentionDays: setting(
     "UNDO_RETENTION_DAYS",
-    "Days after its end for which a backfill can be undone; at most as long as the history.",
+    "Days after the end of a backfill for which it can be undone; at most as long as the history.",
     integer(1, 36_500, 14),
   ),
   historyRetentionDays: setting(
     "HISTORY_RETENTION_DAYS",
-    "Days for which changes, runs that ended and audits are kept.",
+    "Days for which changes, finished runs and audits are kept.",
     integer(1, 36_500, 400),
   ),
   auditCron: setting("AUDIT_CRON", "When a sample of final days is audited, in UTC.", cron.prefault("45 4 * * *")),
@@ -143,17 +135,17 @@ export const SETTINGS = {
   workerConcurrency: setting("WORKER_CONCURRENCY", "Chunks that one process works on at a time.", integer(1, 64, 2)),
   mongodbConcurrency: setting(
     "MONGODB_CONCURRENCY",
-    "Aggregations on MongoDB at a time, over all processes.",
+    "Aggregations on MongoDB at a time, in all processes together.",
     integer(1, 64, 4),
   ),
   maxKeys: setting(
     "MAX_KEYS",
-    "Keys of one dimension in a row; the rest is folded, exactly, into `__other__`.",
+    "Keys of one dimension in a row; further keys are folded, exactly, into `__other__`.",
     integer(2, 1_000_000, 50_000),
   ),
   maxRawRows: setting(
     "MAX_RAW_ROWS",
-    "Rows of the finest grain in a row; past it they are omitted.",
+    "Rows of the finest grain in `raw_data`; if there are more, all are omitted.",
     integer(0, 1_000_000, 200_000),
   ),
   queuePrefix: setting(
@@ -166,10 +158,10 @@ export const SETTINGS = {
     "Address that the worker's HTTP server listens on.",
     text(/^\S+$/, "an address or a host name").prefault("127.0.0.1"),
   ),
-  httpPort: setting("HTTP_PORT", "Its port; 0 takes any free one.", integer(0, 65_535, 9_464)),
+  httpPort: setting("HTTP_PORT", "Port of that server; 0 takes any free one.", integer(0, 65_535, 9_464)),
   logLevel: setting(
     "LOG_LEVEL",
-    "Least level that is logged.",
+    "Lowest level that is logged.",
     z
       .enum(["trace", "debug", "info", "warn", "error", "silent"], {
         error: "must be trace, debug, info, warn, error or silent",
@@ -207,7 +199,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
   return Object.freeze(values) as Config;
 }
 
-/** A connection string, or the error that names the setting it should come from. */
+/** A connection string. @throws UsageError that names the setting if it is not set */
 export function requireConnection(config: Config, name: "mongodbUri" | "redisUrl" | "databaseUrl"): string {
   const value = config[name];
   if (value !== undefined) return value;
@@ -215,7 +207,7 @@ export function requireConnection(config: Config, name: "mongodbUri" | "redisUrl
   throw new UsageError(`${env} is not set. ${doc} Set ${env}, or ${env}_FILE to a file that holds it.`);
 }
 
-/** Every setting with its effective value as text, passwords masked, for a person to read. */
+/** Every setting with its effective value, passwords masked, for a person. */
 export function describeConfig(config: Config): { name: string; value: string; doc: string }[] {
   return (Object.keys(SETTINGS) as SettingName[]).map((name) => {
     const { env, doc, secret } = SETTINGS[name];
@@ -226,13 +218,13 @@ export function describeConfig(config: Config): { name: string; value: string; d
   });
 }
 
-/** The settings that decide what a row holds, by their environment names, and a hash that tells them apart. */
+/** The settings that decide the content of a row, by their environment names, and their hash. */
 export interface ComputeSettings {
   readonly hash: string;
   readonly values: Readonly<Record<string, unknown>>;
 }
 
-/** Runs planned under other settings than these would write other numbers. */
+/** Under other values of these settings a run would write other figures. */
 export function computeSettings(config: Config): ComputeSettings {
   const decisive = ["timeZone", "maxKeys", "maxRawRows", "eventsFields"] as const satisfies readonly SettingName[];
   const values = Object.fromEntries(decisive.map((name) => [SETTINGS[name].env, config[name]]));

@@ -1,4 +1,4 @@
-/** What a command's exit code says; other programs script against these numbers. */
+/** The exit codes of commands. Scripts depend on these numbers. */
 export const EXIT = {
   done: 0,
   wrongUse: 1,
@@ -10,8 +10,8 @@ export const EXIT = {
 } as const;
 
 /**
- * An error whose message is written for the operator: it names the field and the fix. The command line prints the
- * message alone, without a stack, and leaves with `exitCode`.
+ * An error whose message is for the operator: it names the field and the fix. The command line prints the message
+ * without a stack, and exits with `exitCode`.
  */
 export class OperatorError extends Error {
   override readonly name: string = "OperatorError";
@@ -31,7 +31,7 @@ export class UsageError extends OperatorError {
   }
 }
 
-/** Somebody else holds the lock or the lease. */
+/** Another process holds the lock or the lease. */
 export class LockedError extends OperatorError {
   override readonly name = "LockedError";
   constructor(message: string, options?: ErrorOptions) {
@@ -39,7 +39,7 @@ export class LockedError extends OperatorError {
   }
 }
 
-/** The work was tried and failed, or was cancelled. */
+/** The work failed or was cancelled. */
 export class WorkFailedError extends OperatorError {
   override readonly name = "WorkFailedError";
   constructor(message: string, options?: ErrorOptions) {
@@ -56,8 +56,8 @@ export class UnreachableError extends OperatorError {
 }
 
 /**
- * Does this error of a driver say that a server or the connection to it went away? Told by SQLSTATE (08 connection,
- * 57P0 shutdown, 53 out of resources), by the codes of the system, and by the class names of the MongoDB driver.
+ * Does this error of a driver mean the loss of a server or of the connection to it? Decided by SQLSTATE (08 connection,
+ * 57P0 shutdown, 53 out of resources), the system's error codes, and the class names of the MongoDB driver.
  */
 export function isConnectionLoss(error: unknown): boolean {
   const { code, name, message } = error as { code?: unknown; name?: string; message?: string };

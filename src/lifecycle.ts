@@ -1,6 +1,6 @@
 import type { Logger } from "./log.ts";
 
-/** A part of a process that has a beginning and an end. */
+/** A part of a process that is started and stopped. */
 export interface Part {
   readonly name: string;
   start(): Promise<void>;
@@ -8,13 +8,13 @@ export interface Part {
   stop(): Promise<void>;
 }
 
-/** Parts that were started, to be stopped once. */
+/** The started parts. */
 export interface Running {
   /** Stops every part in reverse order; a later call waits for the same stop. */
   stop(): Promise<void>;
 }
 
-/** Starts parts in order. When one fails, those that started are stopped again and its error is thrown. */
+/** Starts parts in order. If one fails, stops it and those before it, and throws its error. */
 export async function startParts(parts: readonly Part[], log: Logger): Promise<Running> {
   const started: Part[] = [];
   let stopping: Promise<void> | undefined;

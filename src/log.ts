@@ -2,7 +2,7 @@ import { pino, type Logger } from "pino";
 
 export type { Logger };
 
-/** An error as it is logged: the drivers hang their connections, and with them secrets, on theirs. */
+/** Logs selected fields of an error only: drivers attach their connections, and so secrets, to their errors. */
 function serializeError(error: unknown): object {
   if (!(error instanceof Error)) return { message: String(error) };
   const { name, message, stack, cause } = error;
@@ -10,7 +10,7 @@ function serializeError(error: unknown): object {
   return { type: name, message, code, stack, ...(cause === undefined ? {} : { cause: serializeError(cause) }) };
 }
 
-/** The process's logger: JSON lines on standard error, so that standard output stays a command's answer. */
+/** The process's logger: JSON lines on standard error, since standard output is for a command's result. */
 export function createLogger(level: string): Logger {
   return pino(
     { level, base: { pid: process.pid }, serializers: { err: serializeError } },

@@ -2,24 +2,24 @@ import { Gauge, Registry } from "prom-client";
 import type { AuditSummary } from "./db/postgres/cache/audits.ts";
 import { REPORTED_STATES, type StatsReport } from "./indexes/index.ts";
 
-/** Where metrics come from at a scrape. */
+/** The sources of the metrics at a scrape. */
 export interface MetricSources {
   readonly newestAudit: () => Promise<AuditSummary | undefined>;
-  /** of the declared indexes; undefined where there is none yet, or it may not be read */
+  /** of the declared indexes; undefined if there is none yet or this role may not read it */
   readonly newestIndexReport: () => Promise<StatsReport | undefined>;
 }
 
-/** The labels of an index: declared ones only, by their names in the manifest. */
+/** The labels of a declared index, by its name in the manifest. */
 const INDEX_LABELS = ["engine", "target", "index"] as const;
 
-/** Every metric there is, declared once. Labels are fixed; none is a tenant. */
+/** All metrics. Labels are fixed; none is a tenant. */
 export class Metrics {
   readonly contentType = Registry.PROMETHEUS_CONTENT_TYPE;
   readonly #sources: MetricSources;
   readonly #registry = new Registry();
   readonly #auditDrifted = this.#gauge(
     "tallyman_audit_drifted_days",
-    "Tenant-days of the newest audit whose row is missing or is not what its events say.",
+    "Tenant-days of the newest audit whose row is missing or differs from its events.",
   );
   readonly #auditChecked = this.#gauge(
     "tallyman_audit_checked_days",
@@ -39,32 +39,32 @@ export class Metrics {
   readonly #indexSize = this.#gauge("tallyman_index_size_bytes", "Size of an index.", INDEX_LABELS);
   readonly #indexScans = this.#gauge(
     "tallyman_index_scans",
-    "Scans of an index since the server began to count; it may begin anew.",
+    "Scans of an index since the server last reset its counters.",
     INDEX_LABELS,
   );
   readonly #indexHits = this.#gauge(
     "tallyman_index_hit_ratio",
-    "Share of an index's pages that came from the cache of late, from 0 to 1.",
+    "Share of an index's pages found in the cache over the last day, from 0 to 1.",
     INDEX_LABELS,
   );
   readonly #indexBloat = this.#gauge(
     "tallyman_index_bloat_ratio",
-    "Bytes an entry of an index takes, as a multiple of its baseline.",
+    "Bytes per entry of an index, as a multiple of its baseline.",
     INDEX_LABELS,
   );
   readonly #indexState = this.#gauge(
     "tallyman_index_state",
-    "Is a declared index in this state? 1 for the one it is in, 0 for the others.",
+    "State of a declared index: 1 for the state that it is in, 0 for the other states.",
     [...INDEX_LABELS, "state"],
   );
   readonly #indexContract = this.#gauge(
     "tallyman_index_contract_ok",
-    "Are all contracts of an index kept? 1 or 0.",
+    "Whether all contracts of an index are kept: 1 or 0.",
     INDEX_LABELS,
   );
   readonly #fullScans = this.#gauge(
     "tallyman_index_full_scan_ratio",
-    "Share of the scans of a table or collection that read all of it of late, from 0 to 1.",
+    "Share of full scans among the scans of a table or collection over the last day, from 0 to 1.",
     ["engine", "target"],
   );
 
@@ -72,7 +72,7 @@ export class Metrics {
     this.#sources = sources;
   }
 
-  /** What a scrape gets. What PostgreSQL knows is read for it, so that every replica shows the same. */
+  /** The text for a scrape. Figures are read from PostgreSQL at each scrape, so that every replica shows the same. */
   async text(): Promise<string> {
     const audit = await this.#sources.newestAudit();
     this.#auditDrifted.set(audit?.drifted ?? 0);
@@ -82,7 +82,7 @@ export class Metrics {
     return this.#registry.metrics();
   }
 
-  /** What is declared no more, or no longer known, is not shown any more. */
+  /** Resets all index metrics first, so that an index that is no longer declared or known disappears. */
   #showIndexes(report: StatsReport | undefined): void {
     const labelled = [this.#indexSize, this.#indexScans, this.#indexHits, this.#indexBloat, this.#indexState];
     for (const gauge of [...labelled, this.#indexContract, this.#fullScans]) gauge.reset();

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** Reconciles again and again until it is stopped: one turn after the other, never two at once. */
+/** Calls `reconcile` repeatedly until it is stopped, never two turns at once. */
 export class Reconciler {
   readonly #reconcile: () => Promise<void>;
   readonly #everyMs: number;
@@ -13,13 +13,13 @@ export class Reconciler {
     this.#everyMs = everyMs;
   }
 
-  /** Ends with the first turn; the others follow, each so long after the end of the one before. */
+  /** Resolves after the first turn. Each later turn begins `everyMs` after the end of the turn before. */
   async start(): Promise<void> {
     await this.#reconcile();
     this.#running = this.#goOn();
   }
 
-  /** Ends with the turn that is underway. */
+  /** Resolves when the running turn has ended. */
   async stop(): Promise<void> {
     this.#stopped.abort();
     await this.#running;

@@ -1,4 +1,4 @@
-/** A connection string without its password, nor any parameter that may hold one. */
+/** A connection string with its password, and every parameter that may hold a secret, masked. */
 export function redact(connectionString: string): string {
   return connectionString
     .replace(/^([\w+]+:\/\/[^:@/?#]*):.*@/, "$1:***@")

@@ -1,4 +1,4 @@
-/** A contract's query with real values, to be run again and again. */
+/** A contract's query with real values, to be run repeatedly. */
 import type { Db } from "mongodb";
 import type pg from "pg";
 import type { Contract, Manifest } from "../../src/indexes/manifest/manifest.ts";
@@ -14,17 +14,17 @@ export interface BenchQuery {
   readonly target: string;
   readonly index: string | undefined;
   readonly contract: Contract;
-  /** Answers how many documents or rows came. */
+  /** Runs the query. @returns the number of documents or rows */
   readonly run: () => Promise<number>;
-  /** The indexes of the plan that the server would take now; "-" where it reads everything. */
+  /** The indexes of the server's present plan; "-" if it reads everything. */
   readonly plan: () => Promise<string>;
 }
 
 const LIMIT_MS = 120_000;
-/** What a client takes at once: FerretDB starts an unsorted search again for each further batch. */
+/** Batch size of a client: FerretDB restarts an unsorted search for each further batch. */
 const BATCH = 10_000;
 
-/** Every query of a manifest, its values drawn once. The drawing wants every index to be there, or it takes its time. */
+/** Every query of a manifest, with values drawn once. Drawing needs the indexes, or it is slow. */
 export async function queriesOf(manifest: Manifest, mongo: Db, sql: pg.Client): Promise<BenchQuery[]> {
   const queries: BenchQuery[] = [];
   for (const { engine, target, index, contract } of placedContracts(manifest)) {
@@ -58,7 +58,7 @@ async function onMongo(db: Db, name: string, contract: Contract): Promise<Runnab
   };
 }
 
-/** Without a limit of one: a server that reads everything would stop at the one document, early or late by luck. */
+/** Removes a limit of one: a full scan would stop at the document, early or late by luck. */
 function unlimited({ find, ...contract }: Contract): Contract {
   if (!find) return contract;
   const { limit, ...rest } = find;

@@ -1,4 +1,4 @@
-/** The figures as the tables of docs/indexes.md. */
+/** Formats the figures as the tables of docs/indexes.md. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { format, resolveConfig } from "prettier";
@@ -14,7 +14,7 @@ export interface Timed {
   /** median milliseconds */
   readonly without: number;
   readonly with: number;
-  /** what the plan goes through */
+  /** the indexes that the plan uses */
   readonly through: string;
 }
 
@@ -27,7 +27,7 @@ export interface Measured {
   readonly sizes: ReadonlyMap<string, Sizes>;
   /** milliseconds that `ensure` took for all of them */
   readonly buildMs: number;
-  /** names that were built, of the target */
+  /** names of the target's indexes that were built */
   readonly built: ReadonlyMap<string, readonly string[]>;
 }
 
@@ -84,7 +84,7 @@ function unservedRow({ contract, returned, without, with: after }: Timed): strin
   return [contract.name, count(returned), ms(without), ms(after), contract.because ?? ""];
 }
 
-/** What the document promises, and whether the measurement bears it out. */
+/** The promise of the document, and whether the measurement keeps it. */
 function promise({ maxMs, promised }: Contract, after: number, ratio: number): string {
   const kept = (isKept: boolean) => (isKept ? "kept" : "**not kept**");
   return [

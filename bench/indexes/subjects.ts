@@ -1,4 +1,4 @@
-/** The five documents: which part of which manifest answers each, and what else each one promises. */
+/** The five documents: the part of a manifest for each, and the document's further promises. */
 import { MANIFESTS } from "../../manifests/index.ts";
 import { type Manifest, select } from "../../src/indexes/index.ts";
 import { EVENT_FIELDS, type FieldMap } from "../../src/usage/event.ts";
@@ -9,17 +9,17 @@ export interface Subject {
   /** in `SAMPLE_DATA` */
   readonly data: string;
   readonly manifest: Manifest;
-  /** What a page needs of several queries, and what the document says of it. */
+  /** The queries of one page together, and the document's figures for it. */
   readonly pages: readonly {
     readonly name: string;
     readonly contracts: readonly string[];
     readonly promised: string;
   }[];
-  /** Taken away for the measurement without indexes although a migration owns it. */
+  /** Dropped for the measurement without indexes, although a migration owns it. */
   readonly constraint?: { readonly table: string; readonly name: string; readonly definition: string };
   /** The most that indexes may add to a write, in percent. */
   readonly writesPct: number;
-  /** The most that they may take of the data, in percent; the documents that name megabytes have none. */
+  /** The most that the indexes may take, in percent of the data; documents that name megabytes have no such figure. */
   readonly sizePct?: number;
 }
 

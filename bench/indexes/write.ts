@@ -1,4 +1,4 @@
-/** What the indexes cost every write, and how much room they take. */
+/** Measures the cost of the indexes for writes, and their size. */
 import type { Db } from "mongodb";
 import type pg from "pg";
 import { add, type SampleData, type SampleShape } from "../../manifests/data/fill.ts";
@@ -6,7 +6,7 @@ import { add, type SampleData, type SampleShape } from "../../manifests/data/fil
 export interface Writes {
   /** milliseconds for a batch of new documents or rows */
   readonly insert: number;
-  /** milliseconds for changing as many, in a field that no index has */
+  /** milliseconds for updating as many, in a field without an index */
   readonly update: number;
 }
 
@@ -16,7 +16,7 @@ export interface Sizes {
   readonly indexes: Readonly<Record<string, number>>;
 }
 
-/** How many a batch has: a row of the cache is documents of at least twenty users. */
+/** Size of a batch; smaller for the cache, whose rows hold documents of at least twenty users. */
 export const batchOf = (target: string) => (tableOf(target) === "daily_usage_cache" ? 100 : 1_000);
 const ROUNDS = 7;
 
@@ -28,7 +28,7 @@ interface Place {
   readonly shape: SampleShape;
 }
 
-/** Inserts a few batches past what is there and changes a few, and takes the insertions back. @param from a free number */
+/** Inserts and updates a few batches, then deletes the inserted ones. @param from the first free number */
 export async function measureWrites(place: Place, from: number): Promise<Writes> {
   const { data, target, mongo, sql, shape } = place;
   const table = tableOf(target);
@@ -51,7 +51,7 @@ export async function measureWrites(place: Place, from: number): Promise<Writes>
   return { insert: shortest(inserts), update: shortest(updates) };
 }
 
-/** Scattered documents, as updates come; the field is in no index and has one length. */
+/** Updates scattered documents; the field is in no index and has a fixed length. */
 async function updateDocuments(mongo: Db, name: string, round: number, batch: number): Promise<number> {
   const collection = mongo.collection(name);
   const some = await collection
@@ -66,7 +66,7 @@ async function updateRows(sql: pg.Client, table: string, round: number, batch: n
     `SELECT array_agg(ctid::text) AS ctids FROM (SELECT ctid FROM ${table} OFFSET $1 LIMIT $2) AS part`,
     [round * batch, batch],
   );
-  // As the worker replaces a row: its documents and the time. Elsewhere a column that no index has.
+  // In the cache the columns that the worker replaces, documents and time; elsewhere a column without an index.
   const column = table === "daily_usage_cache" ? undefined : `"${await anyColumn(sql, table)}"`;
   const change =
     column === undefined
@@ -76,7 +76,7 @@ async function updateRows(sql: pg.Client, table: string, round: number, batch: n
   return timed(() => sql.query(`UPDATE ${table} SET ${change} WHERE ctid = ANY ($1::tid[])`, [rows[0]?.ctids ?? []]));
 }
 
-/** The last column, of those that no index has: a payload or a text. */
+/** The last column without an index: a payload or a text. */
 async function anyColumn(sql: pg.Client, table: string): Promise<string> {
   const { rows } = await sql.query<{ name: string }>(
     `SELECT attname AS name FROM pg_attribute a WHERE attrelid = $1::regclass AND attnum > 0 AND NOT EXISTS (
@@ -102,7 +102,7 @@ export async function measureSizes({ data, target, mongo, sql }: Omit<Place, "sh
   return { data: stats.storageSize, indexes: stats.indexSizes };
 }
 
-/** How `SAMPLE_DATA` calls a table: without its schema, quoted where it must be. */
+/** The name of a table in `SAMPLE_DATA`: without schema, quoted where necessary. */
 function tableOf(target: string): string {
   const name = target.replace(/^public\./, "");
   return /^[a-z_]+$/.test(name) ? name : `"${name}"`;
@@ -114,7 +114,7 @@ export async function timed(work: () => Promise<unknown>): Promise<number> {
   return performance.now() - started;
 }
 
-/** What the work itself takes: everything else on the machine can only add to it. */
+/** The shortest time, since everything else on the machine can only add to it. */
 export function shortest(values: readonly number[]): number {
   return Math.min(...values);
 }

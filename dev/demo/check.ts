@@ -11,9 +11,9 @@ interface Cached {
 }
 
 /**
- * Compares what the cache says of each tenant with what was inserted, to the last billionth of a dollar.
+ * Compares each tenant's cache rows with the inserted events, to the last billionth of a dollar.
  *
- * @returns the differences, one a line; none is what should be
+ * @returns the differences, one a line; empty if all is right
  */
 export async function compareWithCache(
   pool: Pool,

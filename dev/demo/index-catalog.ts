@@ -10,7 +10,7 @@ export async function readCatalog(env: {
   return [...(await readPostgres(env.DATABASE_URL)), ...(await readMongo(env.MONGODB_URI))].sort();
 }
 
-/** With identities: an index that was dropped and made again is another one. */
+/** Includes identities, so that an index that was dropped and made again shows as a difference. */
 async function readPostgres(url: string): Promise<string[]> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();

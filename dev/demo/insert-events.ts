@@ -1,7 +1,7 @@
 import type { Collection, Document } from "mongodb";
 import type { SampleEvent } from "./sample-events.ts";
 
-/** What the cache has to say about a tenant once every event is counted. */
+/** The totals that the cache must have for a tenant once every event is counted. */
 export interface TenantTotals {
   events: number;
   malformed: number;
@@ -12,18 +12,18 @@ export interface TenantTotals {
 
 export interface Inserted {
   readonly documents: number;
-  /** among them: no rebuild can see them */
+  /** events among them that no rebuild can see */
   readonly invisible: number;
   readonly late: number;
-  /** by the text of the tenant's id; invisible events are in none */
+  /** by the text of the tenant's id, without invisible events */
   readonly tenants: ReadonlyMap<string, TenantTotals>;
 }
 
 const BATCH = 5_000;
-/** While the server stores one batch, the next is made. */
+/** Batches: while the server stores one, the next is generated. */
 const BATCHES_AT_ONCE = 2;
 
-/** Inserts the events and adds up what they must come to. Stops early, without an error, when `signal` aborts. */
+/** Inserts the events and adds up the expected totals. Stops early, without an error, when `signal` aborts. */
 export async function insertEvents(
   collection: Collection,
   sample: Iterable<SampleEvent>,

@@ -3,17 +3,17 @@ import { table } from "../../src/cli/table.ts";
 import { addDays, type Day } from "../../src/usage/day.ts";
 import { heading, indented, money, say } from "./print.ts";
 
-/** All of it text: PostgreSQL's numbers are wider than those of JavaScript. */
+/** Every value is text: PostgreSQL's numbers are wider than JavaScript's. */
 type Row = Readonly<Record<string, string>>;
 
 interface Question {
   readonly title: string;
-  /** the names of its columns are the table's head */
+  /** its column names become the table's head */
   readonly sql: string;
   readonly from: Day;
 }
 
-/** What other services ask of the cache, asked and printed. Nothing here reads an event. */
+/** Runs and prints the queries that other services ask of the cache. Nothing here reads an event. */
 export async function printReport(pool: Pool, from: Day, to: Day): Promise<void> {
   const questions: Question[] = [
     { title: "The last 10 days, all tenants", sql: DAILY_TOTALS, from: addDays(to, -9) },
@@ -38,7 +38,7 @@ export async function printReport(pool: Pool, from: Day, to: Day): Promise<void>
 
 const TEXTS = new Set(["day", "tenant", "user", "model", "state"]);
 
-/** One column of an answer: texts to the left, numbers to the right with their points below each other. */
+/** Formats a column: texts to the left, numbers to the right with aligned decimal points. */
 function column(head: string, rows: readonly Row[]): { head: string; cells: string[] } {
   const cells = rows.map((row) => {
     const text = row[head] ?? "";

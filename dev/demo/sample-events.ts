@@ -2,7 +2,7 @@ import { Decimal128, ObjectId, type Document } from "mongodb";
 import { seeded } from "../../bench/data.ts";
 import { dayBounds, listDays, type Day } from "../../src/usage/day.ts";
 
-/** One event as a producer stores it, and what it has to add to its tenant's totals. */
+/** One event as a producer stores it, and what it must add to its tenant's totals. */
 export interface SampleEvent {
   readonly document: Document;
   /** undefined for an event that no rebuild can see */
@@ -11,7 +11,7 @@ export interface SampleEvent {
   readonly late: boolean;
 }
 
-/** By the source contract: what is missing is 0, what is bad is 0 and makes its event malformed. */
+/** By the source contract: a missing value is 0; a bad one is 0 and makes its event malformed. */
 export interface Counts {
   readonly tenant: string;
   readonly tokens: number;
@@ -27,7 +27,7 @@ interface SampleTenant {
   readonly eventsPerDay: number;
   /** 0 for Sunday */
   readonly closedOn?: number;
-  /** the share of its events with a fault in them */
+  /** the share of its events that have a fault */
   readonly faults: number;
 }
 
@@ -120,7 +120,7 @@ function sampleEvent(tenant: SampleTenant, at: number, now: number, random: () =
 
 type Fault = (event: Document) => { document: Document; counts?: Partial<Counts> };
 
-/** Incomplete events first, which are in order; then those that count as malformed. */
+/** Incomplete but valid events first, then malformed ones. */
 const FAULTS: readonly Fault[] = [
   ({ cost: _, ...event }) => ({ document: event, counts: { nanos: 0 } }),
   ({ total_tokens: _, ...event }) => ({ document: event }),
@@ -132,7 +132,7 @@ const FAULTS: readonly Fault[] = [
   (event) => ({ document: { ...event, model: { name: event["model"] as string } }, counts: { malformed: true } }),
 ];
 
-/** No tenant, an empty one, no date: nothing says whose day such an event belongs to. */
+/** Without a tenant, with an empty one, or without a date: such an event belongs to no tenant-day. */
 function invisibleEvent(number: number, at: number, serial: number): SampleEvent {
   const event = { _id: arrivedAt(at, serial), user_id: "user-001", model: "gpt-small", prompt_tokens: 10 };
   const faults = [
@@ -143,7 +143,7 @@ function invisibleEvent(number: number, at: number, serial: number): SampleEvent
   return { document: { ...event, ...faults[number % faults.length] }, counts: undefined, late: false };
 }
 
-/** An id as the driver would have made it at that time: it is what tells when an event arrived. */
+/** An id as the driver would have made it at that time, since Tallyman reads the time of arrival from it. */
 function arrivedAt(at: number, serial: number): ObjectId {
   const seconds = Math.floor(at / 1_000);
   return ObjectId.createFromHexString(seconds.toString(16).padStart(8, "0") + serial.toString(16).padStart(16, "0"));

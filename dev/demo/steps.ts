@@ -6,12 +6,14 @@ interface Step {
   readonly seconds: string;
 }
 
-/** What was done, and how long it took. */
+/** The steps with their durations. */
 export class Steps {
   readonly #steps: Step[] = [];
   readonly #startedAt = performance.now();
 
-  /** Does one step. `what` says what came of it, given the seconds that it took; without it nothing is printed now. */
+  /**
+   * Runs one step. `what` makes the printed text from its result and its seconds; without it nothing is printed now.
+   */
   async take<T>(name: string, work: () => Promise<T>, what?: (result: T, seconds: number) => string): Promise<T> {
     const started = performance.now();
     const result = await work();

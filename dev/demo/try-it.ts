@@ -2,7 +2,7 @@ import { addDays, type Day } from "../../src/usage/day.ts";
 import { heading, say } from "./print.ts";
 import type { World } from "./world.ts";
 
-/** Tells a person in another shell where everything is, and what to do with it. */
+/** Prints the settings and commands with which a person can use the demo from another shell. */
 export function printWhatToTry({ env }: World, address: string, today: Day): void {
   heading("It stays up. In another shell, in this folder:");
   for (const [name, value] of Object.entries(env)) say(`  export ${name}=${quoted(value)}`);
@@ -21,7 +21,7 @@ export function printWhatToTry({ env }: World, address: string, today: Day): voi
   heading("Ctrl-C ends it and removes everything.");
 }
 
-/** One word to a shell. */
+/** Quotes a value as one shell word. */
 function quoted(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }

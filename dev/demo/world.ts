@@ -8,7 +8,7 @@ import { createDatabase, withMongoDatabase, type Servers } from "../servers.ts";
 
 /** Databases and a queue prefix of the demo's own, also on servers that somebody else uses. */
 export interface World {
-  /** what a command needs in its environment to work here */
+  /** the environment for a command that works here */
   readonly env: Readonly<Record<"MONGODB_URI" | "REDIS_URL" | "DATABASE_URL" | "QUEUE_PREFIX", string>>;
   readonly config: Config;
   readonly services: Services;
@@ -16,7 +16,7 @@ export interface World {
   end(): Promise<void>;
 }
 
-/** The settings are our own, whatever the environment says: an admin URI there would lead to another database. */
+/** Takes no setting from the environment: an admin URI there would lead to another database. */
 export async function createWorld(servers: Servers): Promise<World> {
   const databaseUrl = await createDatabase(servers.databaseUrl, "demo");
   const name = new URL(databaseUrl).pathname.slice(1);
@@ -58,7 +58,7 @@ async function dropMongo(uri: string): Promise<void> {
 
 async function dropKeys(url: string, prefix: string): Promise<void> {
   const redis = new Redis(url, { maxRetriesPerRequest: 1, retryStrategy: () => null });
-  redis.on("error", () => undefined); // the command that it breaks throws
+  redis.on("error", () => undefined); // the command that the error interrupts throws
   try {
     let cursor = "0";
     do {
@@ -73,7 +73,7 @@ async function dropKeys(url: string, prefix: string): Promise<void> {
 
 async function dropPostgres(serverUrl: string, name: string): Promise<void> {
   const client = new pg.Client({ connectionString: serverUrl, connectionTimeoutMillis: 5_000 });
-  client.on("error", () => undefined); // the statement that it breaks throws
+  client.on("error", () => undefined); // the statement that the error interrupts throws
   try {
     await client.connect();
     await client.query(`DROP DATABASE ${name} WITH (FORCE)`);

@@ -8,7 +8,7 @@ import { reason, Unavailable, type Engine, type EngineProbe, type Run, type Runn
 
 const PULL_MS = 10 * 60_000;
 
-/** Looks for a container engine once, whoever asks first. */
+/** Looks for a container engine once, on the first call. */
 export function engineProbe(guard: Guard): EngineProbe {
   let found: Promise<Engine> | undefined;
   return () => (found ??= probe(guard));

@@ -10,7 +10,7 @@ import { asFlags, INITDB, pingPostgres, throwAway, userOf } from "./postgres.ts"
 import { reason, Unavailable, type Run, type Running } from "./source.ts";
 
 const BIN = "/usr/lib/postgresql/18/bin";
-/** Flags of `apt-get` in the folder: its release file may be past its date, and nothing there needs to survive a crash. */
+/** Flags of `apt-get` in the folder: its release file may be out of date, and the folder need not survive a crash. */
 const APT =
   "apt-get -y --no-install-recommends -o Acquire::Check-Valid-Until=false -o Dpkg::Options::=--force-unsafe-io";
 
@@ -41,7 +41,7 @@ export const documentdbSystem: Recipe = {
       const add =
         "apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=120 debootstrap debian-archive-keyring";
       const args = ["-c", `${add} || { apt-get update; ${add}; }`];
-      // This one works on the machine itself: cut off, it would leave the machine's package system half done.
+      // This command changes the machine itself: interrupted, it would leave the package system half done.
       await run({ title: "apt-get install debootstrap", command: "/bin/sh", args, ...LET_FINISH }, 3 * 60_000);
     }
     print("unpacking the base system (1 of 2)");
@@ -51,7 +51,7 @@ export const documentdbSystem: Recipe = {
       { title: "debootstrap", command: "unshare", args: [...SANDBOX, ...base], stopSignal: "SIGKILL" },
       8 * 60_000,
     );
-    // No service is to be started in there.
+    // No service may start in the folder.
     await writeFile(path.join(folder, "usr/sbin/policy-rc.d"), "#!/bin/sh\nexit 101\n", { mode: 0o755 });
     print("installing PostgreSQL 18 with DocumentDB (2 of 2)");
     const script = `set -e
@@ -92,7 +92,7 @@ function asRoot(): string {
   return `sudo env "PATH=$PATH" ${command}`;
 }
 
-/** A private cluster of the installed folder, with the extension made. */
+/** Starts a private cluster from the installed folder, with the extension created. */
 export async function runDocumentdb(run: Run, root: string): Promise<Running> {
   const { guard } = run;
   const owner = await userOf(path.join(root, "etc/passwd"), "postgres");

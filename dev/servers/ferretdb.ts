@@ -25,8 +25,8 @@ export const ferretdbBinary: Recipe = {
 };
 
 /**
- * FerretDB in front of a PostgreSQL of its own: MongoDB's protocol where no mongod can be had. Both installs run side by
- * side; what stands in their way is found before either begins.
+ * FerretDB in front of a PostgreSQL of its own: MongoDB's protocol where no mongod is available. Both installs run in
+ * parallel; obstacles are found before either begins.
  */
 export async function startFerretdb(run: Run, ping: (uri: string) => Promise<void>): Promise<Running> {
   await checkDocumentdb();

@@ -1,9 +1,9 @@
 /**
  * The guard: a small process of its own, in a session of its own, that starts the servers and ends them.
  *
- * The servers are its children, not the parent's, so that there is no moment at which a server runs that nobody would
- * end: when the parent goes away, however (exit, Ctrl-C, SIGKILL), the channel to it closes and the guard stops what it
- * started and removes the folders it was told of. Plain JavaScript, because it must start without a loader.
+ * The servers are its children, not the parent's, so that at no moment a server runs that nobody would end: when the
+ * parent ends in whatever way (exit, Ctrl-C, SIGKILL), the channel to it closes, and the guard stops its processes and
+ * removes the registered folders. Plain JavaScript, because it must start without a loader.
  *
  * It signals only processes it started itself, by pid.
  */
@@ -32,7 +32,7 @@ process.on("message", (message) => void answer(message));
 process.on("uncaughtException", () => void end());
 tell({ ready: true });
 
-/** To a parent that may be gone: then the failure is not news, the closing of the channel says it. */
+/** Sends to a parent that may have ended; then the failure is ignored, since the channel closes anyway. */
 function tell(message) {
   if (process.connected) process.send(message, () => {});
 }
@@ -95,7 +95,7 @@ async function start(id, spec) {
       child.once("exit", (code, signal) => {
         entry.gone = true;
         children.delete(id);
-        // Now, while the group's number cannot have been given to another one yet.
+        // Now, while the group's number cannot belong to another group yet.
         if (spec.group) sendGroup(entry, "SIGKILL");
         tell({ exit: id, code, signal });
         resolve();
@@ -113,7 +113,7 @@ async function start(id, spec) {
   }
 }
 
-/** Sends the signal the server stops cleanly by, waits, and kills it when it does not listen. */
+/** Sends the signal that stops the server cleanly, waits, and kills it if it does not end. */
 async function stop(id, signal) {
   const entry = children.get(id);
   if (!entry) return;

@@ -7,10 +7,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { pidNamespace } from "./lock.ts";
 
-/** What the guard starts. Its standard input is closed, its output goes to `log`. */
+/** A process for the guard to start. Its standard input is closed, its output goes to `log`. */
 export interface ProcessSpec {
   readonly command: string;
-  /** what an error calls it; the command unless said */
+  /** its name in errors; default the command */
   readonly title?: string;
   readonly args: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
@@ -18,9 +18,9 @@ export interface ProcessSpec {
   readonly uid?: number;
   readonly gid?: number;
   readonly log?: string;
-  /** the signal it stops cleanly by; SIGTERM unless said */
+  /** the signal that stops it cleanly; default SIGTERM */
   readonly stopSignal?: NodeJS.Signals;
-  /** after which it is killed; 5 s unless said */
+  /** time after which it is killed; default 5 s */
   readonly graceMs?: number;
   /** signal its whole process group: for installers, which start others */
   readonly group?: boolean;
@@ -125,7 +125,7 @@ export class Guard {
     throw new Error(`${title} ${how}, log ${spec.log}: ${await lastLines(spec.log)}`);
   }
 
-  /** From now on this folder goes when the run goes. */
+  /** Has this folder removed at the end of the run. */
   async own(folder: string): Promise<void> {
     await this.#ask({ op: "own", folder });
   }
@@ -135,7 +135,7 @@ export class Guard {
   async remove(folder: string): Promise<void> {
     await this.#ask({ op: "remove", folder });
   }
-  /** From now on containers with this label (`name=value`) go when the run goes. */
+  /** Has containers with this label (`name=value`) removed at the end of the run. */
   async ownContainers(label: string): Promise<void> {
     await this.#ask({ op: "containers", label });
   }
@@ -159,7 +159,7 @@ export class Guard {
     const seq = ++this.#seq;
     return new Promise<Answer>((resolve, reject) => {
       if (!this.#child.connected) {
-        reject(new Error("the guard of the servers is gone"));
+        reject(new Error("the guard of the servers has ended"));
         return;
       }
       this.#pending.set(seq, { resolve, reject });
@@ -192,7 +192,7 @@ export class Guard {
 
   /** The guard was killed: nobody else would end its servers now. */
   #lost(): void {
-    for (const { reject } of this.#pending.values()) reject(new Error("the guard of the servers is gone"));
+    for (const { reject } of this.#pending.values()) reject(new Error("the guard of the servers has ended"));
     this.#pending.clear();
     for (const [, { pid, exited }] of this.#running) {
       try {

@@ -5,13 +5,13 @@ import path from "node:path";
 import type { Guard, ProcessSpec } from "./guard.ts";
 import { takeLock } from "./lock.ts";
 
-/** Something that is installed once per machine into a folder of the cache. */
+/** An install into a folder of the cache, once per machine. */
 export interface Recipe {
   /** the folder's name in the cache; it carries the version, so that a new one is a new folder */
   readonly name: string;
   /** for the lines of progress */
   readonly title: string;
-  /** a file without which the folder is no good, relative to it; absent, the install is done again */
+  /** a file that a complete folder must have, relative to it; without it the install is repeated */
   readonly proof: string;
   /** Throws when it cannot be installed here, before anything is begun. */
   check?(): Promise<void>;
@@ -92,7 +92,7 @@ async function buildAside(
   print(`${recipe.title}: installed in ${((Date.now() - begun) / 1000).toFixed(1)} s`);
 }
 
-/** What an install that was cut off left behind, and a folder that is there but not complete. */
+/** Removes the leftover of an interrupted install, and an incomplete folder. */
 async function removeLeftovers(
   cache: string,
   recipe: Recipe,

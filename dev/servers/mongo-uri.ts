@@ -1,8 +1,8 @@
 const URI = /^(mongodb(?:\+srv)?:\/\/)([^/?]+)(?:\/([^?]*))?(?:\?(.*))?$/;
 
 /**
- * The URI with that database in its path, keeping the query string. Not by `URL`, which knows no list of hosts. The
- * database in the path is also the one that credentials are looked up in, so with credentials that one is kept apart.
+ * The URI with that database in its path and its query string. Not with `URL`, which cannot parse a list of hosts. The
+ * database in the path is also where credentials are looked up, so with credentials it is kept as `authSource`.
  */
 export function withMongoDatabase(mongodbUri: string, database: string): string {
   const [, scheme, hosts, before, query] = URI.exec(mongodbUri) ?? [];

@@ -21,8 +21,8 @@ export interface ServerPlan {
 const PORT_TAKEN = /address already in use|EADDRINUSE/i;
 
 /**
- * Starts the server on a free port. Between finding one and the server taking it another process may have it, so that
- * is tried again; a server that answers is ours only while our process lives.
+ * Starts the server on a free port. Another process may take the port before the server does, so the start is retried;
+ * a server that answers is ours only while our process lives.
  */
 export async function runServer(guard: Guard, plan: ServerPlan): Promise<Running & { readonly pid: number }> {
   for (let attempt = 1; ; attempt++) {
@@ -104,7 +104,7 @@ export async function freePort(host = "127.0.0.1"): Promise<number> {
   return address.port;
 }
 
-/** Where a program is on the PATH. */
+/** The path of a program on the PATH. */
 export async function onPath(program: string): Promise<string | undefined> {
   for (const folder of (process.env["PATH"] ?? "").split(path.delimiter)) {
     if (folder !== "" && (await isExecutable(path.join(folder, program)))) return path.join(folder, program);

@@ -46,8 +46,8 @@ export const redis: ServerKind = {
 };
 
 /**
- * Unpacked, not installed: installing the package would start a Redis as a service of the machine, which nobody asked
- * for. The libraries that the machine lacks come along.
+ * Unpacks the package instead of installing it, which would start a Redis as a service of the machine. Libraries that
+ * the machine lacks are unpacked too.
  */
 export const packagedRedis: Recipe = {
   name: "redis-packages-1",

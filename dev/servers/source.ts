@@ -9,14 +9,14 @@ export interface Running {
   readonly uri: string;
   /** undefined for one in a container or one that was running before */
   readonly pid: number | undefined;
-  /** Takes it down (SIGKILL to make it crash) and keeps its data and its port. */
+  /** Stops it (SIGKILL to make it crash) and keeps its data and its port. */
   halt(signal?: NodeJS.Signals): Promise<void>;
-  /** Brings it up again at the same address; resolves when it answers. */
+  /** Starts it again at the same address; resolves when it answers. */
   resume(): Promise<void>;
   restart(signal?: NodeJS.Signals): Promise<void>;
   /** Ends it and removes its data. */
   stop(): Promise<void>;
-  /** the server that this one keeps its data in (FerretDB's PostgreSQL) */
+  /** the server that stores this server's data (FerretDB's PostgreSQL) */
   readonly behind?: Running;
 }
 
@@ -35,17 +35,17 @@ export interface Run {
   readonly print: (line: string) => void;
   /** one probe, shared by the three servers */
   readonly engine: EngineProbe;
-  /** what was committed is to be there after a crash of the server: for fault tests; the rest of a run goes faster */
+  /** commits must survive a crash of the server, for fault tests; without it the server is faster */
   readonly durable: boolean;
 }
 
-/** One way to get a server. `start` throws with the reason when this way is not open. */
+/** One way to get a server. `start` throws with the reason if it is not available. */
 export interface Source {
   readonly name: string;
   start(run: Run): Promise<Running & { readonly source: string }>;
 }
 
-/** One kind of server: how to tell that one answers, and the ways to get one, the best first. */
+/** One kind of server: how to test that it answers, and the sources to get it from, the best first. */
 export interface ServerKind {
   readonly server: ServerName;
   /** the setting that names one that runs already */
@@ -53,14 +53,14 @@ export interface ServerKind {
   /** resolves when the server at this address answers */
   ping(uri: string): Promise<void>;
   readonly sources: readonly Source[];
-  /** the one command that opens a way on this machine, unless the last source knows a better one */
+  /** the command that makes a source available on this machine, unless the last source knows a better one */
   fix(): Promise<string> | string;
 }
 
-/** A source is not open here, for a reason that is no fault. */
+/** The source is not available here, for a reason that is no fault. */
 export class Unavailable extends Error {
   override readonly name = "Unavailable";
-  /** the command that would open it */
+  /** the command that would make it available */
   readonly fix: string | undefined;
 
   constructor(message: string, fix?: string) {
@@ -91,7 +91,7 @@ export class NoSourceError extends Error {
   }
 }
 
-/** The server that the setting names. One that is named but does not answer is an error: never another one instead. */
+/** The server that the setting names. If it does not answer, that is an error; no other source is tried. */
 export async function fromSetting(kind: ServerKind, uri: string): Promise<Started> {
   const begun = performance.now();
   try {
@@ -137,7 +137,7 @@ export async function firstThatWorks(kind: ServerKind, run: Run): Promise<Starte
   throw new NoSourceError(kind.server, tried, fix ?? (await kind.fix()));
 }
 
-/** An error as half a line. */
+/** An error as a short text. */
 export function reason(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) return reason(error.errors[0]);
   const message = error instanceof Error ? error.message || error.name : String(error);

@@ -3,31 +3,33 @@ import type { Db, Document } from "mongodb";
 import type { Client } from "pg";
 import { Chance } from "./random.ts";
 
-/** Where to; an engine that is not given is left out. */
+/** The databases to fill; an engine that is not given is left out. */
 export interface SampleTarget {
   readonly mongo?: Db;
   readonly sql?: Client;
 }
 
-/** What a document may depend on beside its own number. */
+/** What a document depends on, apart from its number. */
 export interface SampleShape {
-  /** documents of a main collection, rows of a main table; the others have a share of it */
+  /** documents of a main collection, rows of a main table; other collections and tables have a share of that */
   readonly rows: number;
   readonly seed: number;
-  /** the end of the times in the data: the start of a day */
+  /** all times in the data are before this start of a day */
   readonly today: Date;
 }
 
 export interface SampleCollection {
-  /** its documents for each of `rows` */
+  /** number of its documents for each of `rows` */
   readonly share: number;
-  /** @param n its number, from 0 on; past the share's end for documents that come later */
+  /** @param n number of the document, from 0; beyond the share for documents that are added later */
   readonly make: (n: number, chance: Chance, shape: SampleShape) => Document;
 }
 
 export interface SampleTable {
   readonly share: number;
-  /** `INSERT ... SELECT` with $1 and $2 the first and last number (bigint), $3 the shape's rows, $4 the seed, $5 today. */
+  /**
+   * `INSERT ... SELECT` with $1 and $2 the first and last number (bigint), $3 the shape's rows, $4 the seed, $5 today.
+   */
   readonly insert: string;
 }
 
@@ -35,7 +37,7 @@ export interface SampleData {
   readonly collections: Readonly<Record<string, SampleCollection>>;
   /** By table, in the order to fill. */
   readonly tables: Readonly<Record<string, SampleTable>>;
-  /** Makes the tables, with what they have before any index of the manifest; those of migrations have to be there. */
+  /** Creates the tables without the manifest's indexes; tables of migrations must exist. */
   prepare(target: SampleTarget): Promise<void>;
 }
 
@@ -60,7 +62,7 @@ export async function fill(
   }
 }
 
-/** How many documents or rows `fill` puts there. */
+/** The number of documents or rows that `fill` inserts. */
 export function countOf(data: SampleData, name: string, rows: number): number {
   return Math.max(1, Math.round((data.collections[name]?.share ?? data.tables[name]?.share ?? 0) * rows));
 }

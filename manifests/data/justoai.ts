@@ -1,9 +1,9 @@
-/** Five hundred law firms' workspaces, in the tables that Prisma makes of the models, with the indexes that they have. */
+/** Five hundred law firms' workspaces, in the tables that Prisma creates, with their existing indexes. */
 import { definitionTail } from "../../src/indexes/index.ts";
 import { justoaiCurrent } from "../justoai-current.ts";
 import type { SampleData, SampleTable } from "./fill.ts";
 
-/** Column -> its type, and what it holds for number n; `pick(k)` is a number from 0 to below k. */
+/** Column -> its type, and its value for number n; `pick(k)` is a number from 0 to below k. */
 type Columns = Readonly<Record<string, readonly [type: string, value: string]>>;
 
 const id = (table: string, number = "n") => `'${table}-' || ${number}`;
@@ -143,7 +143,9 @@ const TABLES: Readonly<Record<string, Table>> = {
   },
 };
 
-/** Numbers come from hashes of the row's number and of the place in the statement, so the same row is the same everywhere. */
+/**
+ * Numbers come from hashes of the row's number and the place in the statement, so a row is the same on every machine.
+ */
 function insertOf(table: string, { columns }: Table): string {
   let place = 0;
   const values = Object.values(columns).map(([, value]) =>

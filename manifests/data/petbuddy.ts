@@ -1,4 +1,4 @@
-/** A hundred clinics of a bot, each with a thousand contacts; those that write have 200 messages each. */
+/** A hundred clinics of a bot, each with a thousand contacts; contacts that write have 200 messages each. */
 import { daysBefore, momentWithin, type SampleData, type SampleShape } from "./fill.ts";
 
 const COMPANIES = 100;
@@ -26,7 +26,7 @@ export const petbuddyData: SampleData = {
       make: (n, chance, shape) => ({
         companyId: company(n),
         fullName: `Contact ${n}`,
-        // A contact came by one network; the other ids are missing.
+        // A contact belongs to one network; the ids of the others are missing.
         social: { [chance.of(["facebookId", "instagramId", "whatsapp"])]: `${n}${chance.below(1e9)}` },
         ...(chance.isOneIn(3) ? { phone: `+3598${String(n).padStart(8, "0")}` } : {}),
         ...(chance.isOneIn(4) ? { email: `contact${n}@example.com` } : {}),

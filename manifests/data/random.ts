@@ -9,7 +9,7 @@ export function seeded(seed: number): () => number {
   };
 }
 
-/** Choices for one document, which depend on the seed, the collection and the document's number alone. */
+/** Choices for one document, which depend only on the seed, the collection and the document's number. */
 export class Chance {
   readonly #next: () => number;
 
@@ -33,7 +33,7 @@ export class Chance {
     return values[this.below(values.length)] as T;
   }
 
-  /** One of the keys, each as often as its number says against the sum of all. */
+  /** One of the keys, each with a probability in proportion to its number. */
   weighted<K extends string>(weights: Readonly<Record<K, number>>): K {
     const entries = Object.entries(weights) as [K, number][];
     let left = this.#next() * entries.reduce((sum, [, weight]) => sum + weight, 0);

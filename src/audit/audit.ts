@@ -10,46 +10,46 @@ import { countTenantDays, listTenantDays } from "../usage/plan.ts";
 import { clipSpans } from "../usage/spans.ts";
 
 const COLLECTION_LIMIT_MS = 6 * 60 * 60_000;
-/** What the nightly sample looks at, and how much of it whole. */
+/** Size of the nightly sample, and how many of its tenant-days are audited deep. */
 const SAMPLE = { days: 200, deep: 20 };
 
-/** What somebody asks to be audited. */
+/** A requested audit. */
 export interface AuditRequest {
   readonly from: Day;
   readonly to: Day;
   /** compares documents too, and counts the invisible events of the whole collection */
   readonly deep: boolean;
-  /** days that are not final too */
+  /** also days that are not final */
   readonly allStates: boolean;
   readonly requestedBy: string;
 }
 
 /** The outcome of an audit. */
 export interface AuditReport {
-  /** of the row it left in usage_audit; undefined where another audit of the occurrence was first */
+  /** id of its row in usage_audit; undefined if another audit of the same occurrence was first */
   readonly id: string | undefined;
   readonly from: Day;
   readonly to: Day;
   readonly startedAt: Stamp;
-  /** tenant-days of the range that were left out, because they are not final */
+  /** tenant-days of the range left out because they are not final */
   readonly notFinal: number;
   readonly days: AuditDays;
   readonly invisible: InvisibleCounts | null;
-  /** in order of tenant and day; the first 100,000 found */
+  /** ordered by tenant and day; the first 100,000 found */
   readonly drift: readonly Drift[];
   readonly pending: readonly TenantDay[];
   /** tenant-days whose events could not be read */
   readonly failed: readonly (TenantDay & { readonly error: string })[];
 }
 
-/** How far an audit is; called after each tenant-day. */
+/** Progress of an audit; called after each tenant-day. */
 export type OnProgress = (done: number, total: number) => void;
 
 /**
- * Audits the tenants' days within the range, day by day, and leaves a row in usage_audit.
+ * Audits the tenants' days within the range, and writes a row into usage_audit.
  *
- * @param known the days from the first to the last on which each tenant has events or rows
- * @param concurrency tenant-days that are read at once, as far as the permits allow
+ * @param known first and last day on which each tenant has events or rows
+ * @param concurrency tenant-days read at once, as far as permits allow
  */
 export async function auditRange(
   request: AuditRequest,
@@ -83,9 +83,9 @@ function countWithin(spans: readonly TenantSpan[], from: Day, to: Day): number {
 }
 
 /**
- * Audits a random sample of final tenant-days, some of them deep, once an occurrence.
+ * Audits a random sample of final tenant-days, some of them deep, once for each occurrence.
  *
- * @returns undefined where the occurrence was audited before
+ * @returns undefined if this occurrence was audited before
  */
 export async function auditSample(slot: string, context: AuditContext): Promise<AuditReport | undefined> {
   const { audits, settings } = context;
@@ -102,7 +102,7 @@ export async function auditSample(slot: string, context: AuditContext): Promise<
   return { ...found, id, notFinal: 0, pending: check.pending, failed: check.failed };
 }
 
-/** Looks at tenant-days once more, as after a repair; leaves no row. */
+/** Audits tenant-days again, for example after a repair; writes no row into usage_audit. */
 export async function auditAgain(days: readonly TenantDay[], context: AuditContext, deep: boolean): Promise<Drift[]> {
   const check = new Check(context, () => undefined);
   await check.run(

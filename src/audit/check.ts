@@ -24,46 +24,46 @@ import { shareAmong } from "../in-parallel.ts";
 import { compareKeys } from "../usage/keys.ts";
 import { noMeasures, type Measures } from "../usage/measures.ts";
 
-/** Tenant-days that are compared in one statement, and the documents that are held for it at most. */
+/** Tenant-days compared in one statement, and below it the limit on documents held for it. */
 const BATCH = { days: 64, bytes: 8 * 1024 * 1024 };
-/** Tenant-days that an audit remembers one by one; it counts them all. */
+/** Tenant-days that an audit lists; it counts all. */
 const LISTED = 100_000;
 const READ_LIMIT_MS = 10 * 60_000;
-/** A row that is being rewritten all the time is left alone after so many looks. */
+/** Reads of a tenant-day whose row is rewritten meanwhile, before the audit gives up on it. */
 const LOOKS = 3;
-/** Below this a sum of decimals, which have 34 digits, has lost none of its 18 decimals. */
+/** Decimal128 has 34 digits, so a sum below this is exact to 18 decimals. */
 const EXACT_COST = 10n ** BigInt(16 + SCALE);
 
-/** What an audit works with; a job's context has all of it. */
+/** Everything that an audit needs; a job's context has it. */
 export interface AuditContext extends ReadContext {
   readonly totals: TotalsReader;
   readonly invisible: InvisibleReader;
   readonly tenants: Tenants;
   readonly audits: Audits;
-  /** an event may be seen so many seconds after the time in its id */
+  /** an event may become visible so many seconds after the time in its id */
   readonly refresh: { readonly delaySeconds: number };
   /** today in the reporting time zone */
   readonly today: () => Day;
 }
 
-/** A tenant-day whose row is not what its events say. */
+/** A tenant-day whose row differs from its events. */
 export interface Drift extends TenantDay {
   readonly verdict: "drifted" | "missing";
-  /** what the row says; null = no row */
+  /** the totals of the row; null = no row */
   readonly stored: Figures | null;
-  /** what the events say */
+  /** the totals of the events */
   readonly fresh: Figures;
-  /** columns that differ; of a shallow audit only sums are compared */
+  /** columns that differ; a shallow audit compares sums only */
   readonly columns: readonly string[];
 }
 
-/** One tenant-day to look at. */
+/** One tenant-day to audit. */
 export interface Task extends TenantDay {
-  /** documents and all, rather than sums alone */
+  /** compare documents too, not only sums */
   readonly deep: boolean;
 }
 
-/** A tenant-day as its events say, and the stamp from before they were read. */
+/** A tenant-day computed from its events, with its read stamp. */
 interface Fresh extends FreshDay {
   readonly readAt: Stamp;
 }
@@ -74,7 +74,7 @@ interface Sums {
   readonly totals?: Measures;
 }
 
-/** Looks at tenant-days one by one, compares them in batches, and keeps count; memory does not grow with the range. */
+/** Reads tenant-days one by one, compares them in batches, and counts; memory does not grow with the range. */
 export class Check {
   readonly pending: TenantDay[] = [];
   readonly failed: (TenantDay & { error: string })[] = [];
@@ -93,12 +93,12 @@ export class Check {
     return { checked: equal + pending + drifted + missing, ...this.#counts };
   }
 
-  /** In order of tenant and day. */
+  /** Ordered by tenant and day. */
   drift(): Drift[] {
     return this.#drift.sort((a, b) => compareKeys(dayKey(a), dayKey(b)));
   }
 
-  /** @param concurrency tenant-days that are read at once, as far as the permits allow */
+  /** @param concurrency tenant-days read at once, as far as permits allow */
   async run(tasks: Iterable<Task>, concurrency: number): Promise<void> {
     await shareAmong(tasks, concurrency, async (own) => {
       let batch: Fresh[] = [];
@@ -117,7 +117,7 @@ export class Check {
     });
   }
 
-  /** The stamp is taken right before the read: a row with a later one is newer than what is read here. */
+  /** The read stamp is taken right before the read, so a row with a later stamp is newer than this read. */
   async #read({ tenant, date, deep }: Task): Promise<Fresh | undefined> {
     try {
       const sums = deep ? undefined : await this.#readSums({ tenant, date });
@@ -133,7 +133,10 @@ export class Check {
     }
   }
 
-  /** Without `totals` where they do not tell: too large to be exact or to be read at once, which whole days are in parts. */
+  /**
+   * Without `totals` where they do not tell: too large to be exact or to be read at once, which whole days are in
+   * parts.
+   */
   #readSums({ tenant, date }: TenantDay): Promise<Sums> {
     const { totals, settings, stamp, retention, underPermit } = this.#context;
     const bounds = dayBounds(date, settings.timeZone);
@@ -193,7 +196,7 @@ export class Check {
     return { stored: row && row.sums, fresh: totals, columns, arrived, isDirty, isCovered, isFinal };
   }
 
-  /** The sums of those events of the tenant-day that the row's read may have missed, because they came after it began. */
+  /** The sums of the events that the row's read may have missed, since they arrived after it began. */
   #arrivals({ tenant, date }: TenantDay, rowReadAt: Stamp): Promise<Measures> {
     const { totals, settings, refresh, underPermit } = this.#context;
     const range = { tenant, ...dayBounds(date, settings.timeZone) };

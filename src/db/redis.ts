@@ -2,7 +2,7 @@ import { Redis, type RedisOptions } from "ioredis";
 import { UnreachableError } from "../errors.ts";
 import { redact } from "../redact.ts";
 
-/** What a command connects with: it tries once, where the driver itself would go on trying for ever. */
+/** Options for a command's connection: one attempt; the driver's default is to retry for ever. */
 export const COMMAND_OPTIONS = {
   lazyConnect: true,
   connectTimeout: 5_000,
@@ -11,7 +11,7 @@ export const COMMAND_OPTIONS = {
   enableOfflineQueue: false,
 } as const satisfies RedisOptions;
 
-/** For commands: fails at once where Redis does not answer. */
+/** For commands: fails at once if Redis does not answer. */
 export async function connectRedis(url: string): Promise<Redis> {
   const redis = new Redis(url, COMMAND_OPTIONS);
   const errors: Error[] = [];
@@ -32,14 +32,14 @@ export async function connectRedis(url: string): Promise<Redis> {
   }
 }
 
-/** For the worker: waits for Redis to come back, however long it takes, as the queue library demands. */
+/** For the worker: waits for Redis to come back, however long that takes, as the queue library demands. */
 export function createWorkerRedis(url: string, onError: (error: Error) => void): Redis {
   const redis = new Redis(url, { maxRetriesPerRequest: null });
   redis.on("error", onError);
   return redis;
 }
 
-/** The eviction policy, or undefined where the server does not tell. Only "noeviction" keeps a queue whole. */
+/** The eviction policy; undefined if the server does not give it. Only "noeviction" never loses jobs. */
 export async function evictionPolicy(redis: Redis): Promise<string | undefined> {
   try {
     const answer = await redis.config("GET", "maxmemory-policy");

@@ -1,9 +1,9 @@
-/** What one queue's worker was last seen doing. */
+/** The activity of one queue's worker. */
 export interface Consumption {
   readonly queue: string;
-  /** since a job began or ended; 0 while one is being worked on */
+  /** since the last job began or ended; 0 while a job runs */
   readonly idleMs: number;
-  /** jobs that wait, or undefined where the queue does not answer */
+  /** number of waiting jobs; undefined if the queue does not answer */
   readonly waiting: number | undefined;
 }
 
@@ -11,8 +11,8 @@ export interface Consumption {
 const STUCK_MS = 10 * 60_000;
 
 /**
- * Alive means that work is being consumed, not that Redis answers: a worker that waits for Redis to come back is not
- * helped by a restart, one that has stopped taking the jobs that wait is.
+ * Alive means that the worker takes waiting jobs, not that Redis answers: a restart does not help a worker that waits
+ * for Redis, but it helps one that has stopped taking jobs.
  */
 export function liveness(queues: readonly Consumption[]): { alive: boolean; stuck: string[] } {
   const stuck = queues.filter(({ idleMs, waiting }) => waiting !== undefined && waiting > 0 && idleMs > STUCK_MS);

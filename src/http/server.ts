@@ -3,7 +3,7 @@ import { fastify, type FastifyInstance } from "fastify";
 import { UsageError } from "../errors.ts";
 import { liveness, type Consumption } from "./health.ts";
 
-/** What a scrape is answered with. */
+/** The response to a scrape of /metrics. */
 export interface Scrape {
   readonly contentType: string;
   readonly text: () => Promise<string>;
@@ -30,12 +30,12 @@ export class HttpServer {
         return reply
           .code(503)
           .type("text/plain")
-          .send(`${(error as Error).message}\n`); // no figure rather than an old one
+          .send(`${(error as Error).message}\n`); // no figures are better than old ones
       }
     });
   }
 
-  /** @throws UsageError where the port cannot be listened on */
+  /** @throws UsageError if the server cannot listen on the port */
   async start(): Promise<void> {
     try {
       await this.#fastify.listen({ host: this.#host, port: this.#port });
@@ -43,13 +43,13 @@ export class HttpServer {
       const { code, message } = error as NodeJS.ErrnoException;
       if (code !== "EADDRINUSE" && code !== "EADDRNOTAVAIL" && code !== "EACCES") throw error;
       throw new UsageError(
-        `HTTP_HOST ${this.#host} and HTTP_PORT ${this.#port} cannot be listened on: ${message}. Set HTTP_PORT to another port, or to 0 for any.`,
+        `The HTTP server cannot listen on HTTP_HOST ${this.#host} and HTTP_PORT ${this.#port}: ${message}. Set HTTP_PORT to another port, or to 0 for any.`,
         { cause: error },
       );
     }
   }
 
-  /** Where it listens once it is started, such as "http://127.0.0.1:9464". */
+  /** The address after the start, such as "http://127.0.0.1:9464". */
   get address(): string {
     const { port } = this.#fastify.server.address() as AddressInfo;
     return `http://${this.#host.includes(":") ? `[${this.#host}]` : this.#host}:${port}`;

@@ -8,35 +8,35 @@ import { dayBounds } from "../usage/day.ts";
 import { toDocuments, type DocumentLimits } from "../usage/document.ts";
 import { isBeforeHorizon, type Retention } from "../usage/horizon.ts";
 
-/** For one aggregation. A slice that takes longer is halved, so a long limit would only be waited for in vain. */
+/** For one aggregation. A slice that takes longer is halved, so a longer limit would only waste the wait. */
 const READ_LIMIT_MS = 2 * 60_000;
 
-/** What a tenant-day is computed by; rows made under other settings are other numbers. */
+/** The settings that a tenant-day is computed with; under other settings the figures differ. */
 export interface RunSettings {
   readonly timeZone: string;
   readonly settleHours: number;
   readonly limits: DocumentLimits;
 }
 
-/** What a tenant-day is computed with. */
+/** Everything that computing a tenant-day needs. */
 export interface ReadContext {
   readonly events: EventReader;
   readonly settings: RunSettings;
   /** the clock of the PostgreSQL primary */
   readonly stamp: () => Promise<Stamp>;
-  /** for how long raw events are kept, as the collection and the settings say, or said a few seconds ago unless `anew` */
+  /** for how long raw events are kept; may be some seconds old unless `anew` */
   readonly retention: (anew?: "anew") => Promise<Retention>;
-  /** runs `work` when one of the permits for aggregations is free; the wait does not count against the time limit */
+  /** runs `work` under a permit; the wait for the permit does not count against the time limit */
   readonly underPermit: <T>(queue: QueueName, work: () => Promise<T>) => Promise<T>;
   readonly signal: AbortSignal;
 }
 
 /**
- * Computes one tenant-day from its events. The stamp is taken right before the read: whatever the read may miss arrived
- * after it. The same stamp decides what state the day is in, and whether all its events still exist.
+ * Computes one tenant-day from its events. The read stamp is taken right before the read, so an event that the read
+ * misses arrived after it. The stamp also decides the state of the day, and whether all its events still exist.
  *
- * @param expected events of the day, where they are known to be many
- * @throws TenantDayError where no retry can read it
+ * @param expected number of events of the day, if it is known to be large
+ * @throws TenantDayError if no retry can read the day
  */
 export async function readTenantDay(
   day: TenantDay,
@@ -66,8 +66,8 @@ export async function readTenantDay(
 }
 
 /**
- * Judges once more, before they are stored, whether all events of some tenant-days still existed when they were read: a
- * TTL index that was created while one was read, or right before, may have deleted half of it.
+ * Checks again, before tenant-days are stored, whether all their events still existed when they were read: a TTL index
+ * created during the read, or right before it, may have deleted half of a day.
  */
 export async function judgeHorizonAgain(rows: readonly CacheRow[], context: ReadContext): Promise<CacheRow[]> {
   if (rows.length === 0) return [];

@@ -3,32 +3,32 @@ import { addDays, earlierDay, FIRST_DAY, laterDay, type Day } from "../usage/day
 import type { DayRange } from "../usage/tenant-day.ts";
 import type { TenantReader } from "../db/mongo/tenants.ts";
 
-/** Questions that are asked side by side. */
+/** Queries that run in parallel. */
 const ASKED_AT_ONCE = 8;
 
-/** Tenants in one question: on DocumentDB the cost of a long list grows faster than its length. */
+/** Tenants in one query: on DocumentDB the cost of a long list grows faster than its length. */
 const TENANTS_AT_ONCE = 100;
 
 /**
- * Up to so many events a tenant, reading them all in one aggregation for many is cheaper than about fifteen questions
- * for each (1 ms a question, 6 µs an event, on FerretDB).
+ * Up to so many events a tenant, one aggregation that reads all events of many tenants is cheaper than about fifteen
+ * queries for each tenant (1 ms a query, 6 µs an event, on FerretDB).
  */
 const FEW_EVENTS = 2_000;
 
-/** What is looked for. */
+/** The tenants and days to search. */
 export interface SpansSearch {
   readonly tenants: readonly string[];
-  /** the spans found before, whose tenants are not searched again but for what lies outside */
+  /** known spans; their tenants are searched only outside the span */
   readonly known: ReadonlyMap<string, DayRange>;
   /** the days in question */
   readonly near: DayRange;
-  /** nothing after it is looked at */
+  /** the last day that is searched */
   readonly latest: Day;
 }
 
 /**
- * The spans of the tenants' events; one that has no event and is not known is left out. A known tenant is asked about
- * after its last day, and before its first one where the days in question begin before it; an unknown one everywhere.
+ * The spans of the tenants' events, without tenants that have no event and are not known. A known tenant is searched
+ * after its last day, and before its first day if the days in question begin before it; an unknown tenant everywhere.
  */
 export async function searchSpans(
   reader: TenantReader,
@@ -64,7 +64,7 @@ export async function searchSpans(
   await inParallel(questions, ASKED_AT_ONCE, (ask) => ask());
   return found;
 
-  /** From the latest day back, in windows of doubled length, each for those whose last day was not found yet. */
+  /** From the latest day back, in windows of doubled length, for tenants whose last day is not found yet. */
   async function searchAfter(batch: readonly string[], day: Day): Promise<void> {
     const from = addDays(day, 1);
     if (!(await reader.hasEvents(batch, from, latest, signal))) return;
@@ -78,7 +78,7 @@ export async function searchSpans(
     }
   }
 
-  /** Those that have events before that day, which are few, are told from the others by halving. */
+  /** The tenants with events before that day, found by halving the list, since they are few. */
   async function searchBefore(batch: readonly string[], day: Day): Promise<void> {
     if (!(await reader.hasEvents(batch, FIRST_DAY, addDays(day, -1), signal))) return;
     const [tenant] = batch;

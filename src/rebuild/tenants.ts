@@ -9,10 +9,10 @@ import { compareKeys } from "../usage/keys.ts";
 import type { DayRange, TenantSpan } from "../usage/tenant-day.ts";
 import { countTenantDays, type ExpectedEvents } from "../usage/plan.ts";
 
-/** Tenant-days that are looked up one by one for a plan; where there are more, an average a tenant has to do. */
+/** Up to so many tenant-days a plan looks up each row's count; beyond, it uses an average for each tenant. */
 const LOOKED_UP_DAYS = 200_000;
 
-/** What the two databases together know of tenants. */
+/** Finds tenants and their days in both databases. */
 export class Tenants {
   readonly #reader: TenantReader;
   readonly #pool: Pool;
@@ -24,22 +24,21 @@ export class Tenants {
     this.#today = today;
   }
 
-  /** Every tenant that has events, or had some. */
+  /** Every tenant that has or had events. */
   async listAll(signal: AbortSignal): Promise<string[]> {
     const known = await knownTenants(this.#pool);
     return [...new Set([...known.map(({ tenant }) => tenant), ...(await this.#reader.list(signal))])].sort(compareKeys);
   }
 
   /**
-   * Finds the days from the first to the last on which each tenant has an event or a row. One that has neither is left
-   * out: nobody knows it. A tenant that is known already has its first day searched for only where `near`, the days in
-   * question, begins before the one that is known.
+   * Finds the first and the last day on which each tenant has an event or a row; a tenant with neither is left out. The
+   * first day of a known tenant is searched only if `near`, the days in question, begins before it.
    */
   async findSpans(tenants: readonly string[], near: DayRange, signal: AbortSignal): Promise<TenantSpan[]> {
     return (await this.#search(tenants, near, signal)).spans;
   }
 
-  /** As findSpans(), and remembers where the events begin and end, and how far was searched. */
+  /** As findSpans(), and stores where the events begin and end, and how far the search went. */
   async learnSpans(tenants: readonly string[], near: DayRange, signal: AbortSignal): Promise<TenantSpan[]> {
     const { spans, found, searchedThrough } = await this.#search(tenants, near, signal);
     if (found.length > 0) {
@@ -52,8 +51,8 @@ export class Tenants {
   }
 
   /**
-   * How many events to expect, by tenant: its rows' own counts; where there is no row its average; where it has no row
-   * at all, the events of the collection spread over all days of all tenants.
+   * The expected number of events, by tenant: the counts of its rows; for a day without a row the tenant's average; for
+   * a tenant without rows the events of the collection, spread over all days of all tenants.
    */
   async expectedEvents(spans: readonly TenantSpan[]): Promise<(tenant: string) => ExpectedEvents> {
     const days = new Map<string, Map<Day, number>>();
@@ -81,10 +80,10 @@ export class Tenants {
   }
 
   async #search(tenants: readonly string[], near: DayRange, signal: AbortSignal) {
-    const today = this.#today(); // before the search, so that a day had ended when it was looked at
+    const today = this.#today(); // taken before the search, so that earlier days had ended when they were searched
     const latest = addDays(today, 1); // later events are clock faults of a producer
     const known = byTenant(await knownTenants(this.#pool, tenants));
-    setMaxListeners(0, signal); // the driver adds two a question, and Node takes eleven for a leak
+    setMaxListeners(0, signal); // the driver adds two for each query, and Node takes eleven for a leak
     const events = await searchSpans(this.#reader, { tenants, known, near, latest }, signal);
     const found = [...events].map(([tenant, range]): TenantSpan => ({ tenant, ...range }));
 

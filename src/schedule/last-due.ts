@@ -1,12 +1,12 @@
 import { createTask, parse } from "node-cron";
 
-/** A leap year's 29 February comes again within four years (but for 2100). */
+/** The 29 February comes again within four years (except around 2100). */
 const MAX_DAYS_BACK = 4 * 365 + 1;
 const DAY_MS = 86_400_000;
 
 /**
- * The last time, at or before `now`, at which a cron expression of five fields was due in UTC; undefined when it was
- * not within four years. What makes a day due is asked of the library that fires the schedule, so that they agree.
+ * The last time, at or before `now`, at which a cron expression of five fields was due in UTC; undefined if there was
+ * none within four years. The library that fires the schedule decides which days are due, so that both agree.
  */
 export function lastDue(cron: string, now: Date): Date | undefined {
   const { hour, minute } = parse(cron);

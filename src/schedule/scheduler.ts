@@ -3,10 +3,10 @@ import type { Logger } from "../log.ts";
 import { lastDue } from "./last-due.ts";
 import { periodOccurrenceOf, occurrenceOf, type Schedule, type TickActions } from "./schedules.ts";
 
-/** A tick that fails, as when a server is away, is tried again for this long. */
+/** A failed tick is retried like this, for five minutes, for example while a server is away. */
 const RETRY = { times: 20, pauseMs: 15_000 };
 
-/** Fires schedules in this process. Every replica may: the occurrence's name makes one run of them. */
+/** Fires schedules in this process. Every replica does: the name of the occurrence makes one run of all their ticks. */
 export class Scheduler {
   readonly #schedules: readonly Schedule[];
   readonly #actions: TickActions;
@@ -36,12 +36,12 @@ export class Scheduler {
     }
   }
 
-  /** Fires one occurrence; what goes wrong is logged and tried again. */
+  /** Fires one occurrence; logs a failure and tries again. */
   async fire(entry: Schedule, occurrence: string): Promise<void> {
     for (let attempt = 1; attempt <= this.#retry.times && !this.#stopped.signal.aborted; attempt++) {
       try {
         await entry.tick(occurrence, this.#actions);
-        // A period's tick is no news: what comes of it is logged where it is done.
+        // The tick of a period is logged at debug only: its job logs the result.
         this.#log[entry.every === undefined ? "info" : "debug"]({ schedule: entry.name, occurrence }, "schedule fired");
         return;
       } catch (err) {
@@ -51,7 +51,7 @@ export class Scheduler {
     }
   }
 
-  /** Stops firing; what is underway comes to its end first, without another try. */
+  /** Stops firing, and resolves when the running ticks have ended; a failed one is not tried again. */
   async stop(): Promise<void> {
     this.#stopped.abort();
     for (const task of this.#tasks) await task.destroy();

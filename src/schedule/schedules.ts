@@ -10,12 +10,12 @@ import { reportIndexUsage } from "../jobs/report-index-usage.ts";
 import { trimHistory } from "../jobs/trim-history.ts";
 import { addDays, dayOf, earlierDay, FIRST_DAY, laterDay, type Day } from "../usage/day.ts";
 
-/** What a tick may do: ask for a run, or enqueue a job. It never does the work. */
+/** The actions of a tick: request a run, or enqueue a job. A tick never does the work itself. */
 export interface TickActions {
   readonly request: (request: RunRequest) => Promise<void>;
-  /** @param queue `bulk` unless told */
+  /** @param queue default `bulk` */
   readonly enqueue: (job: Job, payload: unknown, queue?: QueueName) => Promise<void>;
-  /** the last day through which a nightly rebuild has ended; undefined = none ever did */
+  /** the last day up to which a nightly rebuild has ended; undefined = none has ended yet */
   readonly nightlyThrough: () => Promise<Day | undefined>;
 }
 
@@ -36,20 +36,20 @@ export type Schedule = {
       readonly every?: never;
     }
   | {
-      /** seconds: due at whole multiples of them since 1970; a tick that takes longer leaves out those in between */
+      /** seconds: due at whole multiples since 1970; while a tick takes longer, due times are skipped */
       readonly every: number;
       readonly cron?: never;
       readonly catchUp?: never;
     }
 );
 
-/** Once a day, in the hours in which least is asked for, and after the other daily work has begun by default. */
+/** Once a day, at a quiet hour, by default after the start of the other daily work. */
 const TRIM_CRON = "20 5 * * *";
 
-/** Once a day, when the indexes have been ensured by default. */
+/** Once a day, by default after the indexes were ensured. */
 const INDEX_USAGE_CRON = "15 4 * * *";
 
-/** Everything that happens by itself. A new schedule is one row. */
+/** The table of all schedules. A new schedule is one row. */
 export function schedules(config: Config): readonly Schedule[] {
   return [
     {
@@ -90,15 +90,15 @@ export function schedules(config: Config): readonly Schedule[] {
   ];
 }
 
-/** A range is never longer, as for a backfill. */
+/** The longest range of a run, the same as for a backfill. */
 const MAX_DAYS = 3_660;
 
 /**
- * The days to rebuild in a night: from so many days before the watermark that each is read once more when it is final,
- * or NIGHTLY_DAYS if these are more, to the day before that of the occurrence, which belongs to the refresh. So a night that
- * was missed is made up by the next one.
+ * The days that a nightly run rebuilds: they end with the day before the occurrence, whose own day belongs to the
+ * refresh. They begin before the watermark, by NIGHTLY_DAYS or by as many days as each day needs to be read once more
+ * when it is final. So the next night makes up for a missed one.
  *
- * @param through the watermark; without one yesterday stands for it
+ * @param through the watermark; default yesterday
  */
 export function nightlyRequest(
   occurrence: string,

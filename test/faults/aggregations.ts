@@ -1,7 +1,7 @@
 import { MongoClient } from "mongodb";
 import type { Source } from "./source.ts";
 
-/** What the server itself says of the aggregations that run on the events, asked over a connection of its own. */
+/** Reads the running aggregations on the events from the server, over a connection of its own. */
 export interface AggregationWatch {
   count(): Promise<number>;
   close(): Promise<void>;

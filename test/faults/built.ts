@@ -8,15 +8,18 @@ import {
   type WorkerProcess,
 } from "../support/program.ts";
 
-/** What an image runs: it starts in half the time of the sources, of which a dozen processes at once make much. */
+/**
+ * The compiled program, as an image runs it: it starts in half the time of the sources, which counts for a dozen
+ * processes.
+ */
 const PROGRAM = fileURLToPath(new URL("../../dist/src/cli.js", import.meta.url));
 
-/** For whatever is waited for on the way: a dozen processes share the machine, and others may be at work there. */
+/** Deadline for every wait: a dozen processes share the machine, perhaps with others. */
 export const PATIENCE_MS = 180_000;
 
 export type { Env };
 
-/** Starts `tallyman ...args`, as it was built last. */
+/** Starts `tallyman ...args` from the last build. */
 export function startBuilt(env: Env, ...args: string[]): Command {
   return startProgram(process.execPath, [PROGRAM, ...args], env);
 }

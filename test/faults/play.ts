@@ -8,7 +8,7 @@ import { SCENARIOS } from "./scenarios.ts";
 import type { ServerPark } from "./servers.ts";
 import { judge } from "./verdict.ts";
 
-/** A fault that comes between two pieces of work has not been tested: it is injected again, so often. */
+/** How often a fault that hit no work in progress is injected again. */
 const TRIES = 4;
 
 /** One row of the table. */
@@ -21,7 +21,7 @@ export interface Outcome {
   readonly hit: string;
   /** from the fault to the end of every run */
   readonly seconds: number;
-  /** tenant-days whose row or history is not what it must be */
+  /** tenant-days whose row or history is wrong */
   readonly wrong: number;
   readonly lost: number;
   readonly verdict: "right" | "wrong" | "missed" | "broken";
@@ -29,7 +29,7 @@ export interface Outcome {
   readonly found: readonly string[];
 }
 
-/** Plays one scenario until its fault hits, and judges what is left. */
+/** Plays one scenario until its fault hits, and judges the result. */
 export async function play(
   scenario: Scenario,
   round: number,
@@ -85,7 +85,7 @@ async function playOnce(
   }
 }
 
-/** @returns the file that holds what the processes said */
+/** @returns the path of the file with the processes' logs */
 async function keepLogs(name: string, scene: Scene): Promise<string> {
   const file = path.join(await mkdtemp(path.join(tmpdir(), `tallyman-faults-`)), `${name}.log`);
   await writeFile(file, scene.everyLog());

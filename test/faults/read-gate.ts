@@ -4,21 +4,23 @@ import { until } from "../support/until.ts";
 import { PATIENCE_MS } from "./built.ts";
 import type { Source } from "./source.ts";
 
-/** Something that holds every read of the events, so that a fault comes in the middle of one for certain. */
+/** Holds every read of the events, so that a fault surely comes in the middle of a read. */
 export interface ReadGate {
-  /** Waits until reads stand in it. @returns how many, for a person */
+  /** Waits until reads are held. @returns how many, for a person */
   readers(): Promise<string>;
   open(): Promise<void>;
 }
 
-/** FerretDB's reads wait for a lock of the database behind it; mongod, which has no such thing, is frozen whole. */
+/**
+ * FerretDB's reads are held by a lock in the PostgreSQL behind it; mongod has no such lock, so its process is stopped.
+ */
 export async function shutReadGate(server: Running, source: Source): Promise<ReadGate> {
   if (server.behind) return lockTable(server.behind, source);
   const { pid } = server;
   if (pid === undefined) throw new Error("the server of the events is no process of this machine");
   process.kill(pid, "SIGSTOP");
   return {
-    // Whoever reads now waits: by then each worker has asked for something.
+    // Every read waits now; after this time each worker has sent one.
     readers: () => new Promise((resolve) => setTimeout(() => resolve("reads of a frozen server"), 1_000)),
     open: () => {
       if (server.pid === pid) process.kill(pid, "SIGCONT"); // else it was taken down

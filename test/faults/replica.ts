@@ -1,7 +1,7 @@
 import type { WorkerProcess } from "../support/program.ts";
 import { startBuiltWorker, type Env } from "./built.ts";
 
-/** A supervisor waits this long before it starts its process again. */
+/** How long a supervisor waits before it restarts its process. */
 const RESTART_MS = 500;
 
 /** One worker under a supervisor, as a container platform would run it: a process that ends is started again. */
@@ -25,7 +25,7 @@ export class Replica {
     return replica;
   }
 
-  /** Was it told to stop, or killed with its supervisor? */
+  /** Was it asked to stop, or killed with its supervisor? */
   get isStopped(): boolean {
     return this.#isStopped;
   }
@@ -34,7 +34,7 @@ export class Replica {
     return this.#current?.pid;
   }
 
-  /** How the processes ended that nobody told to: exit codes, null for a signal. */
+  /** Exit codes of processes that ended without being asked to; null for a signal. */
   get exits(): readonly (number | null)[] {
     return this.#exits;
   }
@@ -48,7 +48,7 @@ export class Replica {
     this.#current?.signal(name);
   }
 
-  /** Takes the supervisor away and kills the process. Returns when it is dead. */
+  /** Removes the supervisor and kills the process. Resolves when it is dead. */
   async kill(): Promise<void> {
     this.#isStopped = true;
     this.#current?.signal("SIGKILL");

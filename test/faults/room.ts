@@ -1,4 +1,4 @@
-/** Room for so many processes at a time; those that come first go first as far as they fit. */
+/** Limits the number of processes at a time; first come, first served, as far as they fit. */
 export class Room {
   #free: number;
   readonly #waiting: { readonly size: number; readonly enter: () => void }[] = [];

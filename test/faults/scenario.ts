@@ -1,15 +1,15 @@
 import type { ServerName } from "../../dev/servers.ts";
 import type { Scene } from "./scene.ts";
 
-/** What a scenario did, for the table and the judgement. */
+/** The report of a scenario, for the table and the judgement. */
 export interface Injection {
   /** when, as the generator chose it */
   readonly moment: string;
-  /** proof that work was in hand when the fault came; undefined when the fault missed it, and the scenario is repeated */
+  /** proof that the fault met work in progress; undefined if it did not, and the scenario is repeated */
   readonly hit: string | undefined;
   /** performance.now() at the (last) fault */
   readonly at: number;
-  /** what the scenario itself saw go wrong, when everything has ended */
+  /** faults that the scenario itself saw, once everything has ended */
   readonly faults?: () => Promise<string[]> | string[];
 }
 
@@ -21,9 +21,9 @@ export interface Scenario {
   readonly owns: readonly ServerName[];
   /** processes that it runs at once, for sharing the machine */
   readonly processes: number;
-  /** settings beside the connections */
+  /** settings in addition to the connections */
   readonly settings: Readonly<Record<string, string>>;
-  /** Starts the work and injects the fault; returns when the rest is up to the system. */
+  /** Starts the work and injects the fault; resolves when only the system's recovery is left. */
   inject(scene: Scene): Promise<Injection>;
 }
 

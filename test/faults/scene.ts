@@ -26,7 +26,7 @@ export interface Progress {
   readonly held: readonly HeldChunk[];
 }
 
-/** A cache and a queue of a scenario's own, the processes that work there, and an eye on what they do. */
+/** A cache and a queue of a scenario's own, the processes that work there, and queries about their work. */
 export class Scene {
   readonly servers: FaultServers;
   readonly source: Source;
@@ -34,7 +34,7 @@ export class Scene {
   readonly env: Readonly<Record<string, string>>;
   readonly databaseUrl: string;
   readonly #replicas: Replica[] = [];
-  /** when every run had ended, by the clock of the database; runs that came later are not judged */
+  /** when every run had ended, by the clock of the database; later runs are not judged */
   settledAt: string | null = null;
   readonly #pool: pg.Pool;
 
@@ -44,7 +44,7 @@ export class Scene {
     this.random = random;
     this.databaseUrl = databaseUrl;
     this.env = env;
-    // Kept open for good: where connections have run out, a new one could not be had.
+    // Kept open: while the server is out of connections, a new one could not be opened.
     this.#pool = new pg.Pool({
       connectionString: databaseUrl,
       max: 2,
@@ -77,7 +77,7 @@ export class Scene {
     });
   }
 
-  /** Asks the database; while it is away, again and again. */
+  /** Queries the database; retries while it is away. */
   async ask<R extends pg.QueryResultRow>(sql: string, values: readonly unknown[] = []): Promise<R[]> {
     return until(
       "answer of PostgreSQL",
@@ -104,7 +104,7 @@ export class Scene {
     return replica;
   }
 
-  /** Starts many, a few at a time: all at once would take each of them longer than it is waited for. */
+  /** Starts many replicas, a few at a time: all at once would each exceed the deadline of their start. */
   async startReplicas(envs: readonly Env[]): Promise<Replica[]> {
     const started: Replica[] = [];
     const queue = envs.entries();
@@ -153,7 +153,7 @@ export class Scene {
     const percent = least + below(this.random, most - least);
     const extraMs = below(this.random, 400);
     await this.percentDone(runId, percent);
-    // The moment itself, not a wait for something: nothing announces it.
+    // A fixed sleep on purpose: it is the random moment, and there is no condition to wait for.
     await new Promise((resolve) => setTimeout(resolve, extraMs));
     return `${percent}% + ${extraMs} ms`;
   }
@@ -169,7 +169,7 @@ export class Scene {
     );
   }
 
-  /** Waits for the end of every run. @returns false when one is stuck */
+  /** Waits for the end of every run. @returns false if a run is stuck */
   async settled(since: number): Promise<boolean> {
     const left = STUCK_MS - (performance.now() - since);
     this.settledAt = null;
@@ -192,7 +192,7 @@ export class Scene {
     }
   }
 
-  /** Stops every replica that runs. @returns what was wrong with how they ended */
+  /** Stops every running replica. @returns faults in how they ended */
   async stopReplicas(): Promise<string[]> {
     const ends = await Promise.all(this.#running().map((replica) => replica.stop()));
     return ends.flatMap(({ code, ms }) => {

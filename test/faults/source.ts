@@ -26,7 +26,7 @@ export interface SourceShape {
 /** Some 630 tenant-days of 25,000 events: several seconds of work for one process. */
 export const USUAL_SHAPE = { days: 45, tenants: 12, perDay: 20, largePerDay: 300 } as const;
 
-/** Events in a MongoDB, and what every tenant-day must be. They never change. */
+/** Events in a MongoDB, which never change, and the expected figures of every tenant-day. */
 export interface Source {
   /** with the database in its path */
   readonly uri: string;

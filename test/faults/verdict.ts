@@ -4,16 +4,16 @@ import { emptyDay } from "../support/oracle.ts";
 import { storedRows } from "../support/stored-rows.ts";
 import type { Scene } from "./scene.ts";
 
-/** One thing that is wrong with a tenant-day. */
+/** One fault of a tenant-day. */
 export interface WrongDay {
   /** `${tenant}|${date}` */
   readonly day: string;
   readonly what: string;
 }
 
-/** What is wrong with a scene after everything has ended. */
+/** The faults of a scene after everything has ended. */
 export interface Verdict {
-  /** rows whose figures, proof or history differ from what they must be */
+  /** rows with wrong figures, proof or history */
   readonly wrong: readonly WrongDay[];
   /** tenant-days of a run without their row */
   readonly lost: readonly string[];
@@ -70,7 +70,7 @@ async function judgeRows(
   const wrong: WrongDay[] = [];
   for (const [key, row] of rows) {
     const { tenant_id: tenant, date } = row;
-    // A day without events is a row of zeros, for a tenant that has events on others.
+    // A tenant with events on other days has a row of zeros for a day without.
     const day = expected.get(key) ?? (tenants.has(tenant) ? emptyDay(tenant, date) : undefined);
     if (!day) wrong.push({ day: key, what: "row of a tenant that has no events" });
     else wrong.push(...differences(row, day).map((what) => ({ day: key, what })));
@@ -98,7 +98,7 @@ function judgeRun(run: RunRow): string[] {
   return found;
 }
 
-/** A run's counts are those of its chunks, and none of these is left over. */
+/** A run's counts must be the sums of its chunks, and no chunk may be unfinished. */
 async function judgeChunks({ pool }: Scene): Promise<string[]> {
   const { rows } = await pool.query<{ what: string }>(
     `SELECT format('chunk %s of run %s is %s, %s of %s tenant-days ended', k.number, k.run_id, k.state,
@@ -118,7 +118,7 @@ async function judgeChunks({ pool }: Scene): Promise<string[]> {
   return rows.map(({ what }) => what);
 }
 
-/** Every row has one change for each of its revisions, the newest of which says what the row says. */
+/** Every row must have one change for each of its revisions, and the newest change must equal the row. */
 async function judgeChanges({ pool }: Scene): Promise<WrongDay[]> {
   const { rows } = await pool.query<WrongDay>(
     `SELECT tenant_id || '|' || date AS day, format('revision %s was recorded %s times', revision, count(*)) AS what

@@ -2,7 +2,10 @@ import pg from "pg";
 import { until } from "../support/until.ts";
 import { PATIENCE_MS } from "./built.ts";
 
-/** Of src/db/postgres/cache/rows.ts: writers of every release take this lock last before they commit, so it never changes. */
+/**
+ * Of src/db/postgres/cache/rows.ts: writers of every release take this lock last before they commit, so it never
+ * changes.
+ */
 const CHANGE_LOCK = 0x74616c6c;
 
 /**
@@ -24,7 +27,7 @@ export class WriteGate {
     return new WriteGate(client);
   }
 
-  /** Waits until a transaction that has written stands before the gate. @returns which one, for a person */
+  /** Waits until a transaction that has written is held. @returns which one, for a person */
   async writer(): Promise<string> {
     return until(
       "writer before its commit",
@@ -41,7 +44,7 @@ export class WriteGate {
     );
   }
 
-  /** Lets the writers pass, also where the server has ended meanwhile. */
+  /** Lets the writers go on, also if the server has ended meanwhile. */
   async open(): Promise<void> {
     await this.#client.end().catch(() => undefined);
   }

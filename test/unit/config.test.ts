@@ -180,7 +180,9 @@ describe("a connection string", () => {
     expect(faultsOf({ REDIS_URL_FILE: missing })).toEqual([
       expect.stringMatching(/^REDIS_URL_FILE cannot be read: .*ENOENT/),
     ]);
-    expect(faultsOf({ REDIS_URL_FILE: file("empty", "\n") })).toEqual([expect.stringMatching(/^REDIS_URL is no /)]);
+    expect(faultsOf({ REDIS_URL_FILE: file("empty", "\n") })).toEqual([
+      expect.stringMatching(/^REDIS_URL must be a connection string/),
+    ]);
     expect(faultsOf({ REDIS_URL_FILE: file("wrong", "hunter2") }).join()).not.toContain("hunter2");
     expect(faultsOf({ REDIS_URL_FILE: missing, REDIS_URL: "redis://h" })).toEqual([
       "REDIS_URL and REDIS_URL_FILE are both set; keep one",

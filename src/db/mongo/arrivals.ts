@@ -6,21 +6,21 @@ import type { InvisibleReason } from "./invisible.ts";
 import { matchRange } from "./pipeline.ts";
 import { aggregation, TIMED_OUT, type ReadOptions } from "./read.ts";
 
-/** Where a scan begins: at the ids made at an instant (milliseconds since the epoch), or behind the last id of a page. */
+/** Where a scan begins: at ids made at an instant (milliseconds since the epoch), or after the last id of a page. */
 export type ScanStart = { readonly since: number } | { readonly after: ObjectId };
 
-/** What one page of arrivals comes to. */
+/** The result of one page of arrivals. */
 export interface ArrivalPage {
-  /** each tenant-day that at least one of the events belongs to, once */
+  /** each tenant-day with at least one event in the page, once */
   readonly days: readonly { readonly tenant: string; readonly date: Day }[];
   readonly events: number;
-  /** events that no rebuild can see; reasons that none has are missing */
+  /** counts of events that no rebuild can see, by reason, without zeros */
   readonly invisible: ReadonlyMap<InvisibleReason, number>;
   /** where the next page begins; undefined = this was the last */
   readonly next: ScanStart | undefined;
 }
 
-/** A page ends at so many tenant-days: some 10 MB of them. */
+/** A page ends at so many tenant-days, about 10 MB. */
 const PAGE_DAYS = 50_000;
 /** An unsorted or a small batch makes FerretDB repeat its scan; two fields of 10,000 events are about 1 MB. */
 const BATCH = 10_000;
@@ -28,8 +28,8 @@ const LAST_ID = new ObjectId("f".repeat(24));
 const LAST_ID_SECOND = 2 ** 32 - 1;
 
 /**
- * The least value of each type of id but ObjectId. A comparison matches its own type alone, so that each of these is a
- * range of the index on `_id`, which is empty where a collection has ObjectIds only.
+ * The lowest value of each type of id except ObjectId. A comparison matches its own type only, so each of these is a
+ * range of the index on `_id`, empty in a collection with ObjectIds only.
  */
 const FOREIGN_IDS: readonly (readonly [string, Document])[] = [
   ["string", { $gte: "" }],
@@ -41,7 +41,7 @@ const FOREIGN_IDS: readonly (readonly [string, Document])[] = [
   ["boolean", { $gte: false }],
 ];
 
-/** Finds what arrived, by `_id`, and counts what a tenant-day holds now. */
+/** Finds arrived events by `_id`, and counts the present events of a tenant-day. */
 export class ArrivalReader {
   readonly #collection: Collection;
   readonly #fields: FieldMap;
@@ -54,10 +54,10 @@ export class ArrivalReader {
   }
 
   /**
-   * The events of one page, in the order of their ids. It is open upwards: ids that a producer's clock put into the
-   * future are in every scan until that time has come.
+   * The events of one page, in the order of their ids. A scan has no upper bound: ids from a producer's clock that is
+   * ahead are in every scan until that time has come.
    *
-   * @param today later days than tomorrow are out of range
+   * @param today days after tomorrow are out of range
    */
   async page(start: ScanStart, today: Day, signal: AbortSignal, pageDays = PAGE_DAYS): Promise<ArrivalPage> {
     const { tenant_id, created_at } = this.#fields;
@@ -88,7 +88,7 @@ export class ArrivalReader {
     return { days: fold.days(), events, invisible: fold.invisible, next };
   }
 
-  /** How many events a tenant-day has through the index that rebuilds use; undefined when that takes too long. */
+  /** The number of events of a tenant-day, by the index that rebuilds use; undefined if that takes too long. */
   async count(tenant: string, date: Day, options: ReadOptions): Promise<bigint | undefined> {
     const range = { tenant, ...dayBounds(date, this.#timeZone) };
     const pipeline = [{ $match: matchRange(range, this.#fields) }, { $group: { _id: null, n: { $sum: 1 } } }];
@@ -103,7 +103,7 @@ export class ArrivalReader {
     }
   }
 
-  /** A type other than ObjectId that some id has: its event may never come up in a scan. undefined = none has. */
+  /** A type other than ObjectId among the ids, whose events a scan may never find; undefined = none. */
   async foreignIdType(signal: AbortSignal): Promise<string | undefined> {
     for (const [type, range] of FOREIGN_IDS) {
       const options = { hint: { _id: 1 }, projection: { _id: 1 }, comment: "tallyman", signal } as const;
@@ -113,12 +113,12 @@ export class ArrivalReader {
   }
 }
 
-/** The least ObjectId made in the second of an instant. */
+/** The lowest ObjectId made in the second of an instant. */
 function firstId(instant: number): ObjectId {
   return ObjectId.createFromTime(Math.min(Math.max(0, Math.floor(instant / 1_000)), LAST_ID_SECOND));
 }
 
-/** Folds events, as read with `promoteValues: false`, into the tenant-days that they belong to. */
+/** Collects the tenant-days of events, which were read with `promoteValues: false`. */
 export class ArrivalFold {
   readonly invisible = new Map<InvisibleReason, number>();
   readonly #tenantPath: readonly string[];
@@ -133,7 +133,7 @@ export class ArrivalFold {
     this.#calendar = new Calendar(timeZone, addDays(today, 1));
   }
 
-  /** How many tenant-days there are by now. */
+  /** The number of tenant-days so far. */
   get size(): number {
     return this.#size;
   }
@@ -162,7 +162,7 @@ export class ArrivalFold {
   }
 }
 
-/** The value of a field, or the array on the way to it, which keeps the event out of every rebuild as well. */
+/** The value at a field path, or an array on that path, which also makes the event invisible to rebuilds. */
 function valueAt(document: Document, path: readonly string[]): unknown {
   let value: unknown = document;
   for (const name of path) {
@@ -184,7 +184,7 @@ function judgeTenant(value: unknown): { text: string } | { fault: InvisibleReaso
 
 const UTC_DAY_MS = 86_400_000;
 
-/** Tells the day of many instants: days are looked up by the few UTC dates they lie on, since the calendar is slow. */
+/** Computes the days of many instants, with a cache by UTC date, since calendar arithmetic is slow. */
 class Calendar {
   readonly #timeZone: string;
   readonly #start: number;
@@ -197,7 +197,7 @@ class Calendar {
     this.#end = dayBounds(last, timeZone).end;
   }
 
-  /** undefined when it lies before the first day that counts or after the last; a Date out of range is NaN. */
+  /** undefined if the instant is before the first or after the last day that counts; a Date out of range is NaN. */
   dayOf(instant: number): Day | undefined {
     if (!(instant >= this.#start && instant < this.#end)) return undefined;
     const date = Math.floor(instant / UTC_DAY_MS);

@@ -2,7 +2,7 @@ import { MongoClient, MongoError, MongoParseError, MongoServerError, type Db, ty
 import { isConnectionLoss, UnreachableError, UsageError } from "../../errors.ts";
 import { redact } from "../../redact.ts";
 
-/** What every client is made with. The driver itself would look for a server, and wait for a connection, for 30 s each. */
+/** Options of every client. The driver's default waits 30 s for a server, and 30 s for a connection. */
 export const CLIENT_OPTIONS = {
   appName: "tallyman",
   serverSelectionTimeoutMS: 10_000,
@@ -11,7 +11,7 @@ export const CLIENT_OPTIONS = {
   retryReads: true,
 } as const satisfies MongoClientOptions;
 
-/** Connects, and proves by a ping that the server answers. The database is the path of the connection string. */
+/** Connects and pings the server. The database is the path of the connection string. */
 export async function connectMongo(uri: string): Promise<{ client: MongoClient; db: Db }> {
   let client: MongoClient | undefined;
   try {
@@ -27,7 +27,7 @@ export async function connectMongo(uri: string): Promise<{ client: MongoClient; 
   }
 }
 
-/** A client that never connects, for work that takes a database and asks it nothing. */
+/** A client that never connects, for work that needs a database object but sends it no query. */
 export function unconnectedMongo(): { client: MongoClient; db: Db } {
   const client = new MongoClient("mongodb://unused.invalid");
   return { client, db: client.db() };
@@ -37,9 +37,9 @@ export function unconnectedMongo(): { client: MongoClient; db: Db } {
 const LOST_MS = 20_000;
 
 /**
- * Connects anew where no server was found for a while. The driver's monitor may wait for ever for an answer over a
- * connection that closed as it asked (7.8.0, a server that is stopped while it is read from); the process then never
- * finds its server again, though it is back. What is under way fails, as it would have, and is tried again.
+ * Reconnects if no server was found for a while. The driver's monitor may wait for ever for a reply on a connection
+ * that closed while it asked (7.8.0, a server stopped during a read); then the process never finds its server again,
+ * although the server is back. Running operations fail, as they would have anyway, and are tried again.
  */
 function renewWhenLost(client: MongoClient): void {
   let timer: NodeJS.Timeout | undefined;
@@ -53,7 +53,7 @@ function renewWhenLost(client: MongoClient): void {
       await client.close();
       await client.connect();
     } catch {
-      // It is away indeed; the next operation, or the next turn, connects.
+      // The server really is away; the next operation, or the next turn, connects.
     }
     isRenewing = false;
     if (isClosed) await client.close();

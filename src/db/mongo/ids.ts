@@ -11,8 +11,8 @@ export type IdValue = string | ObjectId | UUID | Long;
 
 /**
  * Every value whose text is `text`: the string; the ObjectId if it is 24 lower-case hex digits; the UUID and the
- * integer if they are written canonically. A query for the id asks for all of them. The integer stands for every
- * number type, because the servers compare numbers by value.
+ * integer if written canonically. A query for the id asks for all of them. The integer matches every number type,
+ * because the servers compare numbers by value.
  */
 export function idCandidates(text: string): IdValue[] {
   const candidates: IdValue[] = [text];
@@ -40,9 +40,9 @@ function isInt64(value: bigint): boolean {
   return value >= INT64_MIN && value <= INT64_MAX;
 }
 
-/** The integer that a BSON number of any type stands for, or undefined for a fraction, NaN or another type. */
+/** A BSON number of any type as an integer; undefined for a fraction, NaN or another type. */
 function toInteger(value: unknown): bigint | undefined {
-  if (value instanceof Timestamp) return undefined; // a Long to instanceof, but no number
+  if (value instanceof Timestamp) return undefined; // a subclass of Long, but no number
   if (value instanceof Long) return value.toBigInt();
   if (value instanceof Int32) return BigInt(value.value);
   if (typeof value === "bigint") return value;

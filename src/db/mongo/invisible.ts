@@ -4,7 +4,7 @@ import { MAX_TENANT_BYTES, type FieldMap } from "../../usage/event.ts";
 import { isMissing } from "./pipeline.ts";
 import { aggregation, type ReadOptions } from "./read.ts";
 
-/** Why no rebuild can see an event; one that has several reasons counts under the first. */
+/** Why no rebuild can see an event; an event with several reasons counts under the first. */
 export const INVISIBLE_REASONS = [
   "tenantMissing",
   "tenantType",
@@ -18,7 +18,7 @@ export const INVISIBLE_REASONS = [
 
 export type InvisibleReason = (typeof INVISIBLE_REASONS)[number];
 
-/** Events by the reason that makes them invisible; every reason is there. */
+/** Counts of invisible events by reason, with every reason. */
 export type InvisibleCounts = Readonly<Record<InvisibleReason, number>>;
 
 const INT64 = {
@@ -26,15 +26,15 @@ const INT64 = {
   most: Decimal128.fromString("9223372036854775807"),
 };
 
-/** The servers order binary values by length, then subtype, then bytes: between these lie the UUIDs, and nothing else. */
+/** The servers order binary values by length, then subtype, then bytes: exactly the UUIDs lie between these two. */
 const UUIDS = {
   first: new Binary(Buffer.alloc(16, 0x00), Binary.SUBTYPE_UUID),
   last: new Binary(Buffer.alloc(16, 0xff), Binary.SUBTYPE_UUID),
 };
 
 /**
- * Counts the events of the whole collection that no rebuild can see, by reason: one group a reason, and one for all
- * that are visible. An array on the way to a nested field makes its value an array, which is of no right type.
+ * Counts the events of the whole collection that no rebuild can see: one group for each reason, and one for all visible
+ * events. An array on the path to a nested field makes its value an array, which is a wrong type.
  *
  * @param visible from the start of the first day that counts to the end of tomorrow
  */
@@ -54,7 +54,7 @@ export function invisiblePipeline(visible: DayBounds, fields: FieldMap): Documen
       { $or: [{ $lt: [createdAt, new Date(visible.start)] }, { $gte: [createdAt, new Date(visible.end)] }] },
     ],
   ];
-  // Nested rather than $switch: of one stage, and no branch is looked at after the one that holds.
+  // Nested $cond rather than $switch: one stage, and no branch is evaluated after the first that holds.
   const reason = branches.reduceRight<Document | null>((rest, [name, holds]) => ({ $cond: [holds, name, rest] }), null);
   return [{ $group: { _id: reason, n: { $sum: 1 } } }];
 }
@@ -81,7 +81,7 @@ function isId(path: string): Document {
   };
 }
 
-/** Counts what is invisible in one events collection. */
+/** Counts the invisible events of one collection. */
 export class InvisibleReader {
   readonly #collection: Collection;
   readonly #fields: FieldMap;
@@ -91,7 +91,7 @@ export class InvisibleReader {
     this.#fields = fields;
   }
 
-  /** Looks at every event there is. */
+  /** Reads every event of the collection. */
   async count(visible: DayBounds, options: ReadOptions): Promise<InvisibleCounts> {
     const groups = await this.#collection
       .aggregate<{ _id: InvisibleReason | null; n: number }>(invisiblePipeline(visible, this.#fields), {

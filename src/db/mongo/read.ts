@@ -5,26 +5,26 @@ import { tenantDateIndex } from "./pipeline.ts";
 /** MaxTimeMSExpired */
 export const TIMED_OUT = 50;
 
-/** A server that is silent for so much longer than the limit it was given hangs; waiting on would hold a permit. */
+/** A server that stays silent for so much longer than its limit hangs; waiting longer would hold a permit. */
 const SILENCE_MS = 30_000;
 
-/** How one aggregation is run. */
+/** Options of one aggregation. */
 export interface ReadOptions {
   /** the server gives up after this long; an abort of `signal` kills the operation at once */
   readonly maxTimeMs: number;
   readonly signal: AbortSignal;
-  /** about how many events the day has, where that is known to be many */
+  /** the approximate number of events of the day, if it is known to be large */
   readonly expected?: number | undefined;
 }
 
-/** Aborts with the signal, and where the server does not even say that its time is up. */
+/** Aborts with the signal, or if the server does not even report that its time is up. */
 export function withinTime({ maxTimeMs, signal }: Pick<ReadOptions, "maxTimeMs" | "signal">): AbortSignal {
   return AbortSignal.any([signal, AbortSignal.timeout(maxTimeMs + SILENCE_MS)]);
 }
 
 /**
- * What every aggregation over events has in common: the tenant/date index, what a majority has written, an end.
- * Numbers come as BSON's own, since the type of a sum is part of its proof.
+ * Options that every aggregation over events has: the tenant/date index, read concern majority, a time limit. Numbers
+ * come as BSON types, since the type of a sum is part of its proof.
  */
 export function aggregation(
   fields: FieldMap,

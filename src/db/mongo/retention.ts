@@ -9,8 +9,8 @@ const DAY_SECONDS = 86_400;
  * For how long the events are kept: the stricter of the collection's TTL index on the event's time and of
  * `retentionDays`. A TTL index that is partial counts like a whole one: it deletes some events of a day.
  *
- * @throws UsageError when a TTL index on another field deletes events by a time that no day is known by, and
- * `retentionDays` does not say how old an event may be relied on to become
+ * @throws UsageError if a TTL index on another field deletes events, so that the whole days are not known, and
+ * `retentionDays` is not set
  */
 export async function readRetention(
   collection: Collection,
@@ -28,8 +28,8 @@ export async function readRetention(
       limits.push(Number.isFinite(seconds) ? seconds : 0); // MongoDB takes NaN for 0
     } else if (given === undefined) {
       throw new UsageError(
-        `${collection.collectionName} has a TTL index on ${field}, so which days are still whole cannot be told from ` +
-          `${fields.created_at}. Set EVENTS_RETENTION_DAYS to the days after which an event may be gone.`,
+        `${collection.collectionName} has a TTL index on ${field}, so ${fields.created_at} does not show which days are ` +
+          `still whole. Set EVENTS_RETENTION_DAYS to the days after which an event may be deleted.`,
       );
     }
   }

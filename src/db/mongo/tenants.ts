@@ -5,21 +5,21 @@ import type { DayRange } from "../../usage/tenant-day.ts";
 import { idText } from "./ids.ts";
 import { matchTenants, tenantDateIndex } from "./pipeline.ts";
 
-/** Where to look for a tenant's span. */
+/** Where to search for a tenant's span. */
 export interface SpanSearch {
   readonly near: DayRange;
-  /** nothing after it is looked at */
+  /** the last day that is searched */
   readonly latest: Day;
   /** the span found before */
   readonly known: DayRange | undefined;
 }
 
-/** Every distinct value of the tenant field, from the index alone; a server that can, skips from one to the next. */
+/** Every distinct value of the tenant field, from the index alone; some servers skip from one value to the next. */
 export function tenantsPipeline(fields: FieldMap): Document[] {
   return [{ $group: { _id: `$${fields.tenant_id}` } }];
 }
 
-/** What can be learnt about tenants from the events' tenant/date index. */
+/** Reads about tenants from the events' tenant/date index. */
 export class TenantReader {
   readonly #collection: Collection;
   readonly #fields: FieldMap;
@@ -31,7 +31,7 @@ export class TenantReader {
     this.#timeZone = timeZone;
   }
 
-  /** The text of every tenant that can have a row, each once, in no order. Values that are no id are left out. */
+  /** The text of every tenant that can have a row, each once, in no order, without values that are no id. */
   async list(signal: AbortSignal): Promise<string[]> {
     const cursor = this.#collection.aggregate(tenantsPipeline(this.#fields), {
       hint: tenantDateIndex(this.#fields),
@@ -50,10 +50,10 @@ export class TenantReader {
   }
 
   /**
-   * The span of a tenant's events, or undefined if it has none. Asks only whether a range holds any event: each server
-   * answers that from the index, also one that cannot sort by it, but may look at the whole range to do so. Hence the
-   * search begins where the answer likely is, in ranges that are small or empty: at the span known before, else at the
-   * ends of the days in question.
+   * The span of a tenant's events; undefined if it has none. The only query is whether a range has any event: every
+   * server answers it from the index, even one that cannot sort by it, but may read the whole range. So the search
+   * begins with small or empty ranges near the likely answer: at the known span, else at the ends of the days in
+   * question.
    */
   async span(tenant: string, search: SpanSearch, signal: AbortSignal): Promise<DayRange | undefined> {
     const { latest, known } = search;
@@ -71,13 +71,13 @@ export class TenantReader {
     return { from: first, to: last ?? first };
   }
 
-  /** The first day with an event before `day`, which some event is. */
+  /** The first day with an event, searched before `day`; the caller knows that such an event exists. */
   async firstBefore(tenant: string, day: Day, signal: AbortSignal): Promise<Day> {
     const has = (from: Day, to: Day) => this.hasEvents([tenant], from, to, signal);
     return halveToFirst(has, FIRST_DAY, addDays(day, -1));
   }
 
-  /** Has any of the tenants an event on these days? One event is looked for, not counted. */
+  /** Has any of the tenants an event on these days? Stops at the first event. */
   async hasEvents(tenants: readonly string[], from: Day, to: Day, signal: AbortSignal): Promise<boolean> {
     const event = await this.#collection.findOne(matchTenants(tenants, this.#instants(from, to), this.#fields), {
       hint: tenantDateIndex(this.#fields),
@@ -89,8 +89,8 @@ export class TenantReader {
   }
 
   /**
-   * The first and the last of these days on which each tenant has an event, for those that have any. One aggregation
-   * for all, which looks at every event of theirs there: cheaper than single questions where events are few a tenant.
+   * The first and the last of these days on which each tenant has an event, without tenants that have none. One
+   * aggregation reads every event of theirs on these days: cheaper than single queries if each tenant has few events.
    */
   async spansWithin(
     tenants: readonly string[],
@@ -127,7 +127,7 @@ export class TenantReader {
     return spans;
   }
 
-  /** About how many events there are, from the collection's own figures. */
+  /** The approximate number of events, from the collection's own figures. */
   async estimatedEvents(): Promise<number> {
     return this.#collection.estimatedDocumentCount({ comment: "tallyman" });
   }

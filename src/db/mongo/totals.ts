@@ -5,18 +5,18 @@ import { decodePlain, decodeStrict, STRICT_DAYS, TenantDayError, type PackedGrou
 import { plainPipeline, strictPipeline, type TenantRange } from "./pipeline.ts";
 import { aggregation, TIMED_OUT, type ReadOptions } from "./read.ts";
 
-/** The pipeline with one group for all: the same sums under the same proof, and next to nothing to send. */
+/** The pipeline with a single group: the same sums under the same proof, and almost nothing to send. */
 export function ungrouped(pipeline: readonly Document[]): Document[] {
   return pipeline.map((stage) =>
     "$group" in stage ? { $group: { ...(stage["$group"] as Document), _id: {} } } : stage,
   );
 }
 
-/** Sums a tenant's range without regard to users, models and providers: what an audit compares first. */
+/** Sums a tenant's range over all users, models and providers: an audit compares these sums first. */
 export class TotalsReader {
   readonly #collection: Collection;
   readonly #fields: FieldMap;
-  /** tenants whose last range was not plain -> how many more go to the strict pipeline without a first try */
+  /** tenants whose last range was not plain -> how many further ranges go directly to the strict pipeline */
   readonly #strict = new Map<string, number>();
 
   constructor(collection: Collection, fields: FieldMap) {
@@ -26,7 +26,7 @@ export class TotalsReader {
 
   /**
    * @param arrivedFrom only events whose `_id` is an ObjectId made at this time (milliseconds since the epoch) or later
-   * @throws TenantDayError where a sum is past 64 bits, or the server gives up
+   * @throws TenantDayError if a sum is past 64 bits, or the server gives up
    */
   async readTotals(range: TenantRange, options: ReadOptions, arrivedFrom?: number): Promise<Measures> {
     const bounded = (pipeline: Document[]): Document[] =>

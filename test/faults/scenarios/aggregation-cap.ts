@@ -68,11 +68,11 @@ export const aggregationCap: Scenario = {
   },
 };
 
-/** What both servers say at one moment. */
+/** The state of both servers at one moment. */
 interface Sample {
   /** aggregations that run */
   readonly reads: number;
-  /** locks of permits that are held, and of those the ones that do not exist */
+  /** held locks of permits, and below it those of permits that do not exist */
   readonly permits: number;
   readonly strange: number;
   /** processes that hold a chunk */
@@ -88,7 +88,7 @@ async function inlineHolds(scene: Scene): Promise<boolean> {
   return rows.length > 0;
 }
 
-/** Looks at both servers again and again for as long as `work` takes. */
+/** Looks at both servers repeatedly while `work` runs. */
 async function sampled(scene: Scene, work: () => Promise<void>): Promise<Sample[]> {
   const samples: Sample[] = [];
   const watch = await runningAggregations(scene.source);

@@ -3,7 +3,9 @@ import type { Scene } from "../scene.ts";
 import { ONE_AT_A_TIME, type Scenario } from "../scenario.ts";
 import { WriteGate } from "../write-gate.ts";
 
-/** A worker is killed, so is the one that takes over, and a third ends the run when the leases of the dead are over. */
+/**
+ * A worker is killed, then the worker that takes over; a third finishes the run after the leases of both have ended.
+ */
 export const killedWorkers: Scenario = {
   name: "killed-workers",
   owns: [],

@@ -58,10 +58,10 @@ export const postgresFull: Scenario = {
 };
 
 const AT_ONCE = 8;
-/** What the workers gave up may have been had by one of them again. */
+/** The workers themselves may have taken connections that others gave up. */
 const AGAIN_MS = 200;
 
-/** Connections that do nothing but be there. */
+/** Idle connections that only take up room. */
 class Hogs {
   readonly #uri: string;
   #clients: pg.Client[] = [];

@@ -4,7 +4,7 @@ import type { Scenario } from "../scenario.ts";
 /** The worker's own limit, with room for a busy machine. */
 const DEADLINE_MS = 25_500;
 
-/** A worker is told to stop while it waits for a read, hands its chunk back, and another one ends the run. */
+/** A worker is stopped while it waits for a read; it hands its chunk back, and another worker finishes the run. */
 export const stoppedWorker: Scenario = {
   name: "stopped-worker",
   owns: [],

@@ -15,8 +15,9 @@ const NIGHTLY_DAYS = 3;
 const CLOCK = fileURLToPath(new URL("../shifted-clock.js", import.meta.url));
 
 /**
- * Ten replicas with schedules of their own. The clocks of five are ten minutes ahead, so they fire one slot while the
- * others fire the one before; then two of the others are ten minutes on, and fire the later slot once more.
+ * Ten replicas, each with its schedules. The clocks of five are ten minutes ahead, so they fire one occurrence while
+ * the others fire the occurrence before; then two of the others are ten minutes on, and fire the later occurrence once
+ * more.
  */
 export const twoClocks: Scenario = {
   name: "two-clocks",
@@ -86,7 +87,7 @@ async function timeOfOneStart(scene: Scene): Promise<number> {
 
 const slotName = (slot: number) => `${new Date(slot).toISOString().slice(0, 16)}Z`;
 
-/** Does the process say that it fired the nightly schedule for that slot? */
+/** Does the log of the process say that it fired the nightly schedule for that occurrence? */
 function hasFired(log: string, slot: number): boolean {
   const fired = (line: string) => line.includes('"schedule fired"') && line.includes('"nightly"');
   return log.split("\n").some((line) => fired(line) && line.includes(slotName(slot)));
@@ -100,7 +101,7 @@ async function haveFired(replicas: readonly Replica[], slot: number): Promise<vo
   );
 }
 
-/** Each slot has one run, over the days before the slot's own. */
+/** Each occurrence must have one run, over the days before its own. */
 async function slotFaults(scene: Scene, slots: readonly number[]): Promise<string[]> {
   const runs = await scene.ask<{ slot: string; from: string; to: string }>(
     `SELECT substring(dedupe_key FROM '\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d') || 'Z' AS slot,

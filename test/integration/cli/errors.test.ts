@@ -154,8 +154,8 @@ const settings: Case[] = [
     says: [
       "Wrong settings:",
       '  EVENTS_FIELDS has the unknown field "tenant"; known are tenant_id, user_id, model, provider, prompt_tokens, completion_tokens, total_tokens, cost, created_at',
-      "  REDIS_URL is no connection string such as redis://host:6379",
-      "  DATABASE_URL is no connection string such as postgres://user@host:5432/usage",
+      "  REDIS_URL must be a connection string such as redis://host:6379",
+      "  DATABASE_URL must be a connection string such as postgres://user@host:5432/usage",
       '  USAGE_TIMEZONE must be an IANA time zone, such as "UTC" or "Europe/Berlin"',
       '  NIGHTLY_CRON must be a cron expression of five fields, such as "15 2 * * *"',
       '  INDEXES_CRON must be a cron expression of five fields, such as "15 2 * * *"',
@@ -234,7 +234,7 @@ const servers: Case[] = [
     name: "a port that is taken",
     args: ["worker"],
     settings: () => ({ HTTP_PORT: String((taken.address() as AddressInfo).port) }),
-    says: /^tallyman: HTTP_HOST 127\.0\.0\.1 and HTTP_PORT \d+ cannot be listened on: .*EADDRINUSE.*\. Set HTTP_PORT to another port, or to 0 for any\.\n$/,
+    says: /^tallyman: The HTTP server cannot listen on HTTP_HOST 127\.0\.0\.1 and HTTP_PORT \d+: .*EADDRINUSE.*\. Set HTTP_PORT to another port, or to 0 for any\.\n$/,
   },
 ];
 
