@@ -74,7 +74,7 @@ export async function benchRefresh(shape: RefreshShape): Promise<void> {
     console.log(`\n${total.toLocaleString("en")} events, ${rebuild.result.toLocaleString("en")} tenant-days; seconds`);
     line("full rebuild, inline", rebuild.seconds);
     line(`refresh after ${shape.newEvents.toLocaleString("en")} new events on ${touched.size} tenant-days`, refresh);
-    line("  of it: find and mark", found.seconds, `${found.result.events} events looked at`);
+    line("  of it: find and mark", found.seconds, `${found.result.events} events read`);
     line("  of it: rebuild", rebuilt.seconds, `${rebuilt.result.size} tenant-days`);
     line("refresh with nothing new", again.seconds, `${again.result.differing} tenant-days`);
     console.log(`tenant-days missed: ${missed.length}, rebuilt without need: ${others.length}   (goal: 0 and 0)`);

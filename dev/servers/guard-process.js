@@ -189,7 +189,7 @@ async function remove(folder) {
     child.once("exit", resolve);
     child.once("error", reject);
   });
-  if (code !== 0) throw new Error(`rm left with ${code}`);
+  if (code !== 0) throw new Error(`rm exited with ${code}`);
 }
 
 function mountsUnder(folder) {

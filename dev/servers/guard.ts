@@ -79,7 +79,7 @@ export class Guard {
     await new Promise<void>((resolve, reject) => {
       child.once("message", () => resolve());
       child.once("error", reject);
-      child.once("exit", (code) => reject(new Error(`the guard of the servers left with ${code}`)));
+      child.once("exit", (code) => reject(new Error(`the guard of the servers exited with ${code}`)));
     });
     if (child.pid === undefined) throw new Error("the guard of the servers has no pid");
     const guard = new Guard(child, child.pid);

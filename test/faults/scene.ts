@@ -196,7 +196,7 @@ export class Scene {
   async stopReplicas(): Promise<string[]> {
     const ends = await Promise.all(this.#running().map((replica) => replica.stop()));
     return ends.flatMap(({ code, ms }) => {
-      if (code !== 0) return [`a worker that was told to stop ended with ${code}`];
+      if (code !== 0) return [`a worker that was asked to stop exited with ${code}`];
       return ms > 25_500 ? [`a worker took ${Math.round(ms)} ms to stop`] : [];
     });
   }

@@ -9,7 +9,7 @@ import { PATIENCE_MS } from "./built.ts";
 const CHANGE_LOCK = 0x74616c6c;
 
 /**
- * Stands where a slow writer of another process would: while it is shut, every write comes to a halt after its upsert
+ * Holds writers like a slow writer of another process would: while it is shut, every write stops after its upsert
  * and before its commit.
  */
 export class WriteGate {

@@ -158,7 +158,7 @@ export function findingsOf(
     isRequired: false,
     isNew: false,
     ...foreignStatus(index),
-    ...(isOld(index.name) ? { detail: "an older window: ensure drops it once the one in force is proven" } : {}),
+    ...(isOld(index.name) ? { detail: "an older window: ensure drops it once the current window is proven" } : {}),
   }));
   const max = manifest.defaults?.limits?.maxIndexes ?? DEFAULTS.limits.maxIndexes;
   return {
@@ -185,9 +185,9 @@ function detailOf(state: IndexState, { checked }: DeclaredIndex, mayCreate: bool
     case "building":
       return undefined;
     case "missing":
-      return checked ? "it belongs to somebody else" : undefined;
+      return checked ? "the manifest only checks it, so its owner has to build it" : undefined;
     case "invalid":
-      return "it costs every write and serves no read";
+      return "every write pays for it and no read uses it";
     case "without target":
       return state.detail ?? (mayCreate ? undefined : NOT_CREATED);
     case "different":
@@ -206,8 +206,8 @@ function foreignStatus({ valid, building, isRebuild }: ActualIndex): Pick<IndexF
   if (building) return { status: "building" };
   if (valid) return { status: "extra" };
   const detail = isRebuild
-    ? "a REINDEX that failed left it, and it costs every write: if it was the keeper's, tallyman indexes maintain drops it; else drop it by hand"
-    : "a build or a drop left it, and it costs every write: drop it by hand";
+    ? "left by a REINDEX that failed, and every write pays for it: tallyman indexes maintain drops it if the keeper started that REINDEX; else drop it by hand"
+    : "left by a failed build or drop, and every write pays for it: drop it by hand";
   return { status: "invalid-foreign", detail };
 }
 
@@ -215,7 +215,7 @@ function redundancies(actual: readonly ActualIndex[], declared: ReadonlySet<stri
   return findRedundant(actual, declared).map(({ name, by, kind }) => ({
     kind,
     name,
-    text: kind === "duplicate" ? `${name} has the keys of ${by}` : `${name} is the beginning of ${by}`,
+    text: kind === "duplicate" ? `${name} has the keys of ${by}` : `${name} has only the first keys of ${by}`,
   }));
 }
 
@@ -229,5 +229,5 @@ function extras(foreign: readonly IndexFinding[]): Advice[] {
 function overBudget(actual: readonly ActualIndex[], max: number): Advice[] {
   const count = actual.filter(({ guards }) => guards !== "primary key").length;
   if (count <= max) return [];
-  return [{ kind: "over-budget", text: `${count} indexes; over ${max} each write pays for more than readers gain` }];
+  return [{ kind: "over-budget", text: `${count} indexes, more than the limit of ${max}: each slows every write` }];
 }

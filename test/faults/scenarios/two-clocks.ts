@@ -39,7 +39,7 @@ export const twoClocks: Scenario = {
     const list = (numbers: number[]) => [...new Set(numbers)].join();
     const minutes = list(times.map((at) => at.getUTCMinutes()));
     const hours = list(times.map((at) => at.getUTCHours()));
-    /** a clock that comes to `at` when `due` has come by ours */
+    /** a clock that shows `at` when this machine's clock shows `due` */
     const env = (at: number, due: number) => ({
       NIGHTLY_CRON: `${minutes} ${hours} * * *`,
       NODE_OPTIONS: `--import=${CLOCK}`,
@@ -69,7 +69,7 @@ export const twoClocks: Scenario = {
       hit: inTime && lateInTime ? `fired by ${fired.join(" and ")} of ${REPLICAS + LATE} processes` : undefined,
       at: performance.now(),
       faults: async () => [
-        ...ends.flatMap(({ code }) => (code === 0 ? [] : [`a worker that was told to stop ended with ${code}`])),
+        ...ends.flatMap(({ code }) => (code === 0 ? [] : [`a worker that was asked to stop exited with ${code}`])),
         ...(await slotFaults(scene, [slot, later])),
       ],
     };

@@ -148,7 +148,7 @@ describe("sample data", () => {
     expect(length / users.size).toBeLessThan(53);
   });
 
-  test("business keys and addresses are unique", () => {
+  test("business keys are unique, and so are addresses where present", () => {
     for (const collection of ["users", "subscriptions_v2", "products", "leads"]) {
       const ids = of("earlybird", collection, 0, 2_000).map(({ id }) => id as string);
       expect(new Set(ids).size, collection).toBe(ids.length);
