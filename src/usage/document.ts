@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
-import { DIMENSIONS, type DimensionName } from "./dimensions.ts";
-import { MEASURES, measureTexts } from "./measures.ts";
-import { foldSmallest, rankBySize, type FoldedKey, type Rollup, type RollupRow } from "./rollup.ts";
+import { byDimension, DIMENSION_NAMES, DIMENSIONS, type DimensionName } from "./dimensions.ts";
+import { MEASURES, measureText } from "./measures.ts";
+import { foldSmallest, joinKeys, rankBySize, type FoldedKey, type Rollup, type RollupRow } from "./rollup.ts";
 
 /** What one row of the cache may hold at most. */
 export interface DocumentLimits {
@@ -36,14 +36,14 @@ const RAW_COLUMNS = JSON.stringify([...DIMENSIONS, ...MEASURES].map(({ name }) =
  */
 export function toDocuments(rollup: Rollup, limits: DocumentLimits): Documents {
   const hash = createHash("sha256");
-  hash.update(`${FORMAT_VERSION}\0${measureTexts(rollup.totals).join("\0")}\0${rollup.malformed}\n`);
-  const folded = Object.fromEntries(
-    DIMENSIONS.map(({ name }) => {
-      const document = foldedDocument(rollup.folded[name], limits);
-      hash.update(`${name}\0${document.count}\n${document.record}`);
-      return [name, document.json];
-    }),
-  ) as Record<DimensionName, string>;
+  hash.update(
+    `${FORMAT_VERSION}\0${MEASURES.map(({ name }) => measureText(rollup.totals, name)).join("\0")}\0${rollup.malformed}\n`,
+  );
+  const folded = byDimension((name) => {
+    const document = foldedDocument(rollup.folded[name], limits);
+    hash.update(`${name}\0${document.count}\n${document.record}`);
+    return document.json;
+  });
   const raw = rawDocument(rollup.rows, limits);
   hash.update(raw.record);
   return { raw: raw.json, folded, contentHash: hash.digest() };
@@ -63,24 +63,25 @@ function foldedDocument(keys: readonly FoldedKey[], limits: DocumentLimits): Tex
   return { ...writeFolded(fitting), count: fitting.length };
 }
 
-const [REQUESTS, TOKENS, PROMPT, COMPLETION, COST] = MEASURES.map(({ json }) => JSON.stringify(json)) as [
-  string,
-  string,
-  string,
-  string,
-  string,
-];
+/** The measures, each with what stands before it in a folded entry. */
+const MEMBERS = MEASURES.map(({ name, json }, index) => ({
+  name,
+  label: `${index === 0 ? "{" : ","}${JSON.stringify(json)}:`,
+}));
 
 function writeFolded(keys: readonly FoldedKey[]): Text {
   const json: string[] = [];
   let record = "";
   for (const { key, sums } of keys) {
-    const [requests, tokens, prompt, completion, cost] = measureTexts(sums);
-    json.push(
-      `${JSON.stringify(key)}:{${REQUESTS}:${requests},${TOKENS}:${tokens},${PROMPT}:${prompt},` +
-        `${COMPLETION}:${completion},${COST}:${cost}}`,
-    );
-    record += `${key}\0${requests}\0${tokens}\0${prompt}\0${completion}\0${cost}\n`;
+    let member = `${JSON.stringify(key)}:`;
+    let fields = key;
+    for (const { name, label } of MEMBERS) {
+      const text = measureText(sums, name);
+      member += label + text;
+      fields += `\0${text}`;
+    }
+    json.push(`${member}}`);
+    record += `${fields}\n`;
   }
   return { json: `{${json.join(",")}}`, record };
 }
@@ -109,12 +110,16 @@ function rawDocument(rows: readonly RollupRow[], limits: DocumentLimits): Text {
       return known;
     };
     for (const { keys, sums } of rows) {
-      const [requests, tokens, prompt, completion, cost] = measureTexts(sums);
-      json.push(
-        `[${quote(keys.user)},${quote(keys.model)},${quote(keys.provider)},` +
-          `${requests},${tokens},${prompt},${completion},${cost}]`,
-      );
-      record += `${keys.user}\0${keys.model}\0${keys.provider}\0${requests}\0${tokens}\0${prompt}\0${completion}\0${cost}\n`;
+      let cells = "";
+      for (const name of DIMENSION_NAMES) cells += (cells === "" ? "[" : ",") + quote(keys[name]);
+      let fields = joinKeys(keys);
+      for (const { name } of MEASURES) {
+        const text = measureText(sums, name);
+        cells += `,${text}`;
+        fields += `\0${text}`;
+      }
+      json.push(`${cells}]`);
+      record += `${fields}\n`;
     }
     const text = `${head}[${json.join(",")}]}`;
     if (Buffer.byteLength(text) <= limits.maxBytes) return { json: text, record };

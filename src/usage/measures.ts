@@ -1,47 +1,83 @@
 import { addWhole, compareWhole, formatCost, type Whole } from "./decimal.ts";
+import type { EventField } from "./event.ts";
 
-/** The sums of some events, exact. */
-export interface Measures {
-  requests: Whole;
-  tokens: Whole;
-  prompt: Whole;
-  completion: Whole;
-  /** in units of 10^-18 */
-  cost: bigint;
+interface Measure {
+  /** inside the raw rows */
+  readonly name: string;
+  /** in the folded documents */
+  readonly json: string;
+  /** of the day's total */
+  readonly column: string;
+  /** `whole` is a bigint in PostgreSQL and a Whole here, `cost` a numeric there and units of 10^-18 here */
+  readonly kind: "whole" | "cost";
+  /** the event's field that is added up; none = the events are counted */
+  readonly field?: EventField;
+  /** the fields whose sum an event counts for where its own is missing; none = 0 */
+  readonly whenMissing?: readonly EventField[];
 }
 
 /**
- * What is counted: `name` inside the raw rows, `json` in the folded documents, `column` of the day's total. The order
- * is that of the raw rows' columns.
+ * What is counted. The pipelines, the sums, the documents, the hash and the cache derive from this list. The order is
+ * that of the raw rows' columns.
  */
 export const MEASURES = [
-  { name: "requests", json: "totalRequests", column: "total_requests" },
-  { name: "tokens", json: "totalTokens", column: "total_tokens" },
-  { name: "prompt", json: "promptTokens", column: "prompt_tokens" },
-  { name: "completion", json: "completionTokens", column: "completion_tokens" },
-  { name: "cost", json: "totalCost", column: "total_cost" },
-] as const satisfies readonly { name: keyof Measures; json: string; column: string }[];
+  { name: "requests", json: "totalRequests", column: "total_requests", kind: "whole" },
+  {
+    name: "tokens",
+    json: "totalTokens",
+    column: "total_tokens",
+    kind: "whole",
+    field: "total_tokens",
+    whenMissing: ["prompt_tokens", "completion_tokens"],
+  },
+  { name: "prompt", json: "promptTokens", column: "prompt_tokens", kind: "whole", field: "prompt_tokens" },
+  {
+    name: "completion",
+    json: "completionTokens",
+    column: "completion_tokens",
+    kind: "whole",
+    field: "completion_tokens",
+  },
+  { name: "cost", json: "totalCost", column: "total_cost", kind: "cost", field: "cost" },
+] as const satisfies readonly Measure[];
+
+type Listed = (typeof MEASURES)[number];
+export type MeasureName = Listed["name"];
+type NameOf<Kind> = Extract<Listed, { kind: Kind }>["name"];
+
+/** The sums of some events, exact; a cost in units of 10^-18. */
+export type Measures = Record<NameOf<"whole">, Whole> & Record<NameOf<"cost">, bigint>;
+
+/** The measures that are whole numbers, and those that are costs, in the order of the list. */
+export const WHOLES = MEASURES.filter((measure) => measure.kind === "whole").map(({ name }) => name);
+export const COSTS = MEASURES.filter((measure) => measure.kind === "cost").map(({ name }) => name);
+
+/** The measures that are sums of an event's field. */
+export const SUMMED = MEASURES.filter((measure) => "field" in measure);
 
 /** The largest token count and cost of one event; what is past it is malformed. */
 export const MEASURE_MAX = 1_000_000_000_000;
 
+const NONE = Object.fromEntries(MEASURES.map(({ name, kind }) => [name, kind === "cost" ? 0n : 0])) as Measures;
+
 /** Nothing, to add to. */
 export function noMeasures(): Measures {
-  return { requests: 0, tokens: 0, prompt: 0, completion: 0, cost: 0n };
+  return { ...NONE };
 }
 
 /** Adds `from` onto `to`. */
 export function addMeasures(to: Measures, from: Measures): void {
-  to.requests = addWhole(to.requests, from.requests);
-  to.tokens = addWhole(to.tokens, from.tokens);
-  to.prompt = addWhole(to.prompt, from.prompt);
-  to.completion = addWhole(to.completion, from.completion);
-  to.cost += from.cost;
+  for (const name of WHOLES) to[name] = addWhole(to[name], from[name]);
+  for (const name of COSTS) to[name] += from[name];
 }
 
-/** Every measure as canonical decimal text, in the order of MEASURES. */
-export function measureTexts(sums: Measures): [string, string, string, string, string] {
-  return [`${sums.requests}`, `${sums.tokens}`, `${sums.prompt}`, `${sums.completion}`, formatCost(sums.cost)];
+/** A sum as canonical decimal text, which holds every digit. */
+export function measureText(sums: Measures, name: MeasureName): string {
+  return isCost(name) ? formatCost(sums[name]) : `${sums[name]}`;
+}
+
+function isCost(name: MeasureName): name is NameOf<"cost"> {
+  return (COSTS as readonly MeasureName[]).includes(name);
 }
 
 /** Larger first: by cost, then tokens. 0 when both are equal. */

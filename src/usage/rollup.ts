@@ -1,7 +1,8 @@
-import { DIMENSIONS, type DimensionName, type Keys } from "./dimensions.ts";
-import { compareKeys, OTHER_KEY, sortKeys } from "./keys.ts";
+import { byDimension, DIMENSION_NAMES, type DimensionName, type Keys } from "./dimensions.ts";
+import { compareKeys, OTHER_KEY } from "./keys.ts";
 import { addMeasures, compareSize, noMeasures, type Measures } from "./measures.ts";
 import { addWhole, type Whole } from "./decimal.ts";
+import { listSums, SumTable, type ListedSums } from "./sums.ts";
 
 /** Some events of a day that share their keys, as the server summed them. */
 export interface Group {
@@ -34,43 +35,38 @@ export interface FoldedKey {
  * same keys may come again: the result is the same.
  */
 export class RollupBuilder {
-  readonly #rows = new Map<string, RollupRow>();
-  readonly #folded = Object.fromEntries(DIMENSIONS.map(({ name }) => [name, new Map<string, Measures>()])) as Record<
-    DimensionName,
-    Map<string, Measures>
-  >;
-  readonly #totals = noMeasures();
+  readonly #rows = new SumTable();
+  readonly #rowKeys: Keys[] = [];
+  readonly #folded = byDimension(() => new SumTable());
+  readonly #totals = new SumTable();
+  readonly #listed: ListedSums = { wholes: [], costs: [] };
   #malformed: Whole = 0;
 
-  add(group: Group): void {
-    const { keys, sums } = group;
-    // NUL cannot occur in a key, so the joined text is as good as the tuple.
-    const id = `${keys.user}\0${keys.model}\0${keys.provider}`;
-    const row = this.#rows.get(id);
-    if (row) addMeasures(row.sums, sums);
-    else this.#rows.set(id, { keys, sums: { ...sums } });
-    for (const { name } of DIMENSIONS) {
-      const folded = this.#folded[name];
-      const sofar = folded.get(keys[name]);
-      if (sofar) addMeasures(sofar, sums);
-      else folded.set(keys[name], { ...sums });
-    }
-    addMeasures(this.#totals, sums);
-    this.#malformed = addWhole(this.#malformed, group.malformed);
+  add({ keys, sums, malformed }: Group): void {
+    const listed = this.#listed;
+    listSums(sums, listed);
+    if (this.#rows.add(joinKeys(keys), listed)) this.#rowKeys.push(keys);
+    for (const name of DIMENSION_NAMES) this.#folded[name].add(keys[name], listed);
+    this.#totals.add("", listed);
+    this.#malformed = addWhole(this.#malformed, malformed);
   }
 
   build(): Rollup {
-    const rows = sortedEntries(this.#rows).map(([, row]) => row);
-    const folded = Object.fromEntries(
-      DIMENSIONS.map(({ name }) => [name, sortedEntries(this.#folded[name]).map(([key, sums]) => ({ key, sums }))]),
-    ) as unknown as Rollup["folded"];
-    return { totals: this.#totals, malformed: this.#malformed, rows, folded };
+    // The joined keys of a row sort as the tuple does, because NUL is below every character.
+    const rows = this.#rows.inOrder((_, sums, place) => ({ keys: this.#rowKeys[place] as Keys, sums }));
+    const folded = byDimension((name) => this.#folded[name].inOrder((key, sums) => ({ key, sums })));
+    const totals = this.#totals.inOrder((_, sums) => sums)[0] ?? noMeasures();
+    return { totals, malformed: this.#malformed, rows, folded };
   }
 }
 
-/** In order of the keys. The joined keys of a row sort as the tuple does, because NUL is below every character. */
-function sortedEntries<V>(map: ReadonlyMap<string, V>): [string, V][] {
-  return sortKeys([...map.keys()]).map((key) => [key, map.get(key) as V]);
+const [FIRST, ...OTHERS] = DIMENSION_NAMES as [DimensionName, ...DimensionName[]];
+
+/** The keys as one text, which is as good as the tuple: NUL occurs in no key. */
+export function joinKeys(keys: Keys): string {
+  let joined = keys[FIRST];
+  for (const name of OTHERS) joined += `\0${keys[name]}`;
+  return joined;
 }
 
 /**

@@ -5,6 +5,7 @@ import type { DayBounds } from "../../usage/day.ts";
 import { DIMENSIONS, type Keys } from "../../usage/dimensions.ts";
 import type { FieldMap } from "../../usage/event.ts";
 import { cleanKey, UNKNOWN_KEY } from "../../usage/keys.ts";
+import { COSTS, MEASURES, noMeasures, WHOLES, type MeasureName } from "../../usage/measures.ts";
 import { RollupBuilder, type Group, type Rollup } from "../../usage/rollup.ts";
 import { idText, readDecimal128 } from "./ids.ts";
 import { ODD_EVENT, packed, plainPipeline, strictPipeline, type TenantRange } from "./pipeline.ts";
@@ -61,9 +62,8 @@ export class EventReader {
     }
     if (read > slices) this.#slices.set(tenant, read);
     const rollup = builder.build();
-    const { requests, tokens, prompt, completion } = rollup.totals;
-    for (const total of [requests, tokens, prompt, completion]) {
-      if (total > INT64_MAX) throw new TenantDayError("the sum of the day's tokens is past 64 bits");
+    if (WHOLES.some((name) => rollup.totals[name] > INT64_MAX)) {
+      throw new TenantDayError("the sum of the day's tokens is past 64 bits");
     }
     return rollup;
   }
@@ -113,42 +113,38 @@ export class EventReader {
 
 type BsonNumber = Int32 | Long | Double | Decimal128;
 
-/** One group as the server sends it. */
-export interface PackedGroup {
+/** One group as the server sends it: how many events, in `n`, and the sum of each measure but them. */
+export type PackedGroup = Readonly<Record<Exclude<MeasureName, "requests"> | "n", BsonNumber>> & {
   readonly _id: Readonly<Record<string, unknown>>;
-  readonly n: BsonNumber;
-  readonly prompt: BsonNumber;
-  readonly completion: BsonNumber;
-  readonly tokens: BsonNumber;
-  readonly cost: BsonNumber;
   readonly malformed?: BsonNumber;
-}
+};
+
+const sumIn = (group: PackedGroup, name: MeasureName): BsonNumber => group[name === "requests" ? "n" : name];
 
 /** A group of the plain pipeline, or undefined when its proof fails. */
 export function decodePlain(group: PackedGroup): Group | undefined {
-  const requests = toWhole(group.n);
-  if (requests === undefined || requests >= ODD_EVENT) return undefined;
-  const prompt = toWhole(group.prompt);
-  const completion = toWhole(group.completion);
-  const tokens = toWhole(group.tokens);
-  if (prompt === undefined || completion === undefined || tokens === undefined) return undefined;
+  const sums = noMeasures();
+  for (const name of WHOLES) {
+    const sum = toWhole(sumIn(group, name));
+    if (sum === undefined) return undefined;
+    sums[name] = sum;
+  }
+  if (sums.requests >= ODD_EVENT) return undefined;
+  for (const name of COSTS) sums[name] = toCost(sumIn(group, name));
   const { keys, isMalformed } = decodeKeys(group._id);
-  const sums = { requests, tokens, prompt, completion, cost: toCost(group.cost) };
-  return { keys, sums, malformed: isMalformed ? requests : 0 };
+  return { keys, sums, malformed: isMalformed ? sums.requests : 0 };
 }
 
 /** A group of the strict pipeline. @throws TenantDayError where a sum is past 64 bits */
 export function decodeStrict(group: PackedGroup): Group {
   const { keys, isMalformed } = decodeKeys(group._id);
-  const requests = sumOf(group.n, "requests");
-  const sums = {
-    requests,
-    prompt: sumOf(group.prompt, "prompt tokens"),
-    completion: sumOf(group.completion, "completion tokens"),
-    tokens: sumOf(group.tokens, "tokens"),
-    cost: toCost(group.cost),
-  };
-  return { keys, sums, malformed: isMalformed ? requests : sumOf(group.malformed ?? new Int32(0), "malformed") };
+  const sums = noMeasures();
+  for (const { name, column, kind } of MEASURES) {
+    if (kind === "cost") sums[name] = toCost(group[name]);
+    else sums[name] = sumOf(sumIn(group, name), column.replace("_", " "));
+  }
+  const malformed = isMalformed ? sums.requests : sumOf(group.malformed ?? new Int32(0), "malformed events");
+  return { keys, sums, malformed };
 }
 
 function sumOf(value: BsonNumber, what: string): Whole {
@@ -178,14 +174,15 @@ function toCost(value: BsonNumber): bigint {
 
 /**
  * The keys of a group as text. A missing, null or empty one is `__unknown__`; one of another type is too, and makes
- * all events of the group malformed. Only the user may be an id of another type than text.
+ * all events of the group malformed. Only a dimension of ids takes ids of another type than text.
  */
 function decodeKeys(id: PackedGroup["_id"]): { keys: Keys; isMalformed: boolean } {
   let isMalformed = false;
   const keys = {} as Record<keyof Keys, string>;
-  for (const { name, key } of DIMENSIONS) {
+  for (const dimension of DIMENSIONS) {
+    const { name, key } = dimension;
     const value = id[key];
-    const text = typeof value === "string" ? value : name === "user" ? idText(value) : undefined;
+    const text = typeof value === "string" ? value : "isId" in dimension ? idText(value) : undefined;
     if (text === undefined && value !== null && value !== undefined) isMalformed = true;
     keys[name] = text ? cleanKey(text) : UNKNOWN_KEY;
   }
