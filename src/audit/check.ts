@@ -4,12 +4,12 @@ import type { ReadOptions } from "../db/mongo/read.ts";
 import type { InvisibleReader } from "../db/mongo/invisible.ts";
 import type { TotalsReader } from "../db/mongo/totals.ts";
 import {
-  figuresOf,
+  measureTextsOf,
   type AuditDays,
   type Audits,
   type Comparison,
-  type Figures,
-  type FreshDay,
+  type MeasureTexts,
+  type ExpectedDay,
 } from "../db/postgres/cache/audits.ts";
 import { dayKey, type TenantDay } from "../usage/tenant-day.ts";
 import { readTenantDay, type ReadContext } from "../rebuild/read-tenant-day.ts";
@@ -50,9 +50,9 @@ export interface AuditContext extends ReadContext {
 export interface Drift extends TenantDay {
   readonly verdict: "drifted" | "missing";
   /** the totals of the row; null = no row */
-  readonly stored: Figures | null;
+  readonly stored: MeasureTexts | null;
   /** the totals of the events */
-  readonly fresh: Figures;
+  readonly fresh: MeasureTexts;
   /** columns that differ; a shallow audit compares sums only */
   readonly columns: readonly string[];
 }
@@ -64,7 +64,7 @@ export interface Task extends TenantDay {
 }
 
 /** A tenant-day computed from its events, with its read stamp. */
-interface Fresh extends FreshDay {
+interface Fresh extends ExpectedDay {
   readonly readAt: Stamp;
 }
 
@@ -183,7 +183,7 @@ export class Check {
     this.#count(verdict);
     if (verdict === "pending" && this.pending.length < LISTED) this.pending.push({ tenant, date });
     if ((verdict === "drifted" || verdict === "missing") && this.#drift.length < LISTED) {
-      const figures = { stored: row?.figures ?? null, fresh: figuresOf(fresh.totals) };
+      const figures = { stored: row?.figures ?? null, fresh: measureTextsOf(fresh.totals) };
       this.#drift.push({ tenant, date, verdict, ...figures, columns });
     }
   }

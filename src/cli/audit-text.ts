@@ -1,7 +1,7 @@
 import type { AuditReport, AuditRequest } from "../audit/audit.ts";
 import type { Drift } from "../audit/check.ts";
 import type { InvisibleCounts, InvisibleReason } from "../db/mongo/invisible.ts";
-import type { Figures } from "../db/postgres/cache/audits.ts";
+import type { MeasureTexts } from "../db/postgres/cache/audits.ts";
 import type { Repair } from "./audit-repair.ts";
 import { table } from "./table.ts";
 
@@ -49,7 +49,7 @@ export function auditText(report: AuditReport, request: AuditRequest, repaired: 
 
 function driftTable(drift: readonly Drift[], total: number): string {
   const rows = drift.slice(0, SHOWN).map(({ tenant, date, verdict, stored, fresh, columns }) => {
-    const change = (name: keyof Figures) =>
+    const change = (name: keyof MeasureTexts) =>
       stored?.[name] === fresh[name] ? fresh[name] : `${stored?.[name] ?? "-"} -> ${fresh[name]}`;
     return [tenant, date, change("requests"), change("tokens"), change("cost"), columns.join(", ") || verdict];
   });

@@ -71,13 +71,17 @@ export function addMeasures(to: Measures, from: Measures): void {
   for (const name of COSTS) to[name] += from[name];
 }
 
+const WRITERS = Object.fromEntries(
+  MEASURES.map((measure): [MeasureName, (sums: Measures) => string] =>
+    measure.kind === "cost"
+      ? [measure.name, (sums) => formatCost(sums[measure.name])]
+      : [measure.name, (sums) => `${sums[measure.name]}`],
+  ),
+) as Readonly<Record<MeasureName, (sums: Measures) => string>>;
+
 /** A sum as canonical decimal text, which holds every digit. */
 export function measureText(sums: Measures, name: MeasureName): string {
-  return isCost(name) ? formatCost(sums[name]) : `${sums[name]}`;
-}
-
-function isCost(name: MeasureName): name is NameOf<"cost"> {
-  return (COSTS as readonly MeasureName[]).includes(name);
+  return WRITERS[name](sums);
 }
 
 /** Larger first: by cost, then tokens. 0 when both are equal. */

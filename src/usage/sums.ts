@@ -17,8 +17,8 @@ export function listSums(sums: Measures, { wholes, costs }: ListedSums): void {
 }
 
 /**
- * Sums by key, one list a measure. Adding by position takes 0.84 of the time that objects with the measures by name
- * took, and 0.7 of what a loop over names in such objects takes.
+ * Sums by key, one list a measure. A day of 1,950 groups folds in 0.84 of the time that adding field by field to objects
+ * takes; a loop over the names of such objects is slower than that.
  */
 export class SumTable {
   readonly #places = new Map<string, number>();

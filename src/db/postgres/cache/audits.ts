@@ -1,30 +1,28 @@
 import type { Stamp } from "../../../usage/stamp.ts";
 import type { Day } from "../../../usage/day.ts";
-import { DIMENSIONS } from "../../../usage/dimensions.ts";
 import type { Documents } from "../../../usage/document.ts";
 import { parseCost, whole, type Whole } from "../../../usage/decimal.ts";
-import { MEASURES, type Measures } from "../../../usage/measures.ts";
-import { jsonbArray } from "./binary-array.ts";
-import { keyArrays, measureText } from "./rows.ts";
+import { MEASURES, measureText, type Measures } from "../../../usage/measures.ts";
+import { AUDITED_COLUMNS, columnArrays, TOTAL_COLUMNS, unnestColumns, type Column } from "./columns.ts";
 import type { TenantDay } from "../../../usage/tenant-day.ts";
 import type { Pool } from "../pool.ts";
 import { stampSql } from "../stamp.ts";
 
 /** A tenant-day as its events say it should be stored; without `content`, its sums alone. */
-export interface FreshDay extends TenantDay {
+export interface ExpectedDay extends TenantDay {
   readonly totals: Measures;
   readonly content?: { readonly documents: Documents; readonly malformed: Whole };
 }
 
 /** Every measure as decimal text. */
-export type Figures = Readonly<Record<keyof Measures, string>>;
+export type MeasureTexts = Readonly<Record<keyof Measures, string>>;
 
 /** What PostgreSQL says of a tenant-day beside its fresh figures. */
 export interface Comparison extends TenantDay {
   readonly row:
     | {
         readonly readAt: Stamp;
-        readonly figures: Figures;
+        readonly figures: MeasureTexts;
         /** the figures as sums, or null where no events could have them */
         readonly sums: Measures | null;
       }
@@ -73,23 +71,12 @@ export interface AuditSummary {
 /** So many tenant-days of drift are kept in a row; the counts have them all. */
 export const RECORDED_DRIFT = 1_000;
 
-const SUM_COLUMNS = MEASURES.map(({ name, column }) => ({ column, type: name === "cost" ? "numeric" : "bigint" }));
-const CONTENT_COLUMNS = [
-  { column: "raw_data", type: "jsonb" },
-  ...DIMENSIONS.map(({ column }) => ({ column, type: "jsonb" })),
-  { column: "source_events", type: "bigint" },
-  { column: "malformed_events", type: "bigint" },
-  { column: "content_hash", type: "bytea" },
-];
-
-const SHALLOW_SQL = comparisonSql(SUM_COLUMNS);
-const DEEP_SQL = comparisonSql([...SUM_COLUMNS, ...CONTENT_COLUMNS]);
+const SHALLOW_SQL = comparisonSql(TOTAL_COLUMNS);
+const DEEP_SQL = comparisonSql(AUDITED_COLUMNS);
 
 /** Compares stored rows with fresh figures inside PostgreSQL, so that what is judged is what is stored, as it is stored. */
-function comparisonSql(columns: readonly { column: string; type: string }[]): string {
-  const differs = columns.map(
-    ({ column }) => `CASE WHEN c.${column} IS DISTINCT FROM u.${column} THEN '${column}' END`,
-  );
+function comparisonSql(columns: readonly Pick<Column<never>, "name" | "type">[]): string {
+  const differs = columns.map(({ name }) => `CASE WHEN c.${name} IS DISTINCT FROM u.${name} THEN '${name}' END`);
   return `
     SELECT u.tenant_id AS tenant, u.date, ${stampSql("c.read_at")} AS "readAt",
            ${MEASURES.map(({ name, column }) => `c.${column}::text AS ${name}`).join(", ")},
@@ -97,8 +84,7 @@ function comparisonSql(columns: readonly { column: string; type: string }[]): st
            EXISTS (SELECT 1 FROM usage_dirty d WHERE d.tenant_id = u.tenant_id AND d.date = u.date) AS "isDirty",
            EXISTS (SELECT 1 FROM usage_tenant t WHERE t.tenant_id = u.tenant_id
                       AND u.date BETWEEN t.computed_from AND least(t.computed_through, t.last_day)) AS "isCovered"
-      FROM unnest($1::text[], $2::date[], ${columns.map(({ type }, index) => `$${index + 3}::${type}[]`).join(", ")})
-        AS u (tenant_id, date, ${columns.map(({ column }) => column).join(", ")})
+      FROM ${unnestColumns(columns, "u")}
       LEFT JOIN daily_usage_cache c ON c.tenant_id = u.tenant_id AND c.date = u.date`;
 }
 
@@ -111,25 +97,15 @@ export class Audits {
   }
 
   /** Compares tenant-days with their rows, in no order: all of them with content, or all by their sums alone. */
-  async compare(days: readonly FreshDay[]): Promise<Comparison[]> {
+  async compare(days: readonly ExpectedDay[]): Promise<Comparison[]> {
     if (days.length === 0) return [];
-    const contents = days.flatMap(({ content }) => content ?? []);
-    const values: unknown[] = [
-      ...keyArrays(days),
-      ...MEASURES.map(({ name }) => days.map(({ totals }) => measureText(totals, name))),
-    ];
-    if (contents.length > 0) {
-      values.push(
-        jsonbArray(contents.map(({ documents }) => documents.raw)),
-        ...DIMENSIONS.map(({ name }) => jsonbArray(contents.map(({ documents }) => documents.folded[name]))),
-        days.map(({ totals }) => `${totals.requests}`),
-        contents.map(({ malformed }) => `${malformed}`),
-        contents.map(({ documents }) => documents.contentHash),
-      );
-    }
+    const deep = days.flatMap(({ content, ...day }) => (content ? { ...day, ...content } : []));
     const { rows } = await this.#pool.query<
       Omit<Comparison, "row"> & { readonly readAt: Stamp | null } & Readonly<Record<keyof Measures, string>>
-    >(contents.length > 0 ? DEEP_SQL : SHALLOW_SQL, values);
+    >(
+      deep.length > 0 ? DEEP_SQL : SHALLOW_SQL,
+      deep.length > 0 ? columnArrays(AUDITED_COLUMNS, deep) : columnArrays(TOTAL_COLUMNS, days),
+    );
     return rows.map(({ tenant, date, readAt, columns, isDirty, isCovered, ...figures }) => {
       const row = readAt === null ? undefined : { readAt, figures, sums: parseFigures(figures) };
       return { tenant, date, row, columns, isDirty, isCovered };
@@ -205,17 +181,17 @@ export class Audits {
 }
 
 /** Sums as decimal text. */
-export function figuresOf(sums: Measures): Figures {
-  return Object.fromEntries(MEASURES.map(({ name }) => [name, measureText(sums, name)])) as Figures;
+export function measureTextsOf(sums: Measures): MeasureTexts {
+  return Object.fromEntries(MEASURES.map(({ name }) => [name, measureText(sums, name)])) as MeasureTexts;
 }
 
 /** A row that somebody wrote by hand may hold a cost of more than 18 decimals, or NaN. */
-function parseFigures({ cost, ...counts }: Figures): Measures | null {
-  const [requests, tokens, prompt, completion] = [counts.requests, counts.tokens, counts.prompt, counts.completion].map(
-    (count) => whole(BigInt(count)),
-  ) as [Whole, Whole, Whole, Whole];
+function parseFigures(figures: MeasureTexts): Measures | null {
   try {
-    return { requests, tokens, prompt, completion, cost: parseCost(cost) };
+    const sums = MEASURES.map(({ name, kind }) => {
+      return [name, kind === "cost" ? parseCost(figures[name]) : whole(BigInt(figures[name]))];
+    });
+    return Object.fromEntries(sums) as Measures;
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     return null;

@@ -1,11 +1,18 @@
 import type { Stamp } from "../../../usage/stamp.ts";
-import { DIMENSIONS } from "../../../usage/dimensions.ts";
 import { NO_ALLOWANCE, type DayState, type FreshDay } from "../../../usage/classify.ts";
 import type { Documents } from "../../../usage/document.ts";
-import { formatCost, type Whole } from "../../../usage/decimal.ts";
-import { MEASURES, type Measures } from "../../../usage/measures.ts";
+import type { Whole } from "../../../usage/decimal.ts";
+import { measureText, type Measures } from "../../../usage/measures.ts";
 import { dayKey, type TenantDay } from "../../../usage/tenant-day.ts";
-import { jsonbArray } from "./binary-array.ts";
+import {
+  columnArrays,
+  COMPUTED_COLUMNS,
+  listColumns,
+  MOVING_COLUMNS,
+  setColumns,
+  TOUCH_COLUMNS,
+  unnestColumns,
+} from "./columns.ts";
 import type { Connection } from "../pool.ts";
 import { readStamp, stampSql } from "../stamp.ts";
 
@@ -82,19 +89,6 @@ async function selectRows(
   return new Map(rows.map((row) => [dayKey(row), { ...row, sourceEvents: BigInt(row.sourceEvents) }]));
 }
 
-/** The columns that a rebuild computes, in no part of the key; `cached_at` and `revision` follow from the write. */
-export const CONTENT_COLUMNS: readonly string[] = [
-  "raw_data",
-  ...DIMENSIONS.map(({ column }) => column),
-  ...MEASURES.map(({ column }) => column),
-  "source_events",
-  "malformed_events",
-  "content_hash",
-  "state",
-  "read_at",
-];
-const UPSERT_COLUMNS = [...CONTENT_COLUMNS, "cached_at"];
-
 /**
  * Inserts or replaces whole rows in one statement. Rows that a newer read has written meanwhile, or that would shrink,
  * stay as they are and are missing from the answer.
@@ -107,31 +101,16 @@ export async function upsertRows(
   { shrink } = NO_ALLOWANCE,
 ): Promise<Map<string, number>> {
   if (rows.length === 0) return new Map();
-  const sets = [...UPSERT_COLUMNS.map((column) => `${column} = EXCLUDED.${column}`), "revision = c.revision + 1"];
   const { rows: written } = await connection.query<TenantDay & { revision: number }>(
-    `INSERT INTO daily_usage_cache AS c (tenant_id, date, ${UPSERT_COLUMNS.join(", ")}, revision)
-     SELECT u.tenant_id, u.date, u.raw_data, ${DIMENSIONS.map(({ column }) => `u.${column}`).join(", ")},
-            ${MEASURES.map(({ column }) => `u.${column}`).join(", ")}, u.total_requests, u.malformed_events,
-            u.content_hash, u.state, u.read_at, clock_timestamp(), 1
-       FROM unnest($1::text[], $2::date[], $3::jsonb[], $4::jsonb[], $5::jsonb[], $6::jsonb[], $7::bigint[],
-                   $8::bigint[], $9::bigint[], $10::bigint[], $11::numeric[], $12::bigint[], $13::bytea[],
-                   $14::text[], $15::timestamptz[])
-         AS u (tenant_id, date, raw_data, ${DIMENSIONS.map(({ column }) => column).join(", ")},
-               ${MEASURES.map(({ column }) => column).join(", ")}, malformed_events, content_hash, state, read_at)
+    `INSERT INTO daily_usage_cache AS c (tenant_id, date, ${listColumns(COMPUTED_COLUMNS)}, cached_at, revision)
+     SELECT u.tenant_id, u.date, ${listColumns(COMPUTED_COLUMNS, "u.")}, clock_timestamp(), 1
+       FROM ${unnestColumns(COMPUTED_COLUMNS, "u")}
       ORDER BY u.tenant_id COLLATE "C", u.date
-     ON CONFLICT (tenant_id, date) DO UPDATE SET ${sets.join(", ")}
+     ON CONFLICT (tenant_id, date) DO UPDATE
+        SET ${setColumns(COMPUTED_COLUMNS)}, cached_at = EXCLUDED.cached_at, revision = c.revision + 1
       WHERE ${IS_NEWER}${shrink ? "" : ` AND ${KEEPS_EVENTS}`}
      RETURNING c.tenant_id AS tenant, c.date, c.revision`,
-    [
-      ...keyArrays(rows),
-      jsonbArray(rows.map(({ documents }) => documents.raw)),
-      ...DIMENSIONS.map(({ name }) => jsonbArray(rows.map(({ documents }) => documents.folded[name]))),
-      ...MEASURES.map(({ name }) => rows.map(({ totals }) => measureText(totals, name))),
-      rows.map(({ malformed }) => `${malformed}`),
-      rows.map(({ documents }) => documents.contentHash),
-      rows.map(({ state }) => state),
-      rows.map(({ readAt }) => readAt),
-    ],
+    columnArrays(COMPUTED_COLUMNS, rows),
   );
   return new Map(written.map((row) => [dayKey(row), row.revision]));
 }
@@ -140,17 +119,11 @@ export async function upsertRows(
 export async function touchRows(connection: Connection, rows: readonly CacheRow[]): Promise<number> {
   if (rows.length === 0) return 0;
   const { rowCount } = await connection.query(
-    `UPDATE daily_usage_cache c SET read_at = EXCLUDED.read_at, state = EXCLUDED.state
-       FROM unnest($1::text[], $2::date[], $3::bytea[], $4::text[], $5::timestamptz[])
-         AS EXCLUDED (tenant_id, date, content_hash, state, read_at)
+    `UPDATE daily_usage_cache c SET ${setColumns(MOVING_COLUMNS)}
+       FROM ${unnestColumns(TOUCH_COLUMNS, "EXCLUDED")}
       WHERE c.tenant_id = EXCLUDED.tenant_id AND c.date = EXCLUDED.date
         AND c.content_hash = EXCLUDED.content_hash AND ${IS_NEWER}`,
-    [
-      ...keyArrays(rows),
-      rows.map(({ documents }) => documents.contentHash),
-      rows.map(({ state }) => state),
-      rows.map(({ readAt }) => readAt),
-    ],
+    columnArrays(TOUCH_COLUMNS, rows),
   );
   return rowCount ?? 0;
 }
@@ -195,9 +168,4 @@ export function figuresOf(totals: Measures): Figures {
 /** Keys of tenant-days as the two arrays that UNNEST takes. */
 export function keyArrays(days: readonly TenantDay[]): [string[], string[]] {
   return [days.map(({ tenant }) => tenant), days.map(({ date }) => date)];
-}
-
-/** A sum as decimal text, which holds every digit. */
-export function measureText(sums: Measures, name: keyof Measures): string {
-  return name === "cost" ? formatCost(sums.cost) : `${sums[name]}`;
 }

@@ -1,5 +1,6 @@
 import type { DayState } from "../../../usage/classify.ts";
-import { CONTENT_COLUMNS, keyArrays, lockRows, recordChanges, type Change, type Figures } from "./rows.ts";
+import { COMPUTED_COLUMNS, listColumns, setColumns } from "./columns.ts";
+import { keyArrays, lockRows, recordChanges, type Change, type Figures } from "./rows.ts";
 import { dayKey, type TenantDay } from "../../../usage/tenant-day.ts";
 import type { Claim } from "../runs/claim.ts";
 import { SETTINGS_SINCE } from "../meta.ts";
@@ -146,18 +147,16 @@ async function putBack(
   days: readonly TenantDay[],
 ): Promise<Map<string, number>> {
   if (days.length === 0) return new Map();
-  const columns = CONTENT_COLUMNS.join(", ");
   const { rows } = await connection.query<TenantDay & { revision: number }>(
-    `INSERT INTO daily_usage_cache AS c (tenant_id, date, ${columns}, cached_at, revision)
-     SELECT r.tenant_id, r.date, ${CONTENT_COLUMNS.map((column) => `r.${column}`).join(", ")}, clock_timestamp(),
+    `INSERT INTO daily_usage_cache AS c (tenant_id, date, ${listColumns(COMPUTED_COLUMNS)}, cached_at, revision)
+     SELECT r.tenant_id, r.date, ${listColumns(COMPUTED_COLUMNS, "r.")}, clock_timestamp(),
             r.revision + 1
        FROM unnest($2::text[], $3::date[]) AS u (tenant_id, date)
        JOIN usage_undo o ON o.run_id = $1 AND o.tenant_id = u.tenant_id AND o.date = u.date
       CROSS JOIN LATERAL jsonb_populate_record(NULL::daily_usage_cache, o.replaced) AS r
       ORDER BY r.tenant_id, r.date
      ON CONFLICT (tenant_id, date) DO UPDATE
-        SET ${CONTENT_COLUMNS.map((column) => `${column} = EXCLUDED.${column}`).join(", ")},
-            cached_at = EXCLUDED.cached_at, revision = c.revision + 1
+        SET ${setColumns(COMPUTED_COLUMNS)}, cached_at = EXCLUDED.cached_at, revision = c.revision + 1
      RETURNING c.tenant_id AS tenant, c.date, c.revision`,
     [runId, ...keyArrays(days)],
   );
