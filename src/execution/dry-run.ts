@@ -1,5 +1,6 @@
 import { type TenantDay, type TenantSpan, dayKey } from "../usage/tenant-day.ts";
-import { figuresOf, freshDay, type CacheRow, type Figures } from "../db/postgres/cache/rows.ts";
+import type { CacheRow } from "../db/postgres/cache/cache-row.ts";
+import { figuresOf, freshDay, type Figures } from "../db/postgres/cache/rows.ts";
 import { readTenantDay } from "../rebuild/read-tenant-day.ts";
 import { TenantDayError } from "../db/mongo/events.ts";
 import { inParallel } from "../in-parallel.ts";

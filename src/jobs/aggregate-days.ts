@@ -1,5 +1,5 @@
 import { TenantDayError } from "../db/mongo/events.ts";
-import type { CacheRow } from "../db/postgres/cache/rows.ts";
+import type { CacheRow } from "../db/postgres/cache/cache-row.ts";
 import type { TenantDay } from "../usage/tenant-day.ts";
 import type { Claim } from "../db/postgres/runs/claim.ts";
 import { queueOf, type FailedDay } from "../db/postgres/runs/run.ts";

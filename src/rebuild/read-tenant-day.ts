@@ -1,6 +1,6 @@
 import type { Stamp } from "../usage/stamp.ts";
 import { TenantDayError, type EventReader } from "../db/mongo/events.ts";
-import type { CacheRow } from "../db/postgres/cache/rows.ts";
+import type { CacheRow } from "../db/postgres/cache/cache-row.ts";
 import type { TenantDay } from "../usage/tenant-day.ts";
 import type { QueueName } from "../db/postgres/session.ts";
 import { dayState } from "../usage/classify.ts";

@@ -1,4 +1,4 @@
-import type { CacheRow } from "../../src/db/postgres/cache/rows.ts";
+import type { CacheRow } from "../../src/db/postgres/cache/cache-row.ts";
 import { scaled } from "../../src/usage/decimal.ts";
 import { toDocuments, type DocumentLimits } from "../../src/usage/document.ts";
 import { RollupBuilder } from "../../src/usage/rollup.ts";

@@ -1,6 +1,6 @@
 import type { TenantSpan } from "../../src/usage/tenant-day.ts";
 import { randomUUID } from "node:crypto";
-import type { CacheRow } from "../../src/db/postgres/cache/rows.ts";
+import type { CacheRow } from "../../src/db/postgres/cache/cache-row.ts";
 import { writeBatch, type BatchCounts } from "../../src/db/postgres/cache/write.ts";
 import type { FailedDay } from "../../src/db/postgres/runs/run.ts";
 import type { Claim } from "../../src/db/postgres/runs/claim.ts";

@@ -1,4 +1,5 @@
-import { keyArrays, type CacheRow } from "./cache/rows.ts";
+import type { CacheRow } from "./cache/cache-row.ts";
+import { keyArrays } from "./cache/rows.ts";
 import { dayKey, type TenantDay } from "../../usage/tenant-day.ts";
 import type { Connection, Pool } from "./pool.ts";
 import { againOnRace } from "./race.ts";

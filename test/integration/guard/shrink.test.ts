@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { upsertRows, type CacheRow } from "../../../src/db/postgres/cache/rows.ts";
+import type { CacheRow } from "../../../src/db/postgres/cache/cache-row.ts";
+import { upsertRows } from "../../../src/db/postgres/cache/rows.ts";
 import type { Run } from "../../../src/db/postgres/runs/run.ts";
 import { scaled } from "../../../src/usage/decimal.ts";
 import { toDocuments } from "../../../src/usage/document.ts";

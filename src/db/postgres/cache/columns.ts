@@ -1,7 +1,7 @@
 import { DIMENSIONS } from "../../../usage/dimensions.ts";
 import { MEASURES, measureText } from "../../../usage/measures.ts";
 import { jsonbArray } from "./binary-array.ts";
-import type { CacheRow } from "./rows.ts";
+import type { CacheRow } from "./cache-row.ts";
 import type { TenantDay } from "../../../usage/tenant-day.ts";
 
 /** A column of daily_usage_cache: its SQL type, and what a row of ours holds in it. */

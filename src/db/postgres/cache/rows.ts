@@ -1,7 +1,6 @@
+import type { CacheRow } from "./cache-row.ts";
 import type { Stamp } from "../../../usage/stamp.ts";
-import { NO_ALLOWANCE, type DayState, type FreshDay } from "../../../usage/classify.ts";
-import type { Documents } from "../../../usage/document.ts";
-import type { Whole } from "../../../usage/decimal.ts";
+import { NO_ALLOWANCE, type FreshDay } from "../../../usage/classify.ts";
 import { measureText, type Measures } from "../../../usage/measures.ts";
 import { dayKey, type TenantDay } from "../../../usage/tenant-day.ts";
 import {
@@ -15,17 +14,6 @@ import {
 } from "./columns.ts";
 import type { Connection } from "../pool.ts";
 import { readStamp, stampSql } from "../stamp.ts";
-
-/** One tenant-day, ready to be stored. */
-export interface CacheRow extends TenantDay {
-  readonly documents: Documents;
-  readonly totals: Measures;
-  readonly malformed: Whole;
-  readonly readAt: Stamp;
-  readonly state: DayState;
-  /** events of the day may have been gone when it was read, so it must not be stored */
-  readonly isBeforeHorizon: boolean;
-}
 
 /** What the write needs to know of a row that is there. */
 export interface StoredRow extends TenantDay, Figures {

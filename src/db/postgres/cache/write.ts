@@ -1,5 +1,6 @@
 import { isFutureStamp, type Stamp } from "../../../usage/stamp.ts";
 import { classify, type Allowance, type Outcome } from "../../../usage/classify.ts";
+import type { CacheRow } from "./cache-row.ts";
 import {
   figuresOf,
   freshDay,
@@ -8,7 +9,6 @@ import {
   recordChanges,
   touchRows,
   upsertRows,
-  type CacheRow,
   type Change,
   type StoredRow,
 } from "./rows.ts";
