@@ -1,6 +1,6 @@
 import type { Stamp } from "../usage/stamp.ts";
 import type { TenantDay, TenantSpan } from "../usage/tenant-day.ts";
-import { Check, type AuditContext, type Drift, type Task } from "./check.ts";
+import { Check, type AuditContext, type Drift, type AuditedDay } from "./check.ts";
 import type { InvisibleCounts } from "../db/mongo/invisible.ts";
 import type { AuditDays } from "../db/postgres/cache/audits.ts";
 import { lastFinalDay } from "../usage/audit.ts";
@@ -64,7 +64,7 @@ export async function auditRange(
   const final = lastFinalDay(startedAt, settings.timeZone, settings.settleHours);
   const through = request.allStates ? to : earlierDay(to, final);
   const total = countWithin(known, from, through);
-  const tasks = function* (): Generator<Task> {
+  const tasks = function* (): Generator<AuditedDay> {
     for (const span of clipSpans(known, { from, to: through })) {
       for (const day of listTenantDays([span])) yield { ...day, deep };
     }
@@ -87,7 +87,7 @@ function countWithin(spans: readonly TenantSpan[], from: Day, to: Day): number {
  *
  * @returns undefined if this occurrence was audited before
  */
-export async function auditSample(slot: string, context: AuditContext): Promise<AuditReport | undefined> {
+export async function auditOccurrence(slot: string, context: AuditContext): Promise<AuditReport | undefined> {
   const { audits, settings } = context;
   if (await audits.isRecorded(slot)) return undefined;
   const startedAt = await context.stamp();

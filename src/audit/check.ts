@@ -58,7 +58,7 @@ export interface Drift extends TenantDay {
 }
 
 /** One tenant-day to audit. */
-export interface Task extends TenantDay {
+export interface AuditedDay extends TenantDay {
   /** compare documents too, not only sums */
   readonly deep: boolean;
 }
@@ -99,7 +99,7 @@ export class Check {
   }
 
   /** @param concurrency tenant-days read at once, as far as permits allow */
-  async run(tasks: Iterable<Task>, concurrency: number): Promise<void> {
+  async run(tasks: Iterable<AuditedDay>, concurrency: number): Promise<void> {
     await shareAmong(tasks, concurrency, async (own) => {
       let batch: Fresh[] = [];
       let bytes = 0;
@@ -118,7 +118,7 @@ export class Check {
   }
 
   /** The read stamp is taken right before the read, so a row with a later stamp is newer than this read. */
-  async #read({ tenant, date, deep }: Task): Promise<Fresh | undefined> {
+  async #read({ tenant, date, deep }: AuditedDay): Promise<Fresh | undefined> {
     try {
       const sums = deep ? undefined : await this.#readSums({ tenant, date });
       if (sums?.isBeforeHorizon) return this.#count("skipped");

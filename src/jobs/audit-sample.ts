@@ -1,4 +1,4 @@
-import { auditSample as audit } from "../audit/audit.ts";
+import { auditOccurrence } from "../audit/audit.ts";
 import { AUDITING } from "../work/context.ts";
 import { defineJob } from "../work/job.ts";
 import { occurrencePayload } from "../work/payload.ts";
@@ -14,7 +14,7 @@ export const auditSample = defineJob({
   timeoutMs: 60 * 60_000,
   id: ({ slot }) => `audit-sample|${slot}`,
   async run({ slot }, context) {
-    const report = await audit(slot, context);
+    const report = await auditOccurrence(slot, context);
     if (!report) return { audited: false };
     const { id, days, drift, failed } = report;
     const found = drift.slice(0, LOGGED);

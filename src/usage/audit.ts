@@ -3,29 +3,29 @@ import { addDays, dayOf, type Day } from "./day.ts";
 import { MEASURES, type Measures } from "./measures.ts";
 
 /**
- * What an audit says of a tenant-day: `equal`; `pending`, the row lacks only what arrived after it was read, or is to
- * be rebuilt anyway; `drifted`, the row says something else than its events; `missing`, there is no row where one must be.
+ * An audit's verdict on a tenant-day: `equal`; `pending`: the row lacks only events that arrived after its read, or waits
+ * for a rebuild; `drifted`: the row differs from its events; `missing`: a row must exist and does not.
  */
 export type Verdict = "equal" | "pending" | "drifted" | "missing";
 
-/** What is known of a tenant-day when it is judged. */
+/** The facts by which a tenant-day is judged. */
 export interface Evidence {
-  /** the row's sums, undefined where there is no row, or null where they are none that events could have */
+  /** the row's sums; undefined = no row, null = sums that no events could have */
   readonly stored: Measures | null | undefined;
-  /** the sums of the events that are there */
+  /** the sums of the day's events */
   readonly fresh: Measures;
-  /** columns of the row that are not what the events say */
+  /** columns in which the row differs from the events */
   readonly columns: readonly string[];
-  /** the sums of those of the events that may have arrived after the row was read; zero where there is no row */
+  /** the sums of the events that may have arrived after the row's read; zero without a row */
   readonly arrived: Measures;
-  /** is it on the list of what is to be rebuilt? */
+  /** does it wait for a rebuild? */
   readonly isDirty: boolean;
-  /** within the days that the tenant's rows are said to cover, a day without events is a row too */
+  /** within the tenant's computed range, where a day without events has a row too */
   readonly isCovered: boolean;
   readonly isFinal: boolean;
 }
 
-/** Judges a tenant-day. What is pending is explained: by arrivals alone, in every measure. */
+/** Judges a tenant-day. A difference is pending if arrivals alone explain it in every measure. */
 export function judge(evidence: Evidence): Verdict {
   const { stored, fresh, columns, isDirty, isCovered, isFinal } = evidence;
   if (stored === undefined) {
@@ -37,8 +37,8 @@ export function judge(evidence: Evidence): Verdict {
 }
 
 /**
- * Does the row lack events, and none but such as arrived after its read? Events that arrived shortly before the read
- * may be in it or not, so each sum has two bounds. A row that lacks no event has no excuse.
+ * Does the row lack only events that arrived after its read? Events that arrived shortly before the read may be in the row
+ * or not, so each sum has two bounds. A row that lacks no event has drifted.
  */
 function isExplained(stored: Measures, { fresh, arrived }: Evidence): boolean {
   if (stored.requests >= fresh.requests) return false;
@@ -48,7 +48,7 @@ function isExplained(stored: Measures, { fresh, arrived }: Evidence): boolean {
   });
 }
 
-/** The last day that is final at the stamp; the days after it may still move. */
+/** The last day that is final at the stamp; later days may still change. */
 export function lastFinalDay(now: Stamp, timeZone: string, settleHours: number): Day {
   return addDays(dayOf(stampMillis(now) - settleHours * 3_600_000, timeZone), -1);
 }

@@ -2,31 +2,31 @@ import type { DayBounds } from "./day.ts";
 import type { Whole } from "./decimal.ts";
 import { isStale, stampMillis, type Stamp } from "./stamp.ts";
 
-/** How far a day is from being beyond change, judged by the read stamp. */
+/** Whether a day can still change, judged by the read stamp. */
 export type DayState = "open" | "settling" | "final";
 
-/** What happens to a tenant-day at the write. */
+/** What a write does with a tenant-day. */
 export type Outcome = "new" | "changed" | "unchanged" | "stale" | "refused";
 
-/** What counts of a row that is there. */
+/** What classify() needs of a stored row. */
 export interface StoredDay {
   readonly readAt: Stamp;
   readonly contentHash: Buffer;
   readonly sourceEvents: Whole;
 }
 
-/** What counts of a tenant-day that was just read. */
+/** What classify() needs of a tenant-day that was just read. */
 export interface FreshDay extends StoredDay {
   readonly state: DayState;
-  /** its events may be gone already */
+  /** true = some of its events may be deleted already */
   readonly isBeforeHorizon: boolean;
 }
 
-/** What a run may do beyond the rules. */
+/** Exceptions from the rules that a run may make. */
 export interface Allowance {
-  /** replace a final day although fewer events are left of it */
+  /** replace a final day by one of fewer events */
   readonly shrink: boolean;
-  /** write a row whose stored hash is equal too, since its documents may not be what the hash says */
+  /** write a row also if the stored hash is equal, since the stored documents may not match their hash */
   readonly rewrite: boolean;
 }
 
@@ -40,10 +40,10 @@ export function dayState(bounds: DayBounds, readAt: Stamp, settleHours: number):
 }
 
 /**
- * Decides what a freshly read tenant-day does to the row it finds. A day whose events may be gone is refused, whether
- * or not there is a row. Then the stamp decides: a row is never overwritten by an older read, unless its own stamp lies
- * in the future of `now`, the clock at the write. Then the count: a day that is final by its new stamp and has fewer
- * events than the row was made of is refused, whatever state the row had.
+ * Decides what a freshly read tenant-day does to the stored row. First: a day whose events may be deleted is refused,
+ * with or without a row. Second, the stamp: an older read never overwrites a row, unless the row's stamp is in the future
+ * of `now`, the clock at the write. Third, the count: a day that is final by its new stamp and has fewer events than the
+ * row counted is refused, whatever state the row had.
  */
 export function classify(
   stored: StoredDay | undefined,
@@ -55,7 +55,7 @@ export function classify(
   if (!stored) return "new";
   if (isStale(stored.readAt, fresh.readAt, now)) return "stale";
   if (fresh.state === "final" && fresh.sourceEvents < stored.sourceEvents && !allow.shrink) return "refused";
-  // A count that somebody changed by hand is not what the hash beside it was made of.
+  // The count is compared too: someone may have changed it by hand beside the hash.
   const isSame =
     stored.contentHash.equals(fresh.contentHash) && BigInt(stored.sourceEvents) === BigInt(fresh.sourceEvents);
   return isSame && !allow.rewrite ? "unchanged" : "changed";

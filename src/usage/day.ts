@@ -13,10 +13,10 @@ const DAY_MS = 86_400_000;
 
 const SHAPE = /^\d{4}-\d{2}-\d{2}$/;
 
-/** The first day that counts; earlier ones are clock faults of a producer. */
+/** The first day that counts; earlier dates come from producers with a wrong clock. */
 export const FIRST_DAY: Day = "2000-01-01";
 
-/** Is it a day that exists? "2026-02-30" and "2026-2-3" are not. */
+/** Is the text an existing day? "2026-02-30" and "2026-2-3" are not. */
 export function isDay(text: string): boolean {
   if (!SHAPE.test(text)) return false;
   try {
@@ -27,7 +27,7 @@ export function isDay(text: string): boolean {
   }
 }
 
-/** Is it an IANA time zone that this runtime knows? An offset ("+01:00") or a timestamp, which Temporal takes, is none. */
+/** Is the text an IANA time zone that this runtime knows? Offsets ("+01:00") and timestamps, which Temporal accepts, are not. */
 export function isTimeZone(name: string): boolean {
   if (!/^[A-Za-z]/.test(name)) return false;
   try {
@@ -37,7 +37,7 @@ export function isTimeZone(name: string): boolean {
   }
 }
 
-/** `count` days later, or earlier when negative. A plan asks for millions of them: Temporal took nine times as long. */
+/** `count` days later, or earlier if negative. A plan calls it millions of times: Temporal took nine times as long. */
 export function addDays(day: Day, count: number): Day {
   return new Date(utcMillis(day) + count * DAY_MS).toISOString().slice(0, 10);
 }
@@ -53,8 +53,8 @@ export function listDays(from: Day, to: Day): Day[] {
 }
 
 /**
- * The day whose bounds hold the instant (milliseconds since the epoch). A clock put back across midnight (St. John's,
- * until 2011) shows the day before once more; by the bounds the next day has begun then.
+ * The day whose bounds contain the instant (milliseconds since the epoch). Where clocks were set back across midnight
+ * (St. John's, until 2011), the wall clock repeats the day before, but by the bounds the next day has begun.
  */
 export function dayOf(instant: number, timeZone: string): Day {
   const shown = Temporal.Instant.fromEpochMilliseconds(instant).toZonedDateTimeISO(timeZone).toPlainDate().toString();

@@ -21,7 +21,7 @@ export function addWhole(a: Whole, b: Whole): Whole {
   return whole(BigInt(a) + BigInt(b));
 }
 
-/** The one representation of a value: what fits a JS number exactly is one. */
+/** The canonical representation: a JS number if that is exact, else a bigint. */
 export function whole(value: bigint): Whole {
   return value <= BigInt(Number.MAX_SAFE_INTEGER) && value >= 0n ? Number(value) : value;
 }
@@ -32,8 +32,8 @@ export function compareWhole(a: Whole, b: Whole): number {
 }
 
 /**
- * coefficient x 10^exponent as an integer of 10^-18. What comes here has at most 18 decimals already (the servers
- * round each cost); more, with a rest that is not zero, is a fault and throws a RangeError.
+ * coefficient x 10^exponent as an integer of 10^-18. The servers round each cost to 18 decimals, so more of them is a
+ * fault: a remainder that is not zero throws a RangeError.
  */
 export function scaled(coefficient: bigint, exponent: number): bigint {
   const shift = exponent + SCALE;

@@ -1,7 +1,7 @@
 import type { EventField } from "./event.ts";
 
 interface Dimension {
-  /** of its key in a group and in the raw rows */
+  /** name of its key in a group and in the raw rows */
   readonly name: string;
   /** the short name in the pipeline */
   readonly key: string;
@@ -9,7 +9,7 @@ interface Dimension {
   readonly field: EventField;
   /** the document's column in the cache */
   readonly column: string;
-  /** its keys may be ids of another type than text: ObjectIds, UUIDs, integers */
+  /** true = keys may be ids of other types than text: ObjectIds, UUIDs, integers */
   readonly isId?: boolean;
 }
 

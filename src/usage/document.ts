@@ -3,7 +3,7 @@ import { byDimension, DIMENSION_NAMES, DIMENSIONS, type DimensionName } from "./
 import { MEASURES, measureText } from "./measures.ts";
 import { foldSmallest, joinKeys, rankBySize, type FoldedKey, type Rollup, type RollupRow } from "./rollup.ts";
 
-/** What one row of the cache may hold at most. */
+/** Limits of one row of the cache. */
 export interface DocumentLimits {
   /** keys in one folded document (`MAX_KEYS`) */
   readonly maxKeys: number;
@@ -13,7 +13,7 @@ export interface DocumentLimits {
   readonly maxBytes: number;
 }
 
-/** 16 MiB a document: the largest that a reader is asked to take. */
+/** 16 MiB a document, so that readers can bound their memory. */
 export const MAX_DOCUMENT_BYTES = 16 * 1024 * 1024;
 
 /** The stored form of a rollup: JSON text for each document, and the hash that proves the row. */
@@ -86,9 +86,9 @@ function writeFolded(keys: readonly FoldedKey[]): Text {
   return { json: `{${json.join(",")}}`, record };
 }
 
-/** How many of the largest keys fit into `maxBytes`, the remainder's own entry counted. */
+/** How many of the largest keys fit into `maxBytes`, including the entry of the remainder. */
 function fittingKeys(keys: readonly FoldedKey[], maxBytes: number): number {
-  let bytes = 1_024; // braces, and the entry of the remainder at its longest
+  let bytes = 1_024; // braces, and the longest possible entry of the remainder
   let count = 0;
   for (const key of rankBySize(keys)) {
     bytes += Buffer.byteLength(writeFolded([key]).json);
@@ -103,7 +103,7 @@ function rawDocument(rows: readonly RollupRow[], limits: DocumentLimits): Text {
   if (rows.length <= limits.maxRawRows) {
     const json: string[] = [];
     let record = `raw\0${rows.length}\n`;
-    const quoted = new Map<string, string>(); // a key comes in many rows
+    const quoted = new Map<string, string>(); // each key occurs in many rows
     const quote = (key: string) => {
       const known = quoted.get(key) ?? JSON.stringify(key);
       quoted.set(key, known);
@@ -127,7 +127,7 @@ function rawDocument(rows: readonly RollupRow[], limits: DocumentLimits): Text {
   return { json: `${head}null,"omitted":${rows.length}}`, record: `omitted\0${rows.length}\n` };
 }
 
-/** About how much memory the documents of a row take: their characters. */
+/** Approximate memory of a row's documents, in characters. */
 export function sizeOf({ raw, folded }: Documents): number {
   return Object.values(folded).reduce((sum, text) => sum + text.length, raw.length);
 }

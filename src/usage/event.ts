@@ -16,10 +16,10 @@ export type EventField = (typeof EVENT_FIELDS)[number];
 /** Our name of a field -> its name in the source. */
 export type FieldMap = Readonly<Record<EventField, string>>;
 
-/** The longest tenant text, in UTF-8 bytes; events of a longer one are invisible. */
+/** The longest tenant id, in UTF-8 bytes; events with a longer one are invisible. */
 export const MAX_TENANT_BYTES = 512;
 
-/** Why this text can be no tenant, or undefined if it can. */
+/** Why the text is no valid tenant id; undefined = it is valid. */
 export function tenantFault(text: string): string | undefined {
   if (text === "") return "is empty";
   if (text.includes("\0")) return "holds a NUL character";

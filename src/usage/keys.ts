@@ -1,9 +1,9 @@
 /** Reserved keys of the folded documents. */
 
-/** Counts what has no user, model or provider. */
+/** Key of events without a user, model or provider. */
 export const UNKNOWN_KEY = "__unknown__";
 
-/** Counts, exactly, what a key set too large for a row leaves out. */
+/** Key of the exact remainder when a row has too many keys. */
 export const OTHER_KEY = "__other__";
 
 const NUL = /\0/g;

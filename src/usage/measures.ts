@@ -10,14 +10,14 @@ interface Measure {
   readonly column: string;
   /** `whole` is a bigint in PostgreSQL and a Whole here, `cost` a numeric there and units of 10^-18 here */
   readonly kind: "whole" | "cost";
-  /** the event's field that is added up; none = the events are counted */
+  /** the event's field that is summed; none = counts events */
   readonly field?: EventField;
-  /** the fields whose sum an event counts for where its own is missing; none = 0 */
+  /** the fields whose sum replaces a missing field; none = 0 */
   readonly whenMissing?: readonly EventField[];
 }
 
 /**
- * What is counted. The pipelines, the sums, the documents, the hash and the cache derive from this list. The order is
+ * The measures. The pipelines, the sums, the documents, the hash and the cache derive from this list. The order is
  * that of the raw rows' columns.
  */
 export const MEASURES = [
@@ -55,12 +55,12 @@ export const COSTS = MEASURES.filter((measure) => measure.kind === "cost").map((
 /** The measures that are sums of an event's field. */
 export const SUMMED = MEASURES.filter((measure) => "field" in measure);
 
-/** The largest token count and cost of one event; what is past it is malformed. */
+/** The largest token count and cost of one event; larger values are malformed. */
 export const MEASURE_MAX = 1_000_000_000_000;
 
 const NONE = Object.fromEntries(MEASURES.map(({ name, kind }) => [name, kind === "cost" ? 0n : 0])) as Measures;
 
-/** Nothing, to add to. */
+/** Sums of no events, to add to. */
 export function noMeasures(): Measures {
   return { ...NONE };
 }

@@ -3,25 +3,25 @@ import type { TenantDay, TenantSpan } from "./tenant-day.ts";
 
 /** Days of one tenant within a chunk. */
 export interface PlannedSpan extends TenantSpan {
-  /** events expected on its one day, where that day fills a chunk by itself */
+  /** expected events of its single day, if that day fills a chunk by itself */
   readonly expected?: number;
 }
 
-/** The work of one queue job: its tenant-days in order, and how many they are. */
+/** The work of one queue job: its tenant-days in order, and their number. */
 export interface ChunkPlan {
   readonly spans: readonly PlannedSpan[];
   readonly days: number;
 }
 
-/** How many events a tenant's days are expected to have. */
+/** Expected number of events of a tenant's days. */
 export interface ExpectedEvents {
-  /** on a day of which nothing better is known */
+  /** on a day whose number is unknown */
   readonly average: number;
-  /** on days of which it is known */
+  /** on days whose number is known */
   readonly days?: ReadonlyMap<Day, number>;
 }
 
-/** The most that a chunk holds; only a day that is larger by itself exceeds it. */
+/** The size of a chunk; only a single day that is larger exceeds it. */
 export interface ChunkSize {
   /** expected events, DAY_COST for each tenant-day included */
   readonly events: number;
@@ -31,7 +31,7 @@ export interface ChunkSize {
 /** About a second of work: small enough that a killed process costs little, large enough that claims cost nothing. */
 export const CHUNK_SIZE: ChunkSize = { events: 100_000, days: 128 };
 
-/** What a tenant-day costs beside its events, in events: a stamp, a query and a row. */
+/** Cost of a tenant-day beside its events, expressed in events: a stamp, a query and a row. */
 export const DAY_COST = 300;
 
 const UNKNOWN: ExpectedEvents = { average: 0 };
@@ -46,15 +46,15 @@ export function countTenantDays(spans: readonly TenantSpan[]): number {
   return spans.reduce((sum, { from, to }) => sum + Math.max(0, countDays(from, to)), 0);
 }
 
-/** The events that the plan expected on a day large enough to fill a chunk by itself; undefined for any other. */
+/** The expected events of a day that fills a chunk by itself; undefined for other days. */
 export function expectedOn(spans: readonly PlannedSpan[], tenant: string, date: Day): number | undefined {
   return spans.find((span) => span.tenant === tenant && span.from === date && span.expected !== undefined)?.expected;
 }
 
 /**
  * Cuts spans into chunks of like expected work: small tenants share a chunk, large ones are split by day. Every
- * tenant-day is in exactly one chunk, a tenant's in their order. Chunks go round the tenants, the first of each before
- * the second of any, so that a huge tenant does not hold up the others.
+ * tenant-day is in exactly one chunk, a tenant's in their order. The chunks take turns among the tenants, so that a huge tenant does
+ * not hold up the others.
  */
 export function planChunks(
   spans: readonly TenantSpan[],
@@ -95,7 +95,7 @@ interface Piece {
 
 const newPiece = (): Piece => ({ spans: [], days: 0, cost: 0 });
 
-/** One tenant's spans in pieces that are as large as a chunk may be. */
+/** One tenant's spans, cut into pieces of at most a chunk. */
 function cutSpans(spans: readonly TenantSpan[], expected: ExpectedEvents, size: ChunkSize): Piece[] {
   const pieces: Piece[] = [];
   let open = newPiece();
@@ -128,7 +128,7 @@ function cutSpans(spans: readonly TenantSpan[], expected: ExpectedEvents, size: 
   return pieces;
 }
 
-/** The days of a span in their order, those in a row together of which the same is expected. */
+/** The days of a span in order, consecutive days with equal expectation together. */
 function likeDays(from: Day, to: Day, expected: ExpectedEvents): { from: Day; days: number; events: number }[] {
   const average = Math.ceil(expected.average);
   const known = expected.days;

@@ -8,7 +8,7 @@ import { listSums, SumTable, type ListedSums } from "./sums.ts";
 export interface Group {
   readonly keys: Keys;
   readonly sums: Measures;
-  /** how many of `sums.requests` had a field that does not count */
+  /** how many of `sums.requests` had a malformed field */
   readonly malformed: Whole;
 }
 
@@ -31,8 +31,8 @@ export interface FoldedKey {
 }
 
 /**
- * Adds up groups into a rollup. Groups may come in any order and in any number of parts (slices of a day), and the
- * same keys may come again: the result is the same.
+ * Adds groups up into a rollup. The order of groups and their division into slices of a day do not change the result;
+ * keys may repeat.
  */
 export class RollupBuilder {
   readonly #rows = new SumTable();
@@ -62,7 +62,7 @@ export class RollupBuilder {
 
 const [FIRST, ...OTHERS] = DIMENSION_NAMES as [DimensionName, ...DimensionName[]];
 
-/** The keys as one text, which is as good as the tuple: NUL occurs in no key. */
+/** The keys joined to one text, equal only for equal keys: NUL occurs in no key. */
 export function joinKeys(keys: Keys): string {
   let joined = keys[FIRST];
   for (const name of OTHERS) joined += `\0${keys[name]}`;

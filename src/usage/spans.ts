@@ -1,7 +1,7 @@
 import { addDays, earlierDay, laterDay, type Day } from "./day.ts";
 import type { DayRange, TenantDay, TenantSpan } from "./tenant-day.ts";
 
-/** Tenant-days, in the order of tenant and day, as spans: days that follow each other are one. */
+/** Joins tenant-days, which are ordered by tenant and day, into spans of consecutive days. */
 export function joinTenantDays(days: readonly TenantDay[]): TenantSpan[] {
   const spans: { tenant: string; from: Day; to: Day }[] = [];
   for (const { tenant, date } of days) {
@@ -12,7 +12,7 @@ export function joinTenantDays(days: readonly TenantDay[]): TenantSpan[] {
   return spans;
 }
 
-/** The part of each tenant's days that lies in a range, both ends included; tenants without any are left out. */
+/** The part of each span within a range, both ends included; spans outside it are left out. */
 export function clipSpans(spans: readonly TenantSpan[], { from, to }: DayRange): TenantSpan[] {
   return spans
     .map((span) => ({ tenant: span.tenant, from: laterDay(from, span.from), to: earlierDay(to, span.to) }))

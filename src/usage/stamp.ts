@@ -7,7 +7,7 @@
  */
 export type Stamp = string;
 
-/** A stored stamp further ahead of the clock than this is a fault of the clock that wrote it, and may be overwritten. */
+/** A stored stamp further ahead of the clock than this was written by a wrong clock, and may be overwritten. */
 export const FUTURE_STAMP_MS = 5 * 60_000;
 
 /** Milliseconds since the epoch, rounded down. */
@@ -15,15 +15,15 @@ export function stampMillis(stamp: Stamp): number {
   return Date.parse(`${stamp.slice(0, 23)}Z`);
 }
 
-/** Is the stored stamp so far ahead of the clock that it cannot be true? */
+/** Is the stored stamp so far ahead of the clock that it must be wrong? */
 export function isFutureStamp(stored: Stamp, now: Stamp): boolean {
   return stampMillis(stored) > stampMillis(now) + FUTURE_STAMP_MS;
 }
 
 /**
- * Is the fresh read older than the stored one, for all that can be told? A stamp ahead of `now`, the clock at the
- * write, was taken before that clock was put back: it orders reads of that time among themselves, and says nothing
- * about later ones, so a fresh read that bears one gives way to them.
+ * Must the fresh read count as older than the stored one? A stamp ahead of `now`, the clock at the write, was taken before
+ * the clock was set back. It orders reads of that time among themselves, but not later ones, so a fresh read with such a
+ * stamp gives way to a stored one without it.
  */
 export function isStale(stored: Stamp, fresh: Stamp, now: Stamp): boolean {
   if (fresh > now) return stored <= now || stored > fresh;

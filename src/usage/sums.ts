@@ -8,7 +8,7 @@ export interface ListedSums {
   readonly costs: bigint[];
 }
 
-/** Writes sums into lists, so that a group that is added many times looks up its measures by name only once. */
+/** Copies sums into lists: a group is added several times, and looks its measures up by name only once. */
 export function listSums(sums: Measures, { wholes, costs }: ListedSums): void {
   let i = 0;
   for (const name of WHOLES) wholes[i++] = sums[name];
@@ -25,7 +25,7 @@ export class SumTable {
   readonly #wholes = WHOLES.map((): Whole[] => []);
   readonly #costs = COSTS.map((): bigint[] => []);
 
-  /** Adds to the sums of a key. @returns is it a new one? */
+  /** Adds to the sums of a key. @returns true if the key is new */
   add(key: string, { wholes, costs }: ListedSums): boolean {
     const place = this.#places.get(key);
     if (place === undefined) {
@@ -45,7 +45,7 @@ export class SumTable {
     return false;
   }
 
-  /** What `make` makes of each key, in the byte order of the keys; `place` counts them as they came. */
+  /** The result of `make` for each key, in the byte order of the keys; `place` is the order of arrival. */
   inOrder<T>(make: (key: string, sums: Measures, place: number) => T): T[] {
     return sortKeys([...this.#places.keys()]).map((key) => {
       const place = this.#places.get(key) as number;

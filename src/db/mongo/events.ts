@@ -11,20 +11,20 @@ import { idText, readDecimal128 } from "./ids.ts";
 import { ODD_EVENT, packed, plainPipeline, strictPipeline, type TenantRange } from "./pipeline.ts";
 import { aggregation, TIMED_OUT, type ReadOptions } from "./read.ts";
 
-/** A tenant-day that no retry can read: it is counted as failed, alone, and its chunk goes on. */
+/** A tenant-day that no retry can read: it alone counts as failed, and its chunk continues. */
 export class TenantDayError extends Error {
   override readonly name = "TenantDayError";
 }
 
 const INT64_MAX = 2n ** 63n - 1n;
 
-/** A tenant without totals or costs has no plain day; one try in thirty costs it 2 % at most. */
+/** A tenant whose events lack a measure never has a plain day; one try in thirty costs it 2 % at most. */
 export const STRICT_DAYS = 30;
 
 /** Events in one aggregation: some seconds of work, so that the time limit is far away. */
 const SLICE_EVENTS = 2_000_000;
 
-/** A slice of this length that takes too long is no matter of its size. */
+/** A slice this short that takes too long is not slow because of its size. */
 const SHORTEST_SLICE_MS = 10 * 60_000;
 
 /** BSONObjectTooLarge, and ExceededMemoryLimit, which MongoDB raises when `$push` holds more than 100 MB. */
@@ -34,9 +34,9 @@ const TOO_LARGE = new Set([10_334, 146]);
 export class EventReader {
   readonly #collection: Collection;
   readonly #fields: FieldMap;
-  /** Tenants whose last day was not plain -> how many more days go to the strict pipeline without a first try. */
+  /** Tenants whose last day was not plain -> so many further days go to the strict pipeline at once. */
   readonly #strict = new Map<string, number>();
-  /** Tenants whose last day had to be halved -> in how many slices it was read, which is where the next one begins. */
+  /** Tenants whose last day had to be halved -> its number of slices, with which the next day begins. */
   readonly #slices = new Map<string, number>();
 
   constructor(collection: Collection, fields: FieldMap) {
@@ -113,7 +113,7 @@ export class EventReader {
 
 type BsonNumber = Int32 | Long | Double | Decimal128;
 
-/** One group as the server sends it: how many events, in `n`, and the sum of each measure but them. */
+/** One group as the server sends it: the number of events in `n`, and a sum for each other measure. */
 export type PackedGroup = Readonly<Record<Exclude<MeasureName, "requests"> | "n", BsonNumber>> & {
   readonly _id: Readonly<Record<string, unknown>>;
   readonly malformed?: BsonNumber;
@@ -121,7 +121,7 @@ export type PackedGroup = Readonly<Record<Exclude<MeasureName, "requests"> | "n"
 
 const sumIn = (group: PackedGroup, name: MeasureName): BsonNumber => group[name === "requests" ? "n" : name];
 
-/** A group of the plain pipeline, or undefined when its proof fails. */
+/** A group of the plain pipeline; undefined = its proof fails. */
 export function decodePlain(group: PackedGroup): Group | undefined {
   const sums = noMeasures();
   for (const name of WHOLES) {
@@ -141,7 +141,7 @@ export function decodeStrict(group: PackedGroup): Group {
   const sums = noMeasures();
   for (const { name, column, kind } of MEASURES) {
     if (kind === "cost") sums[name] = toCost(group[name]);
-    else sums[name] = sumOf(sumIn(group, name), column.replace("_", " "));
+    else sums[name] = sumOf(sumIn(group, name), column.replaceAll("_", " "));
   }
   const malformed = isMalformed ? sums.requests : sumOf(group.malformed ?? new Int32(0), "malformed events");
   return { keys, sums, malformed };
@@ -173,8 +173,8 @@ function toCost(value: BsonNumber): bigint {
 }
 
 /**
- * The keys of a group as text. A missing, null or empty one is `__unknown__`; one of another type is too, and makes
- * all events of the group malformed. Only a dimension of ids takes ids of another type than text.
+ * The keys of a group as text. A missing, null or empty key becomes `__unknown__`. So does a key of another type, which
+ * makes all events of the group malformed; only a dimension of ids accepts ids of other types than text.
  */
 function decodeKeys(id: PackedGroup["_id"]): { keys: Keys; isMalformed: boolean } {
   let isMalformed = false;

@@ -18,9 +18,9 @@ export function tenantDateIndex(fields: FieldMap): Record<string, 1 | -1> {
 }
 
 /**
- * The tenant in every type that its text can have, and the range. Arrays are kept out: an array matches when one of
- * its elements does, so an event with an array of dates could count on two days. So is the deprecated symbol type,
- * which compares equal to a string.
+ * Matches the tenant in every type that its text can stand for, and the range. Leaves out arrays: an array matches when
+ * one of its elements does, so an event with an array of dates could count on two days. Leaves out the deprecated symbol
+ * type, which compares equal to a string.
  */
 export function matchRange({ tenant, start, end }: TenantRange, fields: FieldMap): Document {
   return matchTenants([tenant], { start, end }, fields);
@@ -115,7 +115,7 @@ function sums(value: (measure: Summed) => Document | string): Document {
   return Object.fromEntries(SUMS.map((measure) => [measure.name, { $sum: value(measure) }]));
 }
 
-/** A measure's value if it is good, what stands for it if it is missing, else 0. */
+/** A measure's value if valid, the sum of its parts if missing, else 0. */
 function judged(measure: Summed, path: FieldMap): Document {
   const own = path[measure.field];
   if (measure.kind === "cost") return { $cond: [isInRange(own), roundedCost(own), 0] };
@@ -140,7 +140,7 @@ function groupKey(fields: FieldMap): Record<string, string> {
   return Object.fromEntries(DIMENSIONS.map(({ key, field }) => [key, `$${fields[field]}`]));
 }
 
-/** Types are told by name: the order of types would put MinKey below null and so among the missing. */
+/** Compares type names: in the order of types MinKey is below null, and would count as missing. */
 export function isMissing(path: string): Document {
   return { $in: [{ $type: path }, ["missing", "null", "undefined"]] };
 }

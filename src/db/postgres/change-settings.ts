@@ -7,24 +7,24 @@ import { cancelLocked } from "./runs/control.ts";
 import { insertRun } from "./runs/request.ts";
 import { differences } from "./settings.ts";
 
-/** An event may lie so many days earlier in another time zone: from UTC+14 to UTC-12 are 26 hours. */
+/** An event may be so many days earlier in another time zone: UTC+14 and UTC-12 are 26 hours apart. */
 const MOST_DAYS_APART = 2;
 
-/** What a change of settings came to. */
+/** The outcome of a change of settings. */
 export interface SettingsChange {
-  /** one line for each setting that changed; none = they were in force already */
+  /** one line for each changed setting; empty = the settings were in force already */
   readonly changes: string;
   /** the runs that were cancelled */
   readonly cancelled: readonly string[];
-  /** the run that rebuilds every row; none where there is no row and no tenant */
+  /** the run that rebuilds every row; undefined = there is no row and no tenant */
   readonly rebuild: string | undefined;
 }
 
 /**
- * Puts other settings in force, in one transaction: cancels every unfinished run, forgets how far rows were known to
- * be whole, and asks for a rebuild of everything, which may shrink final days, since events move from day to day.
+ * Puts other settings in force, in one transaction: cancels every unfinished run, forgets the computed ranges,
+ * and inserts a run that rebuilds everything. It may shrink final days, since events move from day to day.
  *
- * @param horizon rows before it could not be rebuilt under the new settings: they stop the change
+ * @param horizon rows before it cannot be rebuilt with the new settings, so they prevent the change
  * @throws UsageError where rows lie before the horizon
  */
 export async function changeSettings(
@@ -41,7 +41,7 @@ export async function changeSettings(
       "SELECT id FROM usage_run WHERE state IN ('planned', 'running') ORDER BY created_at FOR NO KEY UPDATE",
     );
     for (const { id } of unfinished.rows) await cancelLocked(connection, id, `${by}: the settings changed`);
-    // Only now that no row of the old ones can be written any more: what was read before this moment is of those.
+    // Only now, when no process can write rows of the old settings: all that was read before this moment has those.
     await writeSettings(connection, settings);
     await connection.query(
       "UPDATE usage_tenant SET computed_from = NULL, computed_through = NULL, searched_through = NULL",
@@ -50,7 +50,7 @@ export async function changeSettings(
     const { first, lastRow } = await daysInUse(connection);
     const request = {
       kind: "backfill",
-      to: laterDay(today, lastRow ?? today), // elsewhere it may be tomorrow already
+      to: laterDay(today, lastRow ?? today), // in the other time zone it may be tomorrow already
       allowShrink: true,
       reason: `settings changed: ${changes.trim().replaceAll(/\n\s*/g, "; ")}`,
       requestedBy: by,

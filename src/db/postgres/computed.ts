@@ -1,12 +1,12 @@
 import { SETTINGS_SINCE } from "./meta.ts";
 import type { Connection } from "./pool.ts";
 
-/** Rows that were read after their day ended, under the settings in force. */
+/** Condition on a row: read after its day ended, with the settings in force. */
 const isWhole = (row: string): string => `${row}.state <> 'open' AND ${row}.read_at >= ${SETTINGS_SINCE}`;
 
 /**
- * The furthest day from `start` to which each day is computed, as a column `reached` (null = not even the next).
- * Reads the tenant's rows on that side, up to `floor`.
+ * SQL for the furthest day to which every day from `start` is computed, as a column `reached` (null = not even the next
+ * day). Reads the tenant's rows on that side.
  */
 function walk(tenant: string, start: string, sign: "+" | "-", condition: string): string {
   const [far, order] = sign === "+" ? ["max", "ASC"] : ["min", "DESC"];
@@ -23,7 +23,7 @@ function walk(tenant: string, start: string, sign: "+" | "-", condition: string)
  * that reaches the last day with events goes on as far as nothing later was found.
  */
 export async function growComputed(connection: Connection, runId: string): Promise<void> {
-  // First all the locks, in the one order; the statements after them then see what an undo before it has removed.
+  // Takes all locks first, in one order, so that the statements below see what an earlier undo has removed.
   await connection.query(
     `SELECT count(*) FROM (
        SELECT FROM usage_tenant WHERE tenant_id IN
@@ -68,7 +68,7 @@ export async function growComputed(connection: Connection, runId: string): Promi
         AND (t.computed_from, t.computed_through) IS DISTINCT FROM (n.computed_from, n.computed_through)`,
     [runId],
   );
-  // A run over all tenants has looked for new days of those too that had nothing to rebuild.
+  // A run over all tenants has searched new days also for tenants with nothing to rebuild.
   await connection.query(
     `UPDATE usage_tenant SET computed_through = searched_through
       WHERE tenant_id IN (SELECT tenant_id FROM usage_tenant

@@ -4,12 +4,12 @@ import { dayKey, type TenantDay } from "../../usage/tenant-day.ts";
 import type { Connection, Pool } from "./pool.ts";
 import { againOnRace } from "./race.ts";
 
-/** How long a tenant-day that has to be read again is left alone: longer than a stamp may be ahead of the clock. */
+/** So long a failed tenant-day is not read again: longer than a stamp may be ahead of the clock. */
 const RETRY_MINUTES = 15;
 
 /**
- * Takes tenant-days off the list of what has to be rebuilt where their read began after they were found, and puts those
- * on it that have to be read again, as the failed ones have, each once.
+ * Removes tenant-days from usage_dirty whose read began after they were marked, and marks those as dirty that must be
+ * read again, such as failed ones.
  */
 export async function settleDirty(
   connection: Connection,
@@ -17,7 +17,7 @@ export async function settleDirty(
   again: readonly TenantDay[],
 ): Promise<void> {
   if (read.length > 0) {
-    // In the order of the key, as everybody locks these rows.
+    // In key order, as all transactions lock these rows.
     await connection.query(
       `WITH settled AS (
          SELECT d.tenant_id, d.date FROM usage_dirty d
@@ -41,12 +41,12 @@ export async function settleDirty(
   }
 }
 
-/** How many events a tenant-day has in the source; undefined = that could not be told. */
+/** Number of events of a tenant-day in the source; undefined = it could not be counted. */
 export interface CountedDay extends TenantDay {
   readonly events: bigint | undefined;
 }
 
-/** Tenant-days that have to be rebuilt. One exported method a statement. */
+/** Tenant-days that wait for a rebuild. One method a statement. */
 export class DirtyDays {
   readonly #pool: Pool;
 
@@ -55,13 +55,13 @@ export class DirtyDays {
   }
 
   /**
-   * Puts on the list what has another number of events than its row was made of; a tenant-day without a row counts as
-   * none. One that is on it stays as long as a failure said, but has to be read after this moment.
+   * Marks tenant-days as dirty whose number of events differs from that of their row (0 without a row). A day that is dirty
+   * already keeps its delay after a failure, but must be read after this moment.
    *
    * @returns how many of them differ
    */
   async markDiffering(counted: readonly CountedDay[]): Promise<number> {
-    // A batch that settles some and fails others locks them in two turns, each in order.
+    // A batch that settles some days and fails others locks them in two steps, each in key order.
     return againOnRace(() => this.#markOnce(counted));
   }
 
@@ -79,7 +79,7 @@ export class DirtyDays {
     return rowCount ?? 0;
   }
 
-  /** What is due now: the longest known first, in the order of tenant and day. */
+  /** The days that are due, the oldest marks first, ordered by tenant and day. */
   async due(limit: number): Promise<TenantDay[]> {
     const { rows } = await this.#pool.query<TenantDay>(
       `SELECT tenant_id AS tenant, date

@@ -1,7 +1,7 @@
 import { moveMark } from "./meta.ts";
 import type { Pool } from "./pool.ts";
 
-/** For how long what happened is kept, in days. */
+/** Retention of the history, in days. */
 export interface HistoryRetention {
   /** changes, runs that ended, and audits */
   readonly historyDays: number;
@@ -9,9 +9,9 @@ export interface HistoryRetention {
   readonly undoDays: number;
 }
 
-/** Rows that go in one statement: some tens of milliseconds, so that nobody waits for it. */
+/** Rows that one statement removes in some tens of milliseconds, so that nobody waits for it. */
 const BATCH = 10_000;
-/** A run takes all its chunks with it. */
+/** Fewer, since removing a run removes all its chunks. */
 const RUN_BATCH = 100;
 
 /** Condition on a run: it ended so many days ago, and no undo of it goes on. */
@@ -19,7 +19,7 @@ const isLongEnded = (run: string, days: string): string =>
   `${run}.state NOT IN ('planned', 'running') AND ${run}.finished_at < clock_timestamp() - make_interval(days => ${days})
    AND NOT EXISTS (SELECT FROM usage_run u WHERE u.undoes = ${run}.id AND u.state IN ('planned', 'running'))`;
 
-/** What is kept of the past, and how it goes. Each method removes one batch and answers how many rows went; 0 = no more. */
+/** The history and its trimming. Each method removes one batch. @returns the number of removed rows; 0 = none is left */
 export class History {
   readonly #pool: Pool;
   readonly #retention: HistoryRetention;
@@ -30,8 +30,8 @@ export class History {
   }
 
   /**
-   * Removes the oldest changes, and remembers the highest id that went in the same statement. Only ever a prefix of the
-   * ids, whatever the clock said at each: a reader whose cursor is not below it has missed nothing.
+   * Removes the oldest changes, and stores the highest removed id in the same statement. Removes only a prefix of the ids,
+   * whatever their times: a reader whose cursor is not below that id has missed nothing.
    */
   async trimChanges(): Promise<number> {
     const { rows } = await this.#pool.query<{ count: number }>(
@@ -53,8 +53,8 @@ export class History {
   }
 
   /**
-   * Removes runs that ended, with their chunks. The newest nightly run stays: it keeps a starting worker from running
-   * that night once more.
+   * Removes finished runs with their chunks. The newest nightly run stays, since it keeps a starting worker from repeating
+   * that night.
    */
   async trimRuns(): Promise<number> {
     const { rowCount } = await this.#pool.query(
@@ -69,7 +69,7 @@ export class History {
     return rowCount ?? 0;
   }
 
-  /** Removes the rows that runs replaced; in batches, where the end of a run would take all of its at once. */
+  /** Removes kept rows of runs in batches; removing a run would remove all of its rows at once. */
   async trimUndo(): Promise<number> {
     const { rowCount } = await this.#pool.query(
       `DELETE FROM usage_undo WHERE ctid = ANY (ARRAY(
@@ -79,7 +79,7 @@ export class History {
     return rowCount ?? 0;
   }
 
-  /** Removes the outcome of audits. */
+  /** Removes audits. */
   async trimAudits(): Promise<number> {
     const { rowCount } = await this.#pool.query(
       `DELETE FROM usage_audit WHERE id IN (

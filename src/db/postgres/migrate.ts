@@ -12,11 +12,11 @@ const WAIT_MS = 60_000;
 
 export interface MigrationStatus {
   readonly name: string;
-  /** UTC text, or null for one that is to come */
+  /** UTC text; null = pending */
   readonly appliedAt: string | null;
 }
 
-/** What this version has, and what the database has beyond it. */
+/** The migrations of this version, and those that only the database has. */
 export interface MigrationState {
   readonly migrations: readonly MigrationStatus[];
   /** applied, but unknown here: a newer version made this database */
@@ -60,11 +60,11 @@ export async function requireMigrated(connection: Connection): Promise<void> {
 }
 
 /**
- * Applies every migration that is to come, or takes back the last one, in one transaction. Racing runners wait for
+ * Applies every pending migration, or reverts the last one, in one transaction. Racing runners wait for
  * each other.
  *
- * @returns the names that it applied or took back
- * @throws LockedError when another runner does not come to an end within a minute
+ * @returns the names that it applied or reverted
+ * @throws LockedError when another runner does not end within a minute
  */
 export async function migrate(databaseUrl: string, direction: "up" | "down"): Promise<string[]> {
   const { runner } = await import("node-pg-migrate"); // slow to load, and needed here alone
@@ -108,7 +108,7 @@ function isHeld(error: unknown): boolean {
   return /another migration is already running/i.test(message ?? "") || code === "23505" || code === "42P07";
 }
 
-/** Do any rows exist that a migration down would take away? */
+/** Are there rows that a migration down would delete? */
 export async function holdsRows(connection: Connection): Promise<boolean> {
   for (const table of ["daily_usage_cache", "usage_run", "usage_tenant", "usage_change"]) {
     const exists = await connection.query<{ found: boolean }>("SELECT to_regclass($1) IS NOT NULL AS found", [table]);

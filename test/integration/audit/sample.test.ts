@@ -15,7 +15,7 @@ import { storedRows } from "../../support/stored-rows.ts";
 import { useWorld } from "../../support/world.ts";
 import { arrived } from "./arrived.ts";
 import { auditContext } from "./audited.ts";
-import { auditSample } from "../../../src/audit/audit.ts";
+import { auditOccurrence } from "../../../src/audit/audit.ts";
 
 const SLOT = "2026-11-21T0445Z";
 const ZONE = zoneBeforeNoon();
@@ -136,10 +136,10 @@ test("two workers audit one sample a slot, log its drift as an error, touch noth
 
 test("two processes that are at one slot at once leave one row", async () => {
   const contexts = await Promise.all([auditContext(world), auditContext(world)]);
-  const reports = await Promise.all(contexts.map((context) => auditSample("2026-11-22T0445Z", context)));
+  const reports = await Promise.all(contexts.map((context) => auditOccurrence("2026-11-22T0445Z", context)));
   expect(await rows()).toHaveLength(1);
   expect(reports.filter((report) => report?.id !== undefined)).toHaveLength(1);
-  expect(await auditSample("2026-11-22T0445Z", contexts[0])).toBeUndefined();
+  expect(await auditOccurrence("2026-11-22T0445Z", contexts[0])).toBeUndefined();
 });
 
 test("a sample is drawn from every final tenant-day there is, each at most once", async () => {

@@ -8,7 +8,7 @@ import type { TenantDay } from "../../../usage/tenant-day.ts";
 import type { Pool } from "../pool.ts";
 import { stampSql } from "../stamp.ts";
 
-/** A tenant-day as its events say it should be stored; without `content`, its sums alone. */
+/** A tenant-day as computed from its events; without `content`, its sums alone. */
 export interface ExpectedDay extends TenantDay {
   readonly totals: Measures;
   readonly content?: { readonly documents: Documents; readonly malformed: Whole };
@@ -17,24 +17,24 @@ export interface ExpectedDay extends TenantDay {
 /** Every measure as decimal text. */
 export type MeasureTexts = Readonly<Record<keyof Measures, string>>;
 
-/** What PostgreSQL says of a tenant-day beside its fresh figures. */
+/** A stored row compared with the tenant-day computed from events. */
 export interface Comparison extends TenantDay {
   readonly row:
     | {
         readonly readAt: Stamp;
         readonly figures: MeasureTexts;
-        /** the figures as sums, or null where no events could have them */
+        /** the figures as sums; null = sums that no events could have */
         readonly sums: Measures | null;
       }
     | undefined;
   /** columns of the row that differ */
   readonly columns: readonly string[];
   readonly isDirty: boolean;
-  /** within the days that the tenant's rows are said to cover, up to its last day with events */
+  /** within the tenant's computed range, up to its last day with events */
   readonly isCovered: boolean;
 }
 
-/** Tenant-days of an audit by what became of them; `deep` are those of the checked whose documents were compared. */
+/** Tenant-days of an audit by outcome; `deep` counts those whose documents were compared too. */
 export interface AuditDays {
   readonly checked: number;
   readonly deep: number;
@@ -46,7 +46,7 @@ export interface AuditDays {
   readonly failed: number;
 }
 
-/** The row that an audit leaves. */
+/** The row of an audit in usage_audit. */
 export interface AuditRecord {
   /** the occurrence of the schedule, of which there is one audit; null for a command */
   readonly slot: string | null;
@@ -68,13 +68,13 @@ export interface AuditSummary {
   readonly finishedAt: number;
 }
 
-/** So many tenant-days of drift are kept in a row; the counts have them all. */
+/** A row lists at most so many tenant-days of drift; its counts cover all. */
 export const RECORDED_DRIFT = 1_000;
 
 const SHALLOW_SQL = comparisonSql(TOTAL_COLUMNS);
 const DEEP_SQL = comparisonSql(AUDITED_COLUMNS);
 
-/** Compares stored rows with fresh figures inside PostgreSQL, so that what is judged is what is stored, as it is stored. */
+/** Compares inside PostgreSQL, so that the stored values themselves are compared, not what a driver makes of them. */
 function comparisonSql(columns: readonly Pick<Column<never>, "name" | "type">[]): string {
   const differs = columns.map(({ name }) => `CASE WHEN c.${name} IS DISTINCT FROM u.${name} THEN '${name}' END`);
   return `
@@ -88,7 +88,7 @@ function comparisonSql(columns: readonly Pick<Column<never>, "name" | "type">[])
       LEFT JOIN daily_usage_cache c ON c.tenant_id = u.tenant_id AND c.date = u.date`;
 }
 
-/** What audits ask of PostgreSQL, and what they leave there. One exported method a statement. */
+/** Statements of audits. One method a statement. */
 export class Audits {
   readonly #pool: Pool;
 
@@ -96,10 +96,11 @@ export class Audits {
     this.#pool = pool;
   }
 
-  /** Compares tenant-days with their rows, in no order: all of them with content, or all by their sums alone. */
+  /** Compares tenant-days with their rows; the result has no order. All days have content, or none has. */
   async compare(days: readonly ExpectedDay[]): Promise<Comparison[]> {
     if (days.length === 0) return [];
     const deep = days.flatMap(({ content, ...day }) => (content ? { ...day, ...content } : []));
+    if (deep.length > 0 && deep.length < days.length) throw new Error("some days have content and some have none");
     const { rows } = await this.#pool.query<
       Omit<Comparison, "row"> & { readonly readAt: Stamp | null } & Readonly<Record<keyof Measures, string>>
     >(
@@ -112,7 +113,7 @@ export class Audits {
     });
   }
 
-  /** Random tenant-days among all that tenants have within the range: `count` of them, or all where there are no more. */
+  /** Up to `count` random tenant-days among all within the range. */
   async sample(count: number, from: Day, to: Day): Promise<TenantDay[]> {
     const { rows } = await this.#pool.query<TenantDay>(
       `WITH spans AS (
@@ -136,7 +137,7 @@ export class Audits {
     return rowCount === 1;
   }
 
-  /** Leaves the row. @returns its id, or undefined where the occurrence has one */
+  /** Inserts the row. @returns its id; undefined = the occurrence has a row already */
   async record({ days, ...audit }: AuditRecord): Promise<string | undefined> {
     const { rows } = await this.#pool.query<{ id: string }>(
       `INSERT INTO usage_audit (slot, requested_by, from_date, to_date, started_at, invisible_events, drift, days_checked,
@@ -164,12 +165,12 @@ export class Audits {
     return rows[0]?.id;
   }
 
-  /** Notes which run repairs what an audit found. */
+  /** Stores which run repairs an audit's drift. */
   async recordRepair(id: string, runId: string): Promise<void> {
     await this.#pool.query("UPDATE usage_audit SET repair_run = $2 WHERE id = $1", [id, runId]);
   }
 
-  /** The last audit of the schedule: what somebody looks at by hand may be a single tenant. */
+  /** The newest scheduled audit; an audit by hand may cover a single tenant only. */
   async newest(): Promise<AuditSummary | undefined> {
     const { rows } = await this.#pool.query<AuditSummary>(
       `SELECT days_checked AS checked, days_drifted + days_missing AS drifted,
@@ -185,7 +186,7 @@ export function measureTextsOf(sums: Measures): MeasureTexts {
   return Object.fromEntries(MEASURES.map(({ name }) => [name, measureText(sums, name)])) as MeasureTexts;
 }
 
-/** A row that somebody wrote by hand may hold a cost of more than 18 decimals, or NaN. */
+/** A row written by hand may hold a cost of more than 18 decimals, or NaN. */
 function parseFigures(figures: MeasureTexts): Measures | null {
   try {
     const sums = MEASURES.map(({ name, kind }) => {

@@ -12,6 +12,6 @@ export interface CacheRow extends TenantDay {
   readonly malformed: Whole;
   readonly readAt: Stamp;
   readonly state: DayState;
-  /** events of the day may have been gone when it was read, so it must not be stored */
+  /** true = events may have been deleted before the read, so the row must not be stored */
   readonly isBeforeHorizon: boolean;
 }

@@ -4,7 +4,7 @@ import { jsonbArray } from "./binary-array.ts";
 import type { CacheRow } from "./cache-row.ts";
 import type { TenantDay } from "../../../usage/tenant-day.ts";
 
-/** A column of daily_usage_cache: its SQL type, and what a row of ours holds in it. */
+/** A column of daily_usage_cache: its name, SQL type and value for a row. */
 export interface Column<Row> {
   readonly name: string;
   readonly type: "text" | "date" | "jsonb" | "bigint" | "numeric" | "bytea" | "timestamptz";
@@ -45,13 +45,13 @@ const EVENT_COLUMNS: readonly Computed<"totals" | "malformed">[] = [
   { name: "malformed_events", type: "bigint", value: ({ malformed }) => `${malformed}` },
 ];
 
-/** The columns that a later read moves where the content stands. */
+/** The columns that a later read updates although the content is unchanged. */
 export const MOVING_COLUMNS: readonly Computed<"state" | "readAt">[] = [
   { name: "state", type: "text", value: ({ state }) => state },
   { name: "read_at", type: "timestamptz", value: ({ readAt }) => readAt },
 ];
 
-/** All that the events of a tenant-day determine, the totals first. */
+/** The columns that the events alone determine, the totals first. */
 export const AUDITED_COLUMNS: readonly Computed<"documents" | "totals" | "malformed">[] = [
   ...TOTAL_COLUMNS,
   ...DOCUMENT_COLUMNS,
@@ -59,7 +59,7 @@ export const AUDITED_COLUMNS: readonly Computed<"documents" | "totals" | "malfor
   HASH_COLUMN,
 ];
 
-/** The columns that a rebuild computes, in no part of the key; `cached_at` and `revision` follow from the write. */
+/** The columns that a rebuild computes, without the key; the write itself sets `cached_at` and `revision`. */
 export const COMPUTED_COLUMNS: readonly Column<CacheRow>[] = [
   ...DOCUMENT_COLUMNS,
   ...TOTAL_COLUMNS,
@@ -68,7 +68,7 @@ export const COMPUTED_COLUMNS: readonly Column<CacheRow>[] = [
   ...MOVING_COLUMNS,
 ];
 
-/** What a row must hold, unchanged, for its moving columns to move. */
+/** The columns of a touch: the hash that must be unchanged, and the columns it updates. */
 export const TOUCH_COLUMNS: readonly Column<CacheRow>[] = [HASH_COLUMN, ...MOVING_COLUMNS];
 
 /** `name, name`, each with `prefix` before it. */

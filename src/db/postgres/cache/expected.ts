@@ -2,10 +2,10 @@ import type { TenantSpan } from "../../../usage/tenant-day.ts";
 import type { Day } from "../../../usage/day.ts";
 import type { Connection } from "../pool.ts";
 
-/** Rows that tell a tenant's average: two weeks hold every day of the week alike. */
+/** Rows of which a tenant's average is made: two weeks hold every weekday twice. */
 const LATEST_ROWS = 14;
 
-/** Source events of the tenant-days that have a row. One read while its day went on holds a part of the day: left out. */
+/** Source events of the tenant-days that have a row, except rows read before their day ended, which hold a part of it. */
 export async function countedEvents(
   connection: Connection,
   spans: readonly TenantSpan[],
@@ -21,7 +21,7 @@ export async function countedEvents(
   return rows;
 }
 
-/** Source events of an average day, by the latest rows of each tenant that has any. */
+/** Source events of an average day, by each tenant's latest rows. */
 export async function averageEvents(
   connection: Connection,
   tenants: readonly string[],

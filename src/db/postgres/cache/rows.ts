@@ -15,7 +15,7 @@ import {
 import type { Connection } from "../pool.ts";
 import { readStamp, stampSql } from "../stamp.ts";
 
-/** What the write needs to know of a row that is there. */
+/** What a write needs of a stored row. */
 export interface StoredRow extends TenantDay, Figures {
   readonly readAt: Stamp;
   readonly contentHash: Buffer;
@@ -30,23 +30,23 @@ export interface Figures {
   readonly cost: string;
 }
 
-/** A row that was written or removed: undefined before = a first write, undefined after = removed. */
+/** A row that was written or removed; undefined before = inserted, undefined after = removed. */
 export interface Change extends TenantDay {
   readonly revision: number;
   readonly before: Figures | undefined;
   readonly after: Figures | undefined;
 }
 
-/** What counts of a row when it meets the one that is there. */
+/** The part of a computed row that classify() needs. */
 export function freshDay({ readAt, state, isBeforeHorizon, totals, documents }: CacheRow): FreshDay {
   return { readAt, state, isBeforeHorizon, contentHash: documents.contentHash, sourceEvents: totals.requests };
 }
 
-/** The rules that protect a row, as classify() has them, once more inside the statements. */
+/** The rules of classify() that protect a row, repeated inside the statements. */
 const IS_NEWER = "(c.read_at <= EXCLUDED.read_at OR c.read_at > clock_timestamp() + interval '5 minutes')";
 const KEEPS_EVENTS = "(EXCLUDED.state <> 'final' OR EXCLUDED.source_events >= c.source_events)";
 
-/** Locks the rows that exist among `days`, in key order, and returns them with the clock of the primary. */
+/** Locks the existing rows of `days` in key order. @returns them, and the clock of the primary */
 export async function lockRows(
   connection: Connection,
   days: readonly TenantDay[],
@@ -55,7 +55,7 @@ export async function lockRows(
   return { rows, now: await readStamp(connection) };
 }
 
-/** The rows that exist among `days`, by dayKey, as they stand. */
+/** The existing rows of `days`, by dayKey, without a lock. */
 export async function readRows(connection: Connection, days: readonly TenantDay[]): Promise<Map<string, StoredRow>> {
   return selectRows(connection, days, "");
 }
@@ -78,8 +78,8 @@ async function selectRows(
 }
 
 /**
- * Inserts or replaces whole rows in one statement. Rows that a newer read has written meanwhile, or that would shrink,
- * stay as they are and are missing from the answer.
+ * Inserts or replaces whole rows in one statement. Rows that a newer read has written, or that would shrink, stay
+ * unchanged and are missing from the answer.
  *
  * @returns the new revision of each row written, by dayKey
  */
@@ -103,7 +103,7 @@ export async function upsertRows(
   return new Map(written.map((row) => [dayKey(row), row.revision]));
 }
 
-/** Moves the read stamp and the state of rows whose content stands. @returns how many rows it moved */
+/** Updates the read stamp and the state of rows with unchanged content. @returns how many rows it updated */
 export async function touchRows(connection: Connection, rows: readonly CacheRow[]): Promise<number> {
   if (rows.length === 0) return 0;
   const { rowCount } = await connection.query(
@@ -120,8 +120,8 @@ export async function touchRows(connection: Connection, rows: readonly CacheRow[
 const CHANGE_LOCK = 0x74616c6c;
 
 /**
- * Records changes for readers that page by id. Under a lock held to the commit, so that the order of ids is the
- * order of commits; so it must be the last statement that can wait.
+ * Records changes for readers that page by id. A lock until the commit makes the order of ids the order of commits, so it
+ * must be the last statement that can wait.
  */
 export async function recordChanges(connection: Connection, runId: string, changes: readonly Change[]): Promise<void> {
   if (changes.length === 0) return;

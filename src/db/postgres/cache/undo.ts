@@ -10,7 +10,7 @@ import type { RefusedDay } from "../runs/run.ts";
 import { forgetComputed } from "../tenants.ts";
 import { advance, lockOwnChunk, type BatchCounts } from "./write.ts";
 
-/** What a run did to a tenant-day. */
+/** The change of a run to a tenant-day. */
 interface Undoable extends TenantDay {
   /** the row as the run left it; null = removed */
   readonly revision: number | null;
@@ -21,7 +21,7 @@ interface Undoable extends TenantDay {
   readonly stateBefore: DayState | null;
 }
 
-/** The tenant-days that a run replaced, created or removed, in key order: what an undo of it has to do. */
+/** The tenant-days whose rows a run replaced, created or removed, in key order; an undo has to restore them. */
 export async function undoableDays(connection: Connection, runId: string): Promise<TenantDay[]> {
   const { rows } = await connection.query<TenantDay>(
     "SELECT tenant_id AS tenant, date FROM usage_undo WHERE run_id = $1 ORDER BY tenant_id, date",
@@ -30,7 +30,7 @@ export async function undoableDays(connection: Connection, runId: string): Promi
   return rows;
 }
 
-/** Would an undo of the run bring back rows that were computed under settings which are not in force any more? */
+/** Would an undo of the run restore rows that were computed with settings no longer in force? */
 export async function isOfOtherSettings(connection: Connection, runId: string): Promise<boolean> {
   const { rows } = await connection.query<{ other: boolean }>(
     `SELECT r.created_at < ${SETTINGS_SINCE} OR EXISTS (
@@ -42,9 +42,9 @@ export async function isOfOtherSettings(connection: Connection, runId: string): 
 }
 
 /**
- * Takes back what the run `claim.undoes` did to some tenant-days, in one transaction: rows that it replaced are put
- * back with their old read stamp and a higher revision, rows that it created are removed. One that changed since, by
- * its revision or its content hash, is left alone and counted as refused.
+ * Undoes what the run `claim.undoes` did to some tenant-days, in one transaction: restores rows that it replaced, with
+ * their old read stamp and a higher revision, and removes rows that it created. A row that changed since then, by its
+ * revision or content hash, is left alone and counted as refused.
  *
  * @throws ClaimLostError when the claim is another's or the run was cancelled
  */
@@ -69,7 +69,7 @@ async function restoreOnce(
   const isAsLeft = (day: TenantDay) => {
     const left = undoable.get(dayKey(day));
     const now = stored.get(dayKey(day));
-    if (!left) return false; // trimmed meanwhile, or taken back before
+    if (!left) return false; // trimmed meanwhile, or undone before
     if (left.revision === null || left.contentHash === null) return now === undefined;
     return now?.revision === left.revision && now.contentHash.equals(left.contentHash);
   };
@@ -102,8 +102,8 @@ async function restoreOnce(
 }
 
 /**
- * Without the days that another undo of the run has taken back: a row that was removed begins again at revision 1, so
- * one that was made anew since may look as the run had left its own.
+ * Leaves out days that another undo of the run has restored: a removed row begins again at revision 1, so a row that was
+ * created since then may look like the one that the run left.
  */
 async function readUndoable(
   connection: Connection,
@@ -125,7 +125,7 @@ async function readUndoable(
   return new Map(rows.map((row) => [dayKey(row), row]));
 }
 
-/** Keeps the rows as they stand now, so that the undo can be undone. */
+/** Keeps the current rows, so that the undo can be undone. */
 async function keepForUndo(connection: Connection, runId: string, days: readonly Undoable[]): Promise<void> {
   if (days.length === 0) return;
   await connection.query(
@@ -140,7 +140,7 @@ async function keepForUndo(connection: Connection, runId: string, days: readonly
   );
 }
 
-/** Puts rows back as usage_undo holds them, within the server. @returns their new revisions, by dayKey */
+/** Restores rows from usage_undo, within the server. @returns their new revisions, by dayKey */
 async function putBack(
   connection: Connection,
   runId: string | null,

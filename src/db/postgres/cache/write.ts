@@ -19,7 +19,7 @@ import type { Connection, Pool } from "../pool.ts";
 import { inRacingTransaction, RaceError } from "../race.ts";
 import type { FailedDay, RefusedDay, RunKind } from "../runs/run.ts";
 
-/** What became of the tenant-days of one batch. */
+/** The outcomes of the tenant-days of one batch. */
 export interface BatchCounts {
   readonly written: number;
   readonly unchanged: number;
@@ -28,7 +28,7 @@ export interface BatchCounts {
   readonly failed: number;
 }
 
-/** Counts of a chunk of which no batch is done. */
+/** Counts of a chunk before its first batch. */
 export function noCounts(): Record<keyof BatchCounts, number> {
   return { written: 0, unchanged: 0, stale: 0, refused: 0, failed: 0 };
 }
@@ -41,25 +41,25 @@ export function addCounts(sums: Record<keyof BatchCounts, number>, batch: BatchC
 /** Some tenant-days of a chunk, in its order, as they were read. */
 export interface Batch {
   readonly rows: readonly CacheRow[];
-  /** those that could not be read; they go to `usage_dirty` */
+  /** tenant-days that could not be read; they go to `usage_dirty` */
   readonly failures: readonly FailedDay[];
   /** how many of the chunk's tenant-days are done with this batch */
   readonly cursor: number;
 }
 
-/** A row whose read stamp lies so far ahead of the clock that it cannot be true. */
+/** A row whose read stamp is so far ahead of the clock that it must be wrong. */
 export interface FutureRow extends TenantDay {
   readonly readAt: Stamp;
 }
 
-/** What these kinds of run do to a row can be undone. The nightly rebuild and the refresh only follow the events. */
+/** Kinds of run that can be undone. The nightly rebuild and the refresh only follow the events. */
 const UNDOABLE: ReadonlySet<RunKind> = new Set(["backfill", "repair", "undo"]);
 
 /**
  * Stores one batch in one transaction: locks the chunk under this claim and the rows in key order, classifies, upserts
  * what is new or changed, moves the stamp of what is not, records the changes, and moves the cursor.
  *
- * @param onFutureRows told of rows found with a stamp from the future, which a read of now may overwrite
+ * @param onFutureRows called with rows found with a stamp in the future, which a current read may overwrite
  * @throws ClaimLostError when the claim is another's or the run was cancelled
  */
 export async function writeBatch(
@@ -93,7 +93,7 @@ async function writeOnce(
   if (raced || touched !== unchanged.length)
     throw new RaceError("rows kept changing between their lock and the upsert");
 
-  // The clock was put back since the read, or since the one that stands: what came later cannot be told, so read again.
+  // The clock stepped back after one of the two reads, so they cannot be ordered: the day is read again.
   const untold = new Set([
     ...batch.rows.filter(({ readAt }) => readAt > now),
     ...stale.filter((row) => (stored.get(dayKey(row)) as StoredRow).readAt > now),
@@ -127,7 +127,7 @@ async function writeOnce(
   return { counts, future: future.map(({ tenant, date, readAt }) => ({ tenant, date, readAt })) };
 }
 
-/** Locks the chunk: a cancel, or another claim, waits for this transaction, or it for them. */
+/** Locks the chunk against a cancel and against another claim until the transaction ends. */
 export async function lockOwnChunk(connection: Connection, { runId, number, id }: Claim): Promise<void> {
   const own = await connection.query(
     "SELECT 1 FROM usage_chunk WHERE run_id = $1 AND number = $2 AND claim = $3 AND state = 'running' FOR NO KEY UPDATE",
@@ -152,7 +152,7 @@ function sortOut(
   return sorted;
 }
 
-/** Keeps rows as they stand before they are replaced, with what an undo must find in their place. */
+/** Keeps rows before they are replaced, with the revision and hash that an undo must find in their place. */
 async function keepForUndo(connection: Connection, runId: string, rows: readonly CacheRow[]): Promise<void> {
   if (rows.length === 0) return;
   await connection.query(
@@ -166,7 +166,7 @@ async function keepForUndo(connection: Connection, runId: string, rows: readonly
   );
 }
 
-/** Adds what a batch came to to its chunk, and moves the cursor behind it. */
+/** Adds the counts of a batch to its chunk, and moves the cursor behind the batch. */
 export async function advance(
   connection: Connection,
   claim: Claim,
