@@ -1,4 +1,4 @@
-import type { Collection, Document } from "mongodb";
+import type { Abortable, AggregateOptions, Collection, Document } from "mongodb";
 import { addDays, countDays, dayBounds, dayOf, earlierDay, FIRST_DAY, laterDay, type Day } from "../../usage/day.ts";
 import { tenantFault, type FieldMap } from "../../usage/event.ts";
 import type { DayRange } from "../../usage/tenant-day.ts";
@@ -33,14 +33,7 @@ export class TenantReader {
 
   /** The text of every tenant that can have a row, each once, in no order, without values that are no id. */
   async list(signal: AbortSignal): Promise<string[]> {
-    const cursor = this.#collection.aggregate(tenantsPipeline(this.#fields), {
-      hint: tenantDateIndex(this.#fields),
-      allowDiskUse: true,
-      promoteValues: false,
-      batchSize: 10_000,
-      comment: "tallyman",
-      signal,
-    });
+    const cursor = this.#collection.aggregate(tenantsPipeline(this.#fields), listing(this.#fields, signal));
     const tenants = new Set<string>();
     for await (const { _id } of cursor) {
       const text = idText(_id);
@@ -103,14 +96,7 @@ export class TenantReader {
     const match = matchTenants(tenants, this.#instants(from, to), this.#fields);
     const cursor = this.#collection.aggregate<{ _id: unknown; first: Date; last: Date }>(
       [{ $match: match }, { $group: group }],
-      {
-        hint: tenantDateIndex(this.#fields),
-        allowDiskUse: true,
-        promoteValues: false,
-        batchSize: 10_000,
-        comment: "tallyman",
-        signal,
-      },
+      listing(this.#fields, signal),
     );
     const spans = new Map<string, DayRange>();
     for (const { _id, ...found } of await cursor.toArray()) {
@@ -181,4 +167,16 @@ async function halveToLast(has: HasEvents, from: Day, to: Day): Promise<Day> {
     else high = addDays(middle, -1);
   }
   return low;
+}
+
+/** How a list of tenants is read: through the index, in types as they are stored, and in few round trips. */
+function listing(fields: FieldMap, signal: AbortSignal): AggregateOptions & Abortable {
+  return {
+    hint: tenantDateIndex(fields),
+    allowDiskUse: true,
+    promoteValues: false,
+    batchSize: 10_000,
+    comment: "tallyman",
+    signal,
+  };
 }
