@@ -21,7 +21,7 @@ export const planRun = defineJob({
   payload: runPayload,
   needs: NEEDS,
   timeoutMs: 30 * 60_000,
-  id: ({ runId }) => `plan-run|${runId}`,
+  id: ({ runId }) => `rebuild-range|${runId}`, // of the former name, so that versions side by side plan a run once
   async run({ runId }, context) {
     const { runs, dispatch, signal } = context;
     const run = await runs.get(runId);

@@ -81,7 +81,7 @@ export class QueueWorker {
       return await executor.executeJob(job, queueJob.data, given);
     } catch (error) {
       if (error instanceof NewerVersionError) {
-        log.info({ reason: error.message }, "job of a newer version handed back");
+        log.info({ version: error.version }, "job of a newer version handed back");
         await queueJob.moveToDelayed(Date.now() + NEWER_DELAY_MS, token);
         throw new DelayedError();
       }

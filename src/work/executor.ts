@@ -54,7 +54,7 @@ export class Executor {
   ): Promise<Result> {
     const version = (data as { v?: unknown } | null)?.v;
     if (typeof version === "number" && version > PAYLOAD_VERSION) {
-      throw new NewerVersionError(`payload of version ${version}; this process knows ${PAYLOAD_VERSION}`);
+      throw new NewerVersionError(version);
     }
     const payload = job.payload.safeParse(data);
     if (!payload.success) {
@@ -89,7 +89,7 @@ export class Executor {
       log.info({ ms: Date.now() - started, result }, "job done");
       return result;
     } catch (err) {
-      if (cancelled.aborted) log.info({ ms: Date.now() - started }, "job handed back");
+      if (cancelled.aborted) log.info({ ms: Date.now() - started, err }, "job handed back");
       else log[this.#failureLevel]({ ms: Date.now() - started, err }, "job failed");
       throw err;
     } finally {

@@ -49,4 +49,10 @@ export class PermanentError extends Error {
 /** A payload of a later version than this process knows: it is left to a newer one. */
 export class NewerVersionError extends Error {
   override readonly name = "NewerVersionError";
+  readonly version: number;
+
+  constructor(version: number) {
+    super(`payload of version ${version}`);
+    this.version = version;
+  }
 }

@@ -56,7 +56,7 @@ export async function replaceMeta<N extends MetaName>(
   value: Meta[N],
 ): Promise<boolean> {
   const { rowCount } = await connection.query(
-    "UPDATE usage_meta SET value = $3::jsonb WHERE name = $1 AND value = $2::jsonb",
+    "UPDATE usage_meta SET value = $3::jsonb WHERE name = $1 AND value @> $2::jsonb", // a later version may know more
     [name, JSON.stringify(read), JSON.stringify(value)],
   );
   return rowCount === 1;
