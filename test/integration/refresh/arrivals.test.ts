@@ -112,6 +112,14 @@ test("a watermark that lies ahead, of a clock that was wrong, hides nothing", as
   expect(Date.parse((await watermark(world)) as string)).toBeLessThan(stampMillis(await stampAt(world.pool)));
 });
 
+test("a watermark that a later version stored with one more field is moved too", async () => {
+  await setWatermark(world, HOUR);
+  await world.pool.query(`UPDATE usage_meta SET value = value || '{"by": "later"}' WHERE name = 'arrivals'`);
+  const before = await watermark(world);
+  expect(await follow(world)).toMatchObject({ moved: true });
+  expect(await watermark(world)).not.toBe(before);
+});
+
 test("after a week of standstill everything since is found", async () => {
   await history();
   await setWatermark(world, 7 * DAY);
