@@ -4,7 +4,7 @@ export class Resources {
   readonly #closings: (() => unknown)[] = [];
 
   /**
-   * @param close undefined = there is nothing to close
+   * @param close undefined = nothing to close
    * @returns a function that opens it at its first call, and answers the same from then on; after an error the next
    *   call tries again
    */
@@ -13,7 +13,7 @@ export class Resources {
     const openNow = async (): Promise<T> => {
       try {
         const value = await open();
-        // Only now: what it stands on was opened meanwhile, and is to be closed after it.
+        // Registered only now: open() may have opened what this needs, which must be closed after it.
         if (close) this.#closings.push(() => close(value));
         return value;
       } catch (error) {

@@ -2,7 +2,7 @@ import { Decimal128, ObjectId, type Document } from "mongodb";
 import { seeded } from "../../bench/data.ts";
 import { dayBounds, listDays, type Day } from "../../src/usage/day.ts";
 
-/** One event as a producer stores it, and what it must add to its tenant's totals. */
+/** One event as a producer stores it, and its contribution to its tenant's totals. */
 export interface SampleEvent {
   readonly document: Document;
   /** undefined for an event that no rebuild can see */

@@ -118,7 +118,7 @@ async function createContainer(run: Run, image: string, plan: ContainerPlan): Pr
     };
   }
   for (let attempt = 1; ; attempt++) {
-    // Chosen here, since one that the engine chooses changes with a restart.
+    // The port is chosen here, since a port chosen by the engine changes with a restart.
     const port = await freePort();
     const container = new LocalContainer(image)
       .withExposedPorts({ container: plan.port, host: port })

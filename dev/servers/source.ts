@@ -7,7 +7,7 @@ export type ServerName = "mongodb" | "redis" | "postgres";
 /** A server that runs and answers. */
 export interface Running {
   readonly uri: string;
-  /** undefined for one in a container or one that was running before */
+  /** undefined for a server in a container, or one that was running before */
   readonly pid: number | undefined;
   /** Stops it (SIGKILL to make it crash) and keeps its data and its port. */
   halt(signal?: NodeJS.Signals): Promise<void>;
@@ -48,7 +48,7 @@ export interface Source {
 /** One kind of server: how to test that it answers, and the sources to get it from, the best first. */
 export interface ServerKind {
   readonly server: ServerName;
-  /** the setting that names one that runs already */
+  /** the setting that names a running server */
   readonly setting: string;
   /** resolves when the server at this address answers */
   ping(uri: string): Promise<void>;

@@ -85,7 +85,7 @@ export function commandLog(log: Logger): Logger {
   return log.child({}, log.isLevelEnabled("warn") ? { level: "warn" } : {});
 }
 
-/** Gives work what it needs, opened when it is first needed. */
+/** Supplies tasks from the services, each opened at its first use. */
 export function supplierOf(services: Services, dispatch: () => Promise<void>): Supplier {
   return {
     session: () => services.session(),

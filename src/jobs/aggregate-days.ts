@@ -61,7 +61,7 @@ async function aggregate(claim: Claim, context: AggregateContext): Promise<Batch
       await writing;
       writing = write(batch, cursor + 1, claim, context).then((written) => addCounts(counts, written));
       batch = newBatch();
-      writing.catch(() => undefined); // the next await of it throws
+      writing.catch(() => undefined); // the error is thrown where it is awaited
     }
   }
   await writing;

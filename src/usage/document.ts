@@ -51,7 +51,7 @@ export function toDocuments(rollup: Rollup, limits: DocumentLimits): Documents {
 
 interface Text {
   readonly json: string;
-  /** what the hash sees of it */
+  /** the input of the hash */
   readonly record: string;
 }
 

@@ -25,7 +25,7 @@ export interface RefreshSettings {
 /** A statement's function whose first parameter, the pool, is given already. */
 export type OnPool<F> = F extends (pool: Pool, ...rest: infer Rest) => infer Result ? (...rest: Rest) => Result : never;
 
-/** Everything that work may use. Work names what it needs of it, and is given that alone. */
+/** Everything that a task may use. A task names its needs, and receives only those. */
 export interface JobContext extends AuditContext, Execution {
   readonly runs: Runs;
   readonly chunks: Chunks;

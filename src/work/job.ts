@@ -1,10 +1,10 @@
 import type { z } from "zod";
 import type { ContextOf, Need } from "./context.ts";
 
-/** Work with a name, which says what it needs. */
+/** Work with a name and a list of its needs. */
 export interface Task<Input, Result, N extends Need = Need> {
   readonly name: string;
-  /** only this is opened for it: what it does not need may be down */
+  /** only these are opened for it; other servers may be down */
   readonly needs: readonly N[];
   /** waiting for a permit does not count; undefined = no limit, since an operator waits and may interrupt it */
   readonly timeoutMs?: number;

@@ -3,10 +3,10 @@ import { z } from "zod";
 /** The version of the payloads that this process writes and reads. */
 export const PAYLOAD_VERSION = 1;
 
-/** Which run. */
+/** A run. */
 export const runPayload = z.strictObject({ v: z.literal(PAYLOAD_VERSION), runId: z.uuid() });
 
-/** Which chunk of which run; what it holds is in PostgreSQL. */
+/** A chunk of a run; its content is in PostgreSQL. */
 export const chunkPayload = z.strictObject({
   v: z.literal(PAYLOAD_VERSION),
   runId: z.uuid(),
@@ -17,7 +17,7 @@ export const chunkPayload = z.strictObject({
     .overwrite((chunk) => chunk + 0), // JSON text may say -0; it means chunk 0, and -0 + 0 is 0
 });
 
-/** Which occurrence of a schedule, "2026-11-21T0215Z": as in its name, without what a job's id may not hold. */
+/** An occurrence of a schedule, "2026-11-21T0215Z": without colons, which a job's id may not hold. */
 export const occurrencePayload = z.strictObject({
   v: z.literal(PAYLOAD_VERSION),
   slot: z

@@ -31,7 +31,7 @@ export async function shutReadGate(server: Running, source: Source): Promise<Rea
 
 async function lockTable({ uri }: Running, { collection }: Source): Promise<ReadGate> {
   const client = new pg.Client({ connectionString: uri });
-  client.on("error", () => undefined); // the server may be the one that is taken down
+  client.on("error", () => undefined); // the fault may take this server down
   await client.connect();
   const { rows } = await client.query<{ name: string }>(
     `SELECT 'documentdb_data.documents_' || collection_id AS name FROM documentdb_api_catalog.collections

@@ -1,7 +1,7 @@
 import { startMongo, startPostgres, startRedis, type PrivateServer, type ServerName } from "../../dev/servers.ts";
 import { createSource, USUAL_SHAPE, type Source } from "./source.ts";
 
-/** The servers of one scenario: those that its fault takes down are nobody else's. */
+/** The servers of one scenario. A server that its fault takes down serves no other scenario. */
 export interface FaultServers {
   readonly mongodb: PrivateServer;
   readonly redis: PrivateServer;

@@ -21,7 +21,7 @@ export class WriteGate {
 
   static async shut(databaseUrl: string): Promise<WriteGate> {
     const client = new pg.Client({ connectionString: databaseUrl });
-    client.on("error", () => undefined); // the server may be the one that is taken down
+    client.on("error", () => undefined); // the fault may take this server down
     await client.connect();
     await client.query("SELECT pg_advisory_lock($1, 0)", [CHANGE_LOCK]);
     return new WriteGate(client);

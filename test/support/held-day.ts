@@ -28,7 +28,7 @@ export class HeldDay {
   async awaited(): Promise<void> {
     await until("writer of the day that is held", async () => {
       const { rowCount } = await this.#client.query(
-        // Not pg_stat_activity, of which a transaction sees what it saw first.
+        // Not pg_stat_activity: a transaction sees one snapshot of it.
         "SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))",
       );
       return rowCount !== 0;

@@ -31,7 +31,7 @@ interface Dirt {
 
 interface Tenant {
   id: Deal;
-  /** chosen anew for each day, so that some days of a hostile tenant are only a little dirty */
+  /** drawn for each day, so that some days of a hostile tenant have few faults */
   dirt: () => Dirt;
   hostile: boolean;
 }

@@ -4,7 +4,7 @@ import type { Services } from "../../src/services.ts";
 import type { JobContext } from "../../src/work/context.ts";
 import { defineTask } from "../../src/work/job.ts";
 
-/** Everything that a job may use, as an execution is given it, for tests that replace a part of it. */
+/** A job's context with everything in it, for tests that replace a part. */
 export async function jobContext(services: Services, log: Logger = services.log): Promise<JobContext> {
   const taken = defineTask({
     name: "taken",

@@ -1,7 +1,7 @@
 import type { Pool } from "pg";
 import type { StoredRow } from "./differences.ts";
 
-/** A row of daily_usage_cache as text, whole: what it holds and its own proof. */
+/** A whole row of daily_usage_cache as text. */
 export interface WholeRow extends StoredRow {
   content_hash: string;
   state: string;

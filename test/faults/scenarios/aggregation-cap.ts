@@ -11,7 +11,7 @@ import type { Scene } from "../scene.ts";
 const PERMIT_CLASS = 0x74616c6d;
 const REPLICAS = 10;
 const CAP = 4;
-/** How often the reads are held up, and for how long, so that all who want to read have come to it. */
+/** How often reads are held, and for how long, so that every process that wants to read is waiting. */
 const HELD = { times: 3, ms: 3_000 };
 
 /**
@@ -27,7 +27,7 @@ export const aggregationCap: Scenario = {
     const { source, servers } = scene;
     const { from, to } = source;
     await scene.startReplicas(Array.from({ length: REPLICAS }, () => ({})));
-    await scene.settled(performance.now()); // runs of their own accord, such as the last night's
+    await scene.settled(performance.now()); // scheduled runs, such as last night's
     const runId = await scene.backfill();
     const at = performance.now();
     const inline = startBuilt(scene.env, "rebuild", "--inline", "--from", from, "--to", to, "--json");

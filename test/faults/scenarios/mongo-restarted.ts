@@ -16,7 +16,7 @@ const FAULTS = [
   ["front and data", (server: Running) => (server.behind ? [server, server.behind] : [server]), "SIGINT"],
 ] as const;
 
-/** The server of the events goes down in the middle of an aggregation: the whole of it, or the part that holds the data. */
+/** The MongoDB server goes down in the middle of an aggregation: all of it, or its storage engine alone. */
 export const mongoRestarted: Scenario = {
   name: "mongo-restarted",
   owns: ["mongodb"],

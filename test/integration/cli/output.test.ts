@@ -95,7 +95,7 @@ describe("--json", () => {
     expect(onlyDocument(up)).toEqual({ applied: [] });
     expect(onlyDocument(migrations)).toMatchObject({ unknown: [] });
     expect(onlyDocument(config)).toMatchObject({ QUEUE_PREFIX: world.config.queuePrefix, NIGHTLY_DAYS: "3" });
-    expect(indexes.stdout).toMatch(/^[^\n]+\n$/); // what it is at goes to standard error, for a person
+    expect(indexes.stdout).toMatch(/^[^\n]+\n$/); // progress goes to standard error
     expect(onlyDocument(asked)).toMatchObject({ created: true, run: { state: "planned" } });
     expect([listed, shown, status, up, migrations, config, indexes, asked].map(({ code }) => code)).toEqual(
       Array(8).fill(0),

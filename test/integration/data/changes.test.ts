@@ -66,7 +66,7 @@ test("a change wakes listeners and tells them nothing of the tenant; no change w
 });
 
 test("no change is visible before a change with a lower id has been committed", async () => {
-  // The slow writer has its ids and comes to a halt in the middle of its commit.
+  // The slow writer has its ids and waits in the middle of its commit.
   await world.pool.query(`
     CREATE FUNCTION halt() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN PERFORM pg_advisory_xact_lock(4711); RETURN NULL; END $$;

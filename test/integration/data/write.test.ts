@@ -217,7 +217,7 @@ describe("locks", () => {
   test("a deadlock with somebody else's transaction is tried again", async () => {
     await store(world, await claim(9), backwards(1, await stamp()), [], 9);
     const own = await claim(9);
-    // One holds the last row and waits for the chunk, which the writer has; the other lets the writer come to the last
+    // One transaction holds the last row and waits for the chunk, which the writer has; the other lets the writer reach the last
     // row only then. So the writer is the one to wait last, and the server ends its first try.
     await inTheWay(async (client) => {
       await client.query(lockRow, [last]);

@@ -18,7 +18,7 @@ export function quickRecipe(builds: string[], before: () => Promise<unknown> = (
   };
 }
 
-/** Says what it does and ends with a failure. */
+/** Prints its steps and fails. */
 export const failingRecipe: Recipe = {
   name: "failing-1",
   title: "failing",

@@ -67,7 +67,7 @@ describe.each([
     await open({ USAGE_TIMEZONE: timeZone, ...(days && { EVENTS_RETENTION_DAYS: String(days) }) });
     const events = fourADay(timeZone, "acme", RANGE.from, RANGE.to);
     await world.insert(events);
-    await clock.at("2026-06-10T10:00:00Z"); // all of it is there still
+    await clock.at("2026-06-10T10:00:00Z"); // all events still exist
     expect((await doRun(world.services, RANGE)).days).toMatchObject({ planned: 10, written: 10, refused: 0 });
     const whole = await storedRows(world.pool);
 

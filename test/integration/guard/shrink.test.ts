@@ -126,7 +126,7 @@ test("a day may shrink until it is final, and from that microsecond on not below
   const refused = await rebuild();
   expect(refused.days).toMatchObject({ written: 0, refused: 1 });
   expect((await problems(refused.id))[0]?.refusedDays).toEqual([refusal(3, 2)]);
-  expect(await row()).toEqual(before); // it still says "settling": that is what is known of it
+  expect(await row()).toEqual(before); // the row still says "settling"
 });
 
 test("a row that was last read while its day was open is not shrunk once the day is final", async () => {

@@ -74,7 +74,7 @@ test("a running worker refuses to plan and to read once the index is dropped, an
   await world.events.dropIndexes();
   const context = await jobContext(world.services);
   const { requireIndexes: cached, ...rest } = context;
-  void cached; // what it saw a moment ago still holds for some seconds
+  void cached; // its result is kept for some seconds
   const asked = { ...rest, requireIndexes: look };
   await expect(workOn(id, asked)).rejects.toThrow(/has no usable index/);
   expect((await world.pool.query("SELECT FROM daily_usage_cache")).rowCount).toBe(0);

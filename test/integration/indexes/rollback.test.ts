@@ -1,4 +1,4 @@
-/** A rollback takes back what its run made, and nothing else. */
+/** A rollback removes what its run created, and nothing else. */
 import { expect, test } from "vitest";
 import type pg from "pg";
 import { EXIT, UsageError } from "../../../src/errors.ts";
@@ -83,7 +83,7 @@ test("an older window is not retired while it has the current bound, nor if some
   await awayFromMonthEnd(own.sql, async () => {
     await it.ensure(windows);
     const now = Object.keys(await validity(own.sql))[0] ?? "";
-    // As if it had been made a month before for a longer time, and beside it one that is not the one the keeper made.
+    // As if the window had been built a month ago for a longer period, beside an index that the keeper did not build.
     await own.sql.query(`ALTER INDEX ${now} RENAME TO recent__2000_02`);
     await own.sql.query("UPDATE tallyman.index_ledger SET name = 'recent__2000_02'");
     await own.sql.query(`INSERT INTO tallyman.index_ledger

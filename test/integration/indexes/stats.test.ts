@@ -56,7 +56,7 @@ async function stats(engine: EngineName = "postgres", more: Partial<Parameters<t
 const kinds = (report: StatsReport) => report.verdicts.map(({ kind, index }) => (index ? `${kind} ${index}` : kind));
 const indexOf = (target: TargetReport, name: string) => target.indexes.find((index) => index.name === name);
 
-/** Sends earlier samples into the past, as if this had gone on for so long. */
+/** Dates earlier samples back by so many days. */
 async function age(days: number): Promise<void> {
   await own.sql.query("UPDATE tallyman.index_sample SET taken_at = taken_at - $1 * interval '1 day'", [days]);
 }

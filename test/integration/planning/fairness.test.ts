@@ -82,7 +82,7 @@ test("a nightly run, and one that somebody asks for, end while a backfill of tho
   const { id } = (JSON.parse(asked.stdout) as { run: { id: string } }).run;
   await done(id);
   expect((await runs.get(id))?.days).toMatchObject({ planned: 3, unchanged: 3 });
-  // Its plan and its chunk go before all that wait: before them came the chunk in hand, and one that was next to it.
+  // Its plan and its chunk go before all waiting chunks; only the chunk in hand and the next one went first.
   expect((await longDone(id)).before).toBeLessThanOrEqual(2);
 
   // The long one was not held up either.

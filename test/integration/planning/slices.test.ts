@@ -114,5 +114,5 @@ test("a slice of few minutes that takes too long fails the day and is not halved
   const lengths = distinct(slices).map(({ start, end }) => (end - start) / MINUTE);
   expect(Math.min(...lengths)).toBeGreaterThan(5);
   expect(Math.min(...lengths)).toBeLessThanOrEqual(10);
-  expect(lengths.length).toBeLessThan(10); // the first one that fails ends it
+  expect(lengths.length).toBeLessThan(10); // the first failing slice ends the read
 });

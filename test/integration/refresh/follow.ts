@@ -13,7 +13,7 @@ import type { World } from "../../support/world.ts";
 export const HOUR = 3_600;
 export const DAY = 24 * HOUR;
 
-/** The time zone of these worlds: what is today for a test stays today for what it judges. */
+/** The time zone of these worlds, chosen so that no midnight passes during a test. */
 export const ZONE = zoneBeforeNoon();
 
 let made = 0;
@@ -42,7 +42,7 @@ function contextOf(services: Services, warnings: Warnings): Promise<JobContext> 
   return jobContext(services, log);
 }
 
-/** What one execution of the job came to. */
+/** The result of one execution of the job. */
 export interface Followed {
   readonly events: number;
   readonly days: number;

@@ -88,7 +88,7 @@ describe("the table of schedules", () => {
     expect(requested.length + enqueued.length).toBe(1);
     for (const { job: jobName, payload } of enqueued) {
       const job = JOBS.find((known) => known.name === jobName);
-      const parsed = job?.payload.parse(payload); // what it enqueues is what its job understands
+      const parsed = job?.payload.parse(payload); // the payload parses as its job's
       expect(job?.id(parsed)).not.toContain(":");
       // Ticks of the refresh that wait are one job; of the others each slot is.
       expect(job?.id(parsed)).toContain(name === "refresh" ? "follow-arrivals" : "2026-11-21T02");

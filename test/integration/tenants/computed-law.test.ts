@@ -84,7 +84,7 @@ test("within the computed range every day up to the last is a row, whatever happ
   );
 });
 
-/** What the statements must come to, over sets of days. */
+/** The computed range that the statements must reach, computed over sets of days. */
 class ModelTenant {
   last = 5;
   searched = 0;

@@ -32,7 +32,7 @@ describe("the end of a run", () => {
     await tables.store("a", rows(9, 9));
     await tables.end([span("a", 9, 11)]);
     expect(await tables.range()).toEqual([9, 14]);
-    await tables.store("a", new Map([...rows(2, 7), ...rows(16, 18)])); // of runs that did not come to their end
+    await tables.store("a", new Map([...rows(2, 7), ...rows(16, 18)])); // rows of runs that never ended
     await tables.store("a", new Map([...rows(8, 8), ...rows(15, 15)]));
     await tables.end([span("a", 8, 8), span("a", 15, 15)]);
     expect(await tables.range()).toEqual([2, 18]);

@@ -40,7 +40,7 @@ export class TenantTables {
     );
   }
 
-  /** Ends a run over these spans, one chunk each; what it wrote must be there. */
+  /** Ends a run over these spans, one chunk each; its rows must exist already. */
   async end(spans: readonly TenantSpan[], overAll = false): Promise<void> {
     const id = randomUUID();
     await this.#pool.query(

@@ -37,7 +37,7 @@ const text = fc.oneof(
   fc.integer().map(String),
 );
 
-/** The value, or the refusal, which must be one that a person can read. */
+/** The value, or the message of the refusal. */
 function parsed<T>(parse: (text: string) => T, given: string): T | undefined {
   let value: T | undefined;
   const said = refusal(InvalidArgumentError, () => (value = parse(given)));

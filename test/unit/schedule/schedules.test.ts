@@ -96,7 +96,7 @@ describe("the nightly rebuild", () => {
         expect(days).toBeLessThanOrEqual(3_660);
         if (days === 3_660 || from === FIRST_DAY) return;
         expect(countDays(from, through) - 1).toBeGreaterThanOrEqual(nightlyDays);
-        // The night before ended by the watermark's own night; what it read while it was settling is read again now.
+        // The days that the last night read while they were settling are read again.
         const before = addDays(from, -1);
         const readAtTheLatest = dayBounds(through, timeZone).end;
         expect(dayBounds(before, timeZone).end + settleHours * 3_600_000).toBeLessThanOrEqual(readAtTheLatest);

@@ -79,7 +79,7 @@ describe("classify", () => {
     expect(classify(undefined, at(LATER, 1), NOW, REWRITE)).toBe("new");
   });
 
-  /** The clock was put back: a read that began before that bears a stamp ahead of it. */
+  /** The clock was set back: a read from before has a stamp ahead of the clock. */
   test.each([
     ["gives way to a row read since", at(LATER, 1), at(AHEAD, 2), "stale"],
     ["gives way to it too where the content is the same", at(LATER, 1), at(AHEAD, 1), "stale"],

@@ -7,7 +7,7 @@ import { Executor } from "../../../src/work/executor.ts";
 import { defineJob, NewerVersionError, PermanentError } from "../../../src/work/job.ts";
 import { TimeLimitError } from "../../../src/work/time-limit.ts";
 
-/** An executor that supplies the day alone, with what it was asked for and what it logged. */
+/** An executor that supplies `today` alone, with the needs it was asked for and the lines it logged. */
 function executor(failureLevel: "error" | "debug" = "error") {
   const lost = new AbortController();
   const asked: Need[] = [];

@@ -1,4 +1,4 @@
-/** What chunks come to: columns of a query over usage_chunk. */
+/** Sums over chunks: columns of a query over usage_chunk. */
 export const CHUNK_SUMS = `count(*) FILTER (WHERE state = 'done')::int AS done, count(*) FILTER (WHERE state = 'failed')::int AS failed,
   coalesce(sum(written), 0)::int AS written, coalesce(sum(unchanged), 0)::int AS unchanged,
   coalesce(sum(stale), 0)::int AS stale, coalesce(sum(refused), 0)::int AS refused,

@@ -10,7 +10,7 @@ export interface EndedRun {
   readonly kind: RunKind;
   readonly to: Day;
   readonly state: RunState;
-  /** false = it has read nothing, and nothing of it is dirty */
+  /** false = the run was never planned, so it has read nothing */
   readonly wasPlanned: boolean;
 }
 

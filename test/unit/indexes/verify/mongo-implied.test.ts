@@ -1,4 +1,4 @@
-/** What a query proves of the documents it finds, and what it does not. */
+/** The conditions that a query proves of its documents. */
 import { Long, ObjectId } from "mongodb";
 import { expect, test } from "vitest";
 import { unprovenTerms } from "../../../../src/indexes/engines/mongo/verify/implied.ts";

@@ -42,7 +42,7 @@ test("the fewest missing terms of the partial filter are named", async () => {
     (await reasons({ partialFilterExpression }, { email: "a" }, { needs }))[0];
   expect(await said(["$type"])).toBe('the query does not imply the index\'s filter: add {"email":{"$type":"string"}}');
   expect(await said(["state", '"n"'])).toMatch(/: add \{"state":"open"\}, \{"n":\{"\$gt":0\}\}$/);
-  // Where even all of it does not help, the filter is not what is wrong.
+  // If the whole filter does not help either, the fault is not in the filter.
   expect(await said(["something else"])).toBeUndefined();
 });
 

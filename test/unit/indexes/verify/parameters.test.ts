@@ -1,4 +1,4 @@
-/** Where a contract's values come from, what its statement may be, and what a filter tells. */
+/** The values of a contract, the statements it may hold, and what its filter proves. */
 import fc from "fast-check";
 import { Long, ObjectId } from "mongodb";
 import { describe, expect, test } from "vitest";

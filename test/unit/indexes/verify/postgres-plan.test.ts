@@ -54,7 +54,7 @@ describe("PostgreSQL", () => {
       "Actual Rows": 1,
     });
     expect(read(counted).work).toEqual({ returned: 400, examined: 400 });
-    // An InitPlan comes first in the list and is none of it.
+    // An InitPlan comes first in the list and is not part of the plan's tree.
     const init: PlanNode = { ...scan("Seq Scan", { "Relation Name": "other" }), "Parent Relationship": "InitPlan" };
     const limited = over("Limit", indexScan({ "Actual Rows": 7 }), { "Actual Rows": 7 });
     expect(read({ ...limited, Plans: [init, ...(limited.Plans ?? [])] }).work).toEqual({ returned: 7, examined: 17 });

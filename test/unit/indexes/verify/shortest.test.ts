@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { shortest } from "../../../../src/indexes/contract/shortest.ts";
 
-/** Runs that take so long each, the last again and again, by a clock of their own; undefined is one that hits a limit. */
+/** Runs of the given lengths by a fake clock, the last length repeated; undefined = a run that hits the limit. */
 function timed(promisedMs: number, ...durations: (number | undefined)[]) {
   let time = 0;
   let runs = 0;
