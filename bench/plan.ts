@@ -5,7 +5,7 @@ import { loadConfig } from "../src/config.ts";
 import { commandExecutor } from "../src/execution/supply.ts";
 import { migrate } from "../src/db/postgres/migrate.ts";
 import { matchRange, tenantDateIndex } from "../src/db/mongo/pipeline.ts";
-import { PAYLOAD_VERSION } from "../src/work/payload.ts";
+import { PAYLOAD_VERSION } from "../src/task/payload.ts";
 import { planRun } from "../src/jobs/plan-run.ts";
 import { createLogger } from "../src/log.ts";
 import { Services } from "../src/services.ts";

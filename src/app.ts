@@ -9,7 +9,7 @@ import type { Consumption } from "./http/health.ts";
 import { HttpServer } from "./http/server.ts";
 import { workerExecutor } from "./execution/supply.ts";
 import { JOBS } from "./jobs/index.ts";
-import type { Job } from "./work/job.ts";
+import type { Job } from "./task/job.ts";
 import { startParts, type Part, type Running } from "./lifecycle.ts";
 import { Metrics } from "./metrics.ts";
 import { Queues } from "./queues/queues.ts";

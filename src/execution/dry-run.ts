@@ -6,8 +6,8 @@ import { TenantDayError } from "../db/mongo/events.ts";
 import { inParallel } from "../in-parallel.ts";
 import { classify, type Outcome } from "../usage/classify.ts";
 import { countTenantDays, listTenantDays } from "../usage/plan.ts";
-import { READING, type ContextOf } from "../work/context.ts";
-import { defineTask } from "../work/job.ts";
+import { READING, type ContextOf } from "../task/context.ts";
+import { defineTask } from "../task/job.ts";
 
 /** What would happen to one tenant-day. */
 export interface Forecast extends TenantDay {

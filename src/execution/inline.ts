@@ -8,8 +8,8 @@ import { UnreachableError, WorkFailedError } from "../errors.ts";
 import { inParallel } from "../in-parallel.ts";
 import type { Services } from "../services.ts";
 import type { ChunkPlan } from "../usage/plan.ts";
-import type { Job } from "../work/job.ts";
-import { PAYLOAD_VERSION, type chunkPayload } from "../work/payload.ts";
+import type { Job } from "../task/job.ts";
+import { PAYLOAD_VERSION, type chunkPayload } from "../task/payload.ts";
 import { commandExecutor, commandLog } from "./supply.ts";
 
 const POLL_MS = 500;

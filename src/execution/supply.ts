@@ -10,8 +10,8 @@ import { Watermarks } from "../db/postgres/watermarks.ts";
 import type { Logger } from "../log.ts";
 import type { Services } from "../services.ts";
 import { MAX_DOCUMENT_BYTES } from "../usage/document.ts";
-import type { JobContext, Need, OnPool } from "../work/context.ts";
-import { Executor, type Supplier } from "../work/executor.ts";
+import type { JobContext, Need, OnPool } from "../task/context.ts";
+import { Executor, type Supplier } from "../task/executor.ts";
 
 /** Where each thing that work may need comes from. A further need is one more entry. */
 const SOURCES: {
@@ -86,7 +86,7 @@ export function commandLog(log: Logger): Logger {
 }
 
 /** Supplies tasks from the services, each opened at its first use. */
-export function supplierOf(services: Services, dispatch: () => Promise<void>): Supplier {
+function supplierOf(services: Services, dispatch: () => Promise<void>): Supplier {
   return {
     session: () => services.session(),
     async supply<N extends Need>(needs: readonly N[]) {

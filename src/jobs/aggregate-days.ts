@@ -7,10 +7,10 @@ import { judgeHorizonAgain, readTenantDay } from "../rebuild/read-tenant-day.ts"
 import { addCounts, noCounts, type BatchCounts } from "../db/postgres/cache/write.ts";
 import { sizeOf } from "../usage/document.ts";
 import { expectedOn, listTenantDays } from "../usage/plan.ts";
-import { workOnChunk } from "../work/chunk.ts";
-import { CHUNK_WORK, READING, type ContextOf } from "../work/context.ts";
-import { defineJob } from "../work/job.ts";
-import { chunkPayload } from "../work/payload.ts";
+import { workOnChunk } from "../task/chunk.ts";
+import { CHUNK_WORK, READING, type ContextOf } from "../task/context.ts";
+import { defineJob } from "../task/job.ts";
+import { chunkPayload } from "../task/payload.ts";
 
 /** A batch is written when it holds this much, which bounds the memory whatever the size of a day. */
 const BATCH = { rows: 64, bytes: 8 * 1024 * 1024 };

@@ -1,7 +1,7 @@
 import { auditOccurrence } from "../audit/audit.ts";
-import { AUDITING } from "../work/context.ts";
-import { defineJob } from "../work/job.ts";
-import { occurrencePayload } from "../work/payload.ts";
+import { AUDITING } from "../task/context.ts";
+import { defineJob } from "../task/job.ts";
+import { occurrencePayload } from "../task/payload.ts";
 
 /** Tenant-days of drift that are logged; the audit's row lists more. */
 const LOGGED = 100;

@@ -1,5 +1,5 @@
-import { defineJob } from "../work/job.ts";
-import { occurrencePayload } from "../work/payload.ts";
+import { defineJob } from "../task/job.ts";
+import { occurrencePayload } from "../task/payload.ts";
 
 /** Creates missing declared indexes in both databases; an index whose build blocks writers is left to an operator. */
 export const ensureIndexes = defineJob({

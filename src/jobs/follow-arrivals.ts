@@ -8,9 +8,9 @@ import { isBeforeHorizon } from "../usage/horizon.ts";
 import { planChunks } from "../usage/plan.ts";
 import { joinTenantDays } from "../usage/spans.ts";
 import { inParallel } from "../in-parallel.ts";
-import type { ContextOf } from "../work/context.ts";
-import { defineJob } from "../work/job.ts";
-import { occurrencePayload } from "../work/payload.ts";
+import type { ContextOf } from "../task/context.ts";
+import { defineJob } from "../task/job.ts";
+import { occurrencePayload } from "../task/payload.ts";
 
 /** A refresh rebuilds at most so many tenant-days, some 600 chunks; the next refresh takes the rest. */
 const REFRESH_DAYS = 20_000;

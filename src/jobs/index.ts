@@ -7,7 +7,7 @@ import { reportIndexUsage } from "./report-index-usage.ts";
 import { restoreRows } from "./restore-rows.ts";
 import { trimHistory } from "./trim-history.ts";
 import type { ChunkKind } from "../db/postgres/runs/run.ts";
-import type { Job } from "../work/job.ts";
+import type { Job } from "../task/job.ts";
 
 /** All jobs. */
 export const JOBS: readonly Job[] = [

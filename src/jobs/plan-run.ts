@@ -3,10 +3,10 @@ import { horizonDay } from "../usage/horizon.ts";
 import { planChunks } from "../usage/plan.ts";
 import { clipSpans } from "../usage/spans.ts";
 import type { Run } from "../db/postgres/runs/run.ts";
-import type { ContextOf } from "../work/context.ts";
-import { defineJob } from "../work/job.ts";
-import { runPayload } from "../work/payload.ts";
-import { isShutdown } from "../work/time-limit.ts";
+import type { ContextOf } from "../task/context.ts";
+import { defineJob } from "../task/job.ts";
+import { runPayload } from "../task/payload.ts";
+import { isShutdown } from "../task/time-limit.ts";
 
 const NEEDS = ["dispatch", "requireIndexes", "retention", "runs", "settings", "stamp", "tenants"] as const;
 type PlanContext = ContextOf<(typeof NEEDS)[number]>;

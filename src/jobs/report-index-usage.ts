@@ -1,5 +1,5 @@
-import { defineJob } from "../work/job.ts";
-import { occurrencePayload } from "../work/payload.ts";
+import { defineJob } from "../task/job.ts";
+import { occurrencePayload } from "../task/payload.ts";
 
 /** Reports cost and use of the declared indexes, and stores the report for the metrics. */
 export const reportIndexUsage = defineJob({

@@ -1,10 +1,10 @@
 import type { Claim } from "../db/postgres/runs/claim.ts";
 import { addCounts, noCounts, type BatchCounts } from "../db/postgres/cache/write.ts";
 import { listTenantDays } from "../usage/plan.ts";
-import { workOnChunk } from "../work/chunk.ts";
-import { CHUNK_WORK, type ContextOf } from "../work/context.ts";
-import { defineJob } from "../work/job.ts";
-import { chunkPayload } from "../work/payload.ts";
+import { workOnChunk } from "../task/chunk.ts";
+import { CHUNK_WORK, type ContextOf } from "../task/context.ts";
+import { defineJob } from "../task/job.ts";
+import { chunkPayload } from "../task/payload.ts";
 
 /** Rows restored in one transaction; their content never leaves the server. */
 const BATCH_ROWS = 64;

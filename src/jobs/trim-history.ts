@@ -1,5 +1,5 @@
-import { defineJob } from "../work/job.ts";
-import { occurrencePayload } from "../work/payload.ts";
+import { defineJob } from "../task/job.ts";
+import { occurrencePayload } from "../task/payload.ts";
 
 /** Removes what is past its retention: changes, finished runs, rows kept for an undo, audits. */
 export const trimHistory = defineJob({

@@ -5,8 +5,8 @@ import type { DueChunk, DueWork } from "../db/postgres/runs/due.ts";
 import type { QueueName } from "../db/postgres/session.ts";
 import { CHUNK_JOBS } from "../jobs/index.ts";
 import { planRun } from "../jobs/plan-run.ts";
-import type { Job } from "../work/job.ts";
-import { PAYLOAD_VERSION } from "../work/payload.ts";
+import type { Job } from "../task/job.ts";
+import { PAYLOAD_VERSION } from "../task/payload.ts";
 
 /** The queues: `fresh` for the refresh and the nightly rebuild, `bulk` for everything else. */
 export const QUEUES = ["fresh", "bulk"] as const satisfies readonly QueueName[];

@@ -2,8 +2,8 @@ import { DelayedError, UnrecoverableError, WaitingError, Worker, type Job as Que
 import type { Redis } from "ioredis";
 import type { QueueName } from "../db/postgres/session.ts";
 import type { Logger } from "../log.ts";
-import type { Executor } from "../work/executor.ts";
-import { NewerVersionError, PermanentError, type Job } from "../work/job.ts";
+import type { Executor } from "../task/executor.ts";
+import { NewerVersionError, PermanentError, type Job } from "../task/job.ts";
 
 /** The signal's reason when the process stops: the job goes back without an attempt spent. */
 const SHUTDOWN = "shutdown";

@@ -24,8 +24,8 @@ export interface ReadContext {
   readonly settings: RunSettings;
   /** the clock of the PostgreSQL primary */
   readonly stamp: () => Promise<Stamp>;
-  /** for how long raw events are kept; may be some seconds old unless `anew` */
-  readonly retention: (anew?: "anew") => Promise<Retention>;
+  /** for how long raw events are kept; may be some seconds old, unless asked for "now" */
+  readonly retention: (when?: "now") => Promise<Retention>;
   /** runs `work` under a permit; the wait for the permit does not count against the time limit */
   readonly underPermit: <T>(queue: QueueName, work: () => Promise<T>) => Promise<T>;
   readonly signal: AbortSignal;
@@ -71,7 +71,7 @@ export async function readTenantDay(
  */
 export async function judgeHorizonAgain(rows: readonly CacheRow[], context: ReadContext): Promise<CacheRow[]> {
   if (rows.length === 0) return [];
-  const retention = await context.retention("anew");
+  const retention = await context.retention("now");
   return rows.map((row) => {
     const bounds = dayBounds(row.date, context.settings.timeZone);
     return { ...row, isBeforeHorizon: row.isBeforeHorizon || isBeforeHorizon(bounds, row.readAt, retention) };

@@ -114,7 +114,7 @@ const ORDER = [
   "rebuild",
   "audit",
   "metrics",
-  "work",
+  "task",
   "jobs",
   "queues",
   "schedule",
@@ -199,7 +199,7 @@ describe("dependencies", () => {
   });
 
   test("a job, and what executes it, import no driver and no queue", () => {
-    for (const { path, packages } of [...inPart("jobs"), ...inPart("work")]) {
+    for (const { path, packages } of [...inPart("jobs"), ...inPart("task")]) {
       expect(
         packages.filter((name) => name !== "zod"),
         path,

@@ -17,12 +17,12 @@ test("a value is read once for all who ask within the time", async () => {
   expect(await read()).toBe(1);
 });
 
-test("a value is read again when its time is over, or when it is asked for anew", async () => {
+test("a value is read again when its time is over, or when it is asked for now", async () => {
   const read = counted();
   expect(await read()).toBe(1);
   vi.advanceTimersByTime(1_001);
   expect(await read()).toBe(2);
-  expect(await read("anew")).toBe(3);
+  expect(await read("now")).toBe(3);
   expect(await read()).toBe(3);
 });
 

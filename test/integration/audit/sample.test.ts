@@ -1,7 +1,7 @@
 import { stampMillis } from "../../../src/usage/stamp.ts";
 import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { auditSample as job } from "../../../src/jobs/audit-sample.ts";
-import { PAYLOAD_VERSION } from "../../../src/work/payload.ts";
+import { PAYLOAD_VERSION } from "../../../src/task/payload.ts";
 import { RECORDED_DRIFT } from "../../../src/db/postgres/cache/audits.ts";
 import type { Queues } from "../../../src/queues/queues.ts";
 import { schedules, type TickActions } from "../../../src/schedule/schedules.ts";

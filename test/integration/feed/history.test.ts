@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { beforeEach, describe, expect, test } from "vitest";
 import { History } from "../../../src/db/postgres/history.ts";
 import { trimHistory } from "../../../src/jobs/trim-history.ts";
-import type { JobContext } from "../../../src/work/context.ts";
+import type { JobContext } from "../../../src/task/context.ts";
 import { useWorld } from "../../support/world.ts";
 
 const world = useWorld("history");

@@ -1,4 +1,4 @@
-import type { JobContext } from "../../../src/work/context.ts";
+import type { JobContext } from "../../../src/task/context.ts";
 import type { Services } from "../../../src/services.ts";
 import { jobContext } from "../../support/job-context.ts";
 import { until } from "../../support/until.ts";

@@ -1,6 +1,6 @@
 import { beforeAll, beforeEach, expect, test } from "vitest";
 import type { RunRequest } from "../../../src/db/postgres/runs/request.ts";
-import { PAYLOAD_VERSION } from "../../../src/work/payload.ts";
+import { PAYLOAD_VERSION } from "../../../src/task/payload.ts";
 import { planRun } from "../../../src/jobs/plan-run.ts";
 import { jobContext } from "../../support/job-context.ts";
 import { addDays, type Day } from "../../../src/usage/day.ts";

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { RunRequest } from "../../../src/db/postgres/runs/request.ts";
 import type { Runs } from "../../../src/db/postgres/runs/runs.ts";
-import { PAYLOAD_VERSION } from "../../../src/work/payload.ts";
+import { PAYLOAD_VERSION } from "../../../src/task/payload.ts";
 import { planRun } from "../../../src/jobs/plan-run.ts";
 import { addDays } from "../../../src/usage/day.ts";
 import { chunksOf } from "../../support/claimed.ts";

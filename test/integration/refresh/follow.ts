@@ -3,7 +3,7 @@ import { pino } from "pino";
 import type { Run } from "../../../src/db/postgres/runs/run.ts";
 import { aggregateDays } from "../../../src/jobs/aggregate-days.ts";
 import { followArrivals } from "../../../src/jobs/follow-arrivals.ts";
-import type { JobContext } from "../../../src/work/context.ts";
+import type { JobContext } from "../../../src/task/context.ts";
 import type { Services } from "../../../src/services.ts";
 import { addDays } from "../../support/civil-day.ts";
 import { jobContext } from "../../support/job-context.ts";

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { aggregateDays } from "../../../src/jobs/aggregate-days.ts";
 import { JOBS } from "../../../src/jobs/index.ts";
-import { PAYLOAD_VERSION } from "../../../src/work/payload.ts";
+import { PAYLOAD_VERSION } from "../../../src/task/payload.ts";
 import { restoreRows } from "../../../src/jobs/restore-rows.ts";
 import { jobOccurrence, periodOccurrenceOf, occurrenceOf } from "../../../src/schedule/schedules.ts";
 import { holds } from "../../support/property.ts";

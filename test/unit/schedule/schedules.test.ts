@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { loadConfig } from "../../../src/config.ts";
 import { JOBS } from "../../../src/jobs/index.ts";
-import type { Job } from "../../../src/work/job.ts";
+import type { Job } from "../../../src/task/job.ts";
 import {
   jobOccurrence,
   nightlyRequest,

@@ -102,8 +102,8 @@ async function restoreOnce(
 }
 
 /**
- * Leaves out days that another undo of the run has restored: a removed row begins again at revision 1, so a row that was
- * created since then may look like the one that the run left.
+ * Leaves out days that another undo of the run has restored: after a removal revisions begin again at 1, so a row
+ * created later may have the revision and hash that the run left.
  */
 async function readUndoable(
   connection: Connection,

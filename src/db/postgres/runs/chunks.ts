@@ -4,7 +4,7 @@ import { LEASE_SECONDS, type Claim } from "./claim.ts";
 import { settleDirty } from "../dirty.ts";
 import { queuePaused, settingsAgreed } from "../meta.ts";
 import { inTransaction, type Pool } from "../pool.ts";
-import { queueOfRun, type ChunkKind } from "./run.ts";
+import { chunkKindOfRun, queueOfRun, type ChunkKind } from "./run.ts";
 
 /** A chunk fails after so many errors, or so many claims without progress. */
 export const MAX_ATTEMPTS = 5;
@@ -37,7 +37,7 @@ export class Chunks {
               lease_until = clock_timestamp() + make_interval(secs => $6)
          FROM usage_run r
         WHERE k.run_id = $1 AND k.number = $2 AND r.id = k.run_id AND r.state = 'running'
-          AND (r.kind = 'undo') = ($7 = 'undo')
+          AND ${chunkKindOfRun("r")} = $7
           AND r.settings_hash = $5 AND ${settingsAgreed("$5")} AND (r.inline OR NOT ${queuePaused(queueOfRun("r"))})
           AND k.not_before <= clock_timestamp()
           AND (k.state = 'pending' OR (k.state = 'running' AND k.lease_until < clock_timestamp()))

@@ -1,6 +1,6 @@
 import { pausedQueues } from "../meta.ts";
 import type { Pool } from "../pool.ts";
-import { queueOfRun, type ChunkKind } from "./run.ts";
+import { chunkKindOfRun, queueOfRun, type ChunkKind } from "./run.ts";
 import { runLockKey, type QueueName } from "../session.ts";
 
 /** What a queue should carry: runs to plan, and chunks to work on. */
@@ -57,7 +57,7 @@ export class DueWork {
       [queue, limit, this.#settingsHash],
     );
     const chunks = await this.#pool.query<DueChunk>(
-      `SELECT r.id AS "runId", k.number, CASE WHEN r.kind = 'undo' THEN 'undo' ELSE 'rebuild' END AS kind, ${URGENCY} AS urgency
+      `SELECT r.id AS "runId", k.number, ${chunkKindOfRun("r")} AS kind, ${URGENCY} AS urgency
          FROM usage_run r
          CROSS JOIN LATERAL (
            SELECT number FROM usage_chunk

@@ -70,6 +70,9 @@ export function chunkKindOf(kind: RunKind): ChunkKind {
   return kind === "undo" ? "undo" : "rebuild";
 }
 
+/** chunkKindOf() in SQL. @param run the alias of a row of usage_run */
+export const chunkKindOfRun = (run: string): string => `CASE WHEN ${run}.kind = 'undo' THEN 'undo' ELSE 'rebuild' END`;
+
 /** The nightly rebuild and the refresh go first, in a queue of their own. */
 export function queueOf(kind: RunKind): QueueName {
   return kind === "nightly" || kind === "refresh" ? "fresh" : "bulk";

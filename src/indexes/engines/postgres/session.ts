@@ -1,7 +1,7 @@
 /**
  * Two connections to one database: the first holds the keeper's lock and builds, the second watches and cancels. The
- * building backend holds the lock on purpose: if this process dies, the server goes on with the build, and the lock
- * lasts exactly as long as the build.
+ * building backend itself holds the lock: if this process dies, the server finishes the build, and the lock ends with
+ * it.
  */
 import type pg from "pg";
 import { LockedError, UnreachableError, UsageError } from "../../../errors.ts";

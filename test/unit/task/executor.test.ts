@@ -2,10 +2,10 @@ import { pino } from "pino";
 import { expect, test } from "vitest";
 import { z } from "zod";
 import type { Session } from "../../../src/db/postgres/session.ts";
-import type { JobContext, Need } from "../../../src/work/context.ts";
-import { Executor } from "../../../src/work/executor.ts";
-import { defineJob, NewerVersionError, PermanentError } from "../../../src/work/job.ts";
-import { TimeLimitError } from "../../../src/work/time-limit.ts";
+import type { JobContext, Need } from "../../../src/task/context.ts";
+import { Executor } from "../../../src/task/executor.ts";
+import { defineJob, NewerVersionError, PermanentError } from "../../../src/task/job.ts";
+import { TimeLimitError } from "../../../src/task/time-limit.ts";
 
 /** An executor that supplies `today` alone, with the needs it was asked for and the lines it logged. */
 function executor(failureLevel: "error" | "debug" = "error") {
