@@ -1,5 +1,6 @@
 import { requireConnection } from "./config.ts";
 import { agreeOnSettings } from "./db/postgres/settings.ts";
+import { requireMigrated } from "./db/postgres/migrate.ts";
 import { nightlyThrough } from "./db/postgres/watermarks.ts";
 import type { RunRequest } from "./db/postgres/runs/request.ts";
 import type { QueueName } from "./db/postgres/session.ts";
@@ -20,10 +21,10 @@ import { schedules } from "./schedule/schedules.ts";
 import type { Services } from "./services.ts";
 import type { Day } from "./usage/day.ts";
 
-const RECONCILE_MS = 15_000;
+/** The chunks of a process that died are taken over after this time, and the little that its locks outlive it. */
+const RECONCILE_MS = 5_000;
 
-const CHANGED =
-  "Other settings were put in force while this worker ran, so it ends. Start it again with those settings.";
+const CHANGED = "The tables or the settings in force were changed while this worker ran, so it ends.";
 
 /** A running worker. */
 export interface WorkerApp extends Running {
@@ -99,7 +100,9 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
 
   async function reconcile(): Promise<void> {
     try {
-      await agreeOnSettings(await services.pool(), services.settings);
+      const pool = await services.pool();
+      await requireMigrated(pool);
+      await agreeOnSettings(pool, services.settings);
       for (const id of await due.unfinishedButDone()) await runs.finish(id);
       await dispatch();
     } catch (err) {

@@ -19,17 +19,28 @@ export const OWN_MANIFEST = "usage";
 /** The index keeper with the settings of this process. Each method opens connections of its own. */
 export class IndexKeeper {
   readonly #config: Config;
+  readonly #schema: () => Promise<string>;
 
-  constructor(config: Config) {
+  /** @param schema of the cache table, for Tallyman's own indexes */
+  constructor(config: Config, schema: () => Promise<string>) {
     this.#config = config;
+    this.#schema = schema;
   }
 
-  /** A manifest that comes with Tallyman, by name, or from a file. @throws UsageError */
-  async manifest(nameOrFile: string): Promise<Manifest> {
+  /**
+   * A manifest that comes with Tallyman, by name, or from a file.
+   *
+   * @param schema for Tallyman's own; by default the one that has the cache table
+   * @throws UsageError
+   */
+  async manifest(nameOrFile: string, schema?: string): Promise<Manifest> {
     const { eventsCollection, eventsFields } = this.#config;
     const { MANIFESTS } = await import("../manifests/index.ts");
     const shipped = Object.hasOwn(MANIFESTS, nameOrFile) ? MANIFESTS[nameOrFile] : undefined;
-    if (shipped) return shipped({ collection: eventsCollection, fields: eventsFields });
+    if (shipped) {
+      const names = { collection: eventsCollection, fields: eventsFields };
+      return shipped(nameOrFile === OWN_MANIFEST ? { ...names, schema: schema ?? (await this.#schema()) } : names);
+    }
     // Without a slash or a dot it is a name, not a file.
     if (/^[^./\\]+$/.test(nameOrFile)) {
       throw new UsageError(

@@ -9,6 +9,7 @@ import { Audits } from "./db/postgres/cache/audits.ts";
 import { agreeOnSettings } from "./db/postgres/settings.ts";
 import { requireMigrated } from "./db/postgres/migrate.ts";
 import { createPool, pingPostgres } from "./db/postgres/pool.ts";
+import { ownSchema } from "./db/postgres/prepare-session.ts";
 import { Chunks } from "./db/postgres/runs/chunks.ts";
 import { DueWork } from "./db/postgres/runs/due.ts";
 import { Runs } from "./db/postgres/runs/runs.ts";
@@ -23,6 +24,8 @@ import { dayOf, type Day } from "./usage/day.ts";
 
 /** What others may change is read again after so long. */
 const LOOKED_AT_MS = 5_000;
+/** A server that answered is not asked again for so long. */
+const ANSWERED_MS = 1_000;
 
 interface Mongo {
   readonly client: MongoClient;
@@ -54,7 +57,7 @@ export class Services {
     this.config = config;
     this.log = log;
     this.settings = computeSettings(config);
-    this.keeper = new IndexKeeper(config);
+    this.keeper = new IndexKeeper(config, async () => ownSchema(await this.pool()));
   }
 
   /** Closes what was opened, in reverse. */
@@ -161,10 +164,18 @@ export class Services {
   readonly due = async (): Promise<DueWork> => new DueWork(await this.agreedPool(), this.settings.hash);
 
   readonly chunks = async (): Promise<Chunks> => {
-    return new Chunks(await this.agreedPool(), this.settings.hash, `${hostname()}:${process.pid}`);
+    const [pool, { id }] = await Promise.all([this.agreedPool(), this.session()]);
+    return new Chunks(pool, this.settings.hash, `${hostname()}:${process.pid}`, id);
   };
 
   readonly audits = async (): Promise<Audits> => new Audits(await this.pool());
+
+  /** Asks MongoDB for a sign of life. @throws if it gives none within some seconds */
+  readonly sourceAnswers = recently(ANSWERED_MS, async (): Promise<void> => {
+    const { db } = await this.#mongo();
+    const { pingMongo } = await import("./db/mongo/client.ts");
+    await pingMongo(db);
+  });
 
   /** Checks the indexes that a rebuild needs; a DBA may drop one at any time. */
   readonly requireIndexes = recently(LOOKED_AT_MS, async (): Promise<void> => {

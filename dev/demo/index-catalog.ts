@@ -1,6 +1,6 @@
 import { MongoClient } from "mongodb";
 import pg from "pg";
-import { KEEPER_SCHEMA, LEDGER_COLLECTION } from "../../src/indexes/index.ts";
+import { LEDGER_COLLECTION, OWN_TABLE } from "../../src/indexes/index.ts";
 
 /** Every table, collection and index of both databases, a line each, without the keeper's own. */
 export async function readCatalog(env: {
@@ -18,8 +18,9 @@ async function readPostgres(url: string): Promise<string[]> {
     const { rows } = await client.query<{ line: string }>(
       `SELECT format('%s %s.%s %s %s', c.relkind, n.nspname, c.relname, c.oid, pg_get_indexdef(i.indexrelid)) AS line
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_index i ON i.indexrelid = c.oid
-        WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', $1) AND c.relkind IN ('r', 'p', 'm', 'i')`,
-      [KEEPER_SCHEMA],
+        WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND c.relkind IN ('r', 'p', 'm', 'i')
+          AND NOT starts_with(c.relname, $1)`,
+      [OWN_TABLE],
     );
     return rows.map(({ line }) => line);
   } finally {

@@ -7,6 +7,7 @@ import { createLogger, type Logger } from "../log.ts";
 import type { Services } from "../services.ts";
 import { addDays, countDays, isDay, type Day } from "../usage/day.ts";
 import { tenantFault } from "../usage/event.ts";
+import { Deadline } from "./deadline.ts";
 
 /** The longest range that one run may cover. */
 const MAX_DAYS = 3_660;
@@ -18,8 +19,9 @@ export interface CommandContext {
   readonly log: Logger;
   /** true = the answer is one JSON document on standard output, and text for people goes to standard error */
   readonly json: boolean;
-  /** aborts on Ctrl-C or SIGTERM; a second signal ends the process at once */
+  /** aborts on Ctrl-C or SIGTERM; a second signal ends the process at once, and so does its deadline */
   readonly signal: AbortSignal;
+  readonly deadline: Deadline;
   /** prints the answer: `data` with --json, else the text */
   readonly answer: (data: unknown, text: string) => void;
 }
@@ -57,8 +59,10 @@ export function action<Options extends object>(
 ): (options: Options & CommonOptions) => Promise<void> {
   return async (options) => {
     const interrupted = new AbortController();
+    const deadline = new Deadline();
     const onSignal = (name: NodeJS.Signals) => {
       if (interrupted.signal.aborted) process.exit(EXIT.interrupted);
+      deadline.stopWith(EXIT.interrupted);
       interrupted.abort(new Error(`interrupted by ${name}`));
     };
     process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
@@ -72,10 +76,12 @@ export function action<Options extends object>(
       const answer = (data: unknown, text: string) =>
         void process.stdout.write(json ? `${JSON.stringify(data)}\n` : text.replace(/\n?$/, "\n"));
       process.exitCode =
-        (await work(options, { config, services, log, json, answer, signal: interrupted.signal })) ?? EXIT.done;
+        (await work(options, { config, services, log, json, answer, signal: interrupted.signal, deadline })) ??
+        EXIT.done;
     } catch (error) {
       process.exitCode = report(error, services?.config.logLevel);
     } finally {
+      deadline.closing();
       await services?.close().catch(() => undefined);
       process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
     }

@@ -8,14 +8,16 @@ import { table } from "./table.ts";
 
 /** `migrate up | down | status`: the tables in PostgreSQL. */
 export function migrateCommand(): Command {
-  const up = createCommand("up", "Apply every pending migration.", "tallyman migrate up").action(
-    action(async (_options, { config, answer }) => {
-      const { migrate } = await import("../db/postgres/migrate.ts");
-      const names = await migrate(databaseUrl(config), "up");
-      answer({ applied: names }, names.length > 0 ? `Applied ${names.join(", ")}.` : "Nothing to apply.");
-      return undefined;
-    }),
-  );
+  const up = createCommand("up", "Apply every pending migration.", "tallyman migrate up")
+    .option("--new", "make a second set of tables, in the first schema of the search_path")
+    .action(
+      action<{ new?: true }>(async (options, { config, answer }) => {
+        const { migrate } = await import("../db/postgres/migrate.ts");
+        const names = await migrate(databaseUrl(config), "up", { anew: options.new });
+        answer({ applied: names }, names.length > 0 ? `Applied ${names.join(", ")}.` : "Nothing to apply.");
+        return undefined;
+      }),
+    );
   const down = createCommand(
     "down",
     "Revert the last migration; asks first if rows would be lost.",

@@ -2,13 +2,11 @@ import type { Command } from "commander";
 import { EXIT, OperatorError } from "../errors.ts";
 import { action, createCommand } from "./command.ts";
 
-/** A worker that has not stopped by then is killed; another one repeats its unfinished work. */
-const STOP_DEADLINE_MS = 25_000;
-
 /** `worker`: works on the queues until it is stopped. */
 export function workerCommand(): Command {
   return createCommand("worker", "Work on the queues and run the schedules until stopped.", "tallyman worker").action(
-    action(async (_options, { services, signal, json, answer, log }) => {
+    action(async (_options, { services, signal, json, answer, log, deadline }) => {
+      signal.addEventListener("abort", () => deadline.stopWith(EXIT.done)); // also while it starts
       const { startWorker } = await import("../app.ts"); // its libraries are the slow part of a start
       const worker = await startWorker(services);
       if (json) answer({ address: worker.address, pid: process.pid }, "");
@@ -17,10 +15,9 @@ export function workerCommand(): Command {
         if (ended.aborted) resolve();
         ended.addEventListener("abort", () => resolve(), { once: true });
       });
-      setTimeout(() => {
-        log.error("worker did not stop in time");
-        process.exit(signal.aborted ? EXIT.done : exitCodeOf(worker.lost.reason));
-      }, STOP_DEADLINE_MS).unref();
+      deadline.stopWith(signal.aborted ? EXIT.done : exitCodeOf(worker.lost.reason), () =>
+        log.error("worker did not stop in time; another one repeats its unfinished work"),
+      );
       await worker.stop();
       log.info("worker stopped");
       if (signal.aborted) return EXIT.done;

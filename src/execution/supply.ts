@@ -26,6 +26,7 @@ const SOURCES: {
   totals: async (services) => (await services.source()).totals,
   invisible: async (services) => (await services.source()).invisible,
   retention: (services) => services.retention,
+  sourceAnswers: (services) => services.sourceAnswers,
   requireIndexes: (services) => services.requireIndexes,
 
   runs: (services) => services.runs(),

@@ -31,7 +31,7 @@ export { FACTS } from "./engines/facts.ts";
 export { REPORTED_STATES } from "./decision/reported.ts";
 export { OUTCOMES } from "./ensure/outcome.ts";
 export { formatBytes, formatDay, formatMs, formatShare } from "./format.ts";
-export { KEEPER_SCHEMA, LEDGER_COLLECTION } from "./manifest/reserved.ts";
+export { LEDGER_COLLECTION, OWN_TABLE } from "./manifest/reserved.ts";
 export { select } from "./manifest/selection.ts";
 export { MIN_PAGES } from "./stats/judge.ts";
 

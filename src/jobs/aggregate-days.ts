@@ -15,7 +15,7 @@ import { chunkPayload } from "../task/payload.ts";
 /** A batch is written when it holds this much, which bounds the memory whatever the size of a day. */
 const BATCH = { rows: 64, bytes: 8 * 1024 * 1024 };
 
-const NEEDS = [...CHUNK_WORK, ...READING, "requireIndexes", "writeBatch"] as const;
+const NEEDS = [...CHUNK_WORK, ...READING, "requireIndexes", "sourceAnswers", "writeBatch"] as const;
 type AggregateContext = ContextOf<(typeof NEEDS)[number]>;
 
 /** Recomputes the tenant-days of one chunk from their events and replaces them in the cache. */
@@ -25,7 +25,8 @@ export const aggregateDays = defineJob({
   needs: NEEDS,
   timeoutMs: 60 * 60_000,
   id: ({ runId, chunk }) => `aggregate-days|${runId}|${chunk}`,
-  run(payload, context) {
+  async run(payload, context) {
+    await context.sourceAnswers(); // else each claim of an outage would count as one without progress
     return workOnChunk(payload, context, "rebuild", aggregate);
   },
 });

@@ -76,7 +76,7 @@ export class Queues {
       ...due.runs.map((runId) => entry(planRun, { v: PAYLOAD_VERSION, runId })), // BullMQ takes jobs without a priority first
       ...due.chunks.map((chunk) => {
         const payload = { v: PAYLOAD_VERSION, runId: chunk.runId, chunk: chunk.number } as const;
-        return entry(CHUNK_JOBS[chunk.kind], payload, priorityOf(chunk));
+        return entry(CHUNK_JOBS[chunk.kind], payload, priorityOf(chunk), chunk.lapsed);
       }),
     ];
     if (jobs.length > 0) await queue.addBulk(jobs);
@@ -102,7 +102,17 @@ function priorityOf({ urgency, number }: DueChunk): number {
   return 1 + urgency * URGENCY_STEP + Math.min(number, URGENCY_STEP - 1);
 }
 
-function entry<P extends z.ZodType>(job: Job<string, P>, payload: z.output<P>, priority?: number) {
-  const opts = { jobId: job.id(payload), ...(priority === undefined ? {} : { priority }) };
+/**
+ * @param lapsed the claim of a process that is gone: the queue still takes its job to be worked on for a while, and would
+ *   refuse another one of the same id
+ */
+function entry<P extends z.ZodType>(
+  job: Job<string, P>,
+  payload: z.output<P>,
+  priority?: number,
+  lapsed?: string | null,
+) {
+  const jobId = lapsed ? `${job.id(payload)}|after ${lapsed}` : job.id(payload);
+  const opts = { jobId, ...(priority === undefined ? {} : { priority }) };
   return { name: job.name, data: payload as unknown, opts };
 }

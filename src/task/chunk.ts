@@ -2,6 +2,7 @@ import type { z } from "zod";
 import type { BatchCounts } from "../db/postgres/cache/write.ts";
 import { ClaimLostError, startHeartbeat, type Claim } from "../db/postgres/runs/claim.ts";
 import type { ChunkKind } from "../db/postgres/runs/run.ts";
+import { isConnectionLoss } from "../errors.ts";
 import type { CHUNK_WORK, ContextOf } from "./context.ts";
 import type { chunkPayload } from "./payload.ts";
 import { isShutdown } from "./time-limit.ts";
@@ -14,7 +15,7 @@ export type ChunkResult = { readonly claimed: false } | ({ readonly claimed: tru
 
 /**
  * Works on one chunk under a claim with a heartbeat; finishes the chunk, and the run with its last chunk. A shutdown
- * hands the chunk back, an error delays it for a later try.
+ * hands the chunk back, and so does a lost server; another error delays it for a later try, of which there are few.
  */
 export async function workOnChunk<Context extends ChunkContext>(
   { runId, chunk }: z.output<typeof chunkPayload>,
@@ -36,6 +37,7 @@ export async function workOnChunk<Context extends ChunkContext>(
   } catch (error) {
     if (error instanceof ClaimLostError || heartbeat.lost.aborted) return { claimed: false };
     if (isShutdown(context.signal)) await chunks.handBack(claim);
+    else if (isConnectionLoss(error)) await chunks.waitForServer(claim, (error as Error).message);
     else await chunks.retryLater(claim, (error as Error).message);
     await runs.finish(runId);
     throw error;

@@ -41,6 +41,8 @@ export interface JobContext extends AuditContext, Execution {
   readonly widenTenantSpans: OnPool<typeof widenTenantSpans>;
   /** brings the queues up to what PostgreSQL says is due; does nothing where there is no queue */
   readonly dispatch: () => Promise<void>;
+  /** @throws if MongoDB does not answer now */
+  readonly sourceAnswers: () => Promise<void>;
   /** @throws UsageError while an index is missing that a rebuild needs to be right, or to end in reasonable time */
   readonly requireIndexes: () => Promise<void>;
   readonly ensureIndexes: (signal: AbortSignal) => Promise<EnsureReport>;

@@ -72,7 +72,9 @@ export function dayBounds(day: Day, timeZone: string): DayBounds {
 
 /** Civil dates are counted in UTC, where each has 24 hours. */
 function utcMillis(day: Day): number {
-  return Date.parse(`${day}T00:00:00Z`);
+  const millis = Date.parse(`${day}T00:00:00Z`);
+  if (Number.isNaN(millis)) throw new RangeError(`${JSON.stringify(day)} is no day`);
+  return millis;
 }
 
 function startOf(day: Day, timeZone: string): number {

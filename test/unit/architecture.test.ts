@@ -101,6 +101,7 @@ const ORDER = [
   "usage",
   "errors",
   "redact",
+  "postgres",
   "log",
   "config",
   "in-parallel",
@@ -192,7 +193,7 @@ describe("dependencies", () => {
   test("the databases know nothing of commands, the application or queues, nor of the settings", () => {
     for (const { path, files } of inPart("db")) {
       expect(
-        files.filter((file) => !["db", "usage", "errors", "redact", "log"].includes(partOf(file))),
+        files.filter((file) => !["db", "usage", "errors", "redact", "log", "postgres"].includes(partOf(file))),
         path,
       ).toEqual([]);
     }
@@ -249,10 +250,10 @@ describe("the index keeper", () => {
     expect(past).toEqual([]);
   });
 
-  test("imports nothing of Tallyman but its errors", () => {
+  test("imports nothing of Tallyman but its errors, and how a session of PostgreSQL is opened", () => {
     const others = own.flatMap(({ path, files }) =>
       files
-        .filter((file) => partOf(file) !== "indexes" && file !== "src/errors.ts")
+        .filter((file) => !["indexes", "errors", "postgres"].includes(partOf(file)))
         .map((file) => `${path} imports ${file}`),
     );
     expect(others).toEqual([]);

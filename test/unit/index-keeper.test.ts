@@ -4,7 +4,7 @@ import { loadConfig } from "../../src/config.ts";
 import { UsageError } from "../../src/errors.ts";
 import { IndexKeeper } from "../../src/index-keeper.ts";
 
-const keeper = new IndexKeeper(loadConfig({}));
+const keeper = new IndexKeeper(loadConfig({}), () => Promise.resolve("public"));
 
 test("a name that no manifest has is refused with the names that there are", async () => {
   const unknown = keeper.manifest("nope");

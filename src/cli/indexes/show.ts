@@ -12,7 +12,7 @@ export function showCommand(): Command {
   );
   return withIndexFlags(command).action(
     action<IndexFlags>(async ({ manifest: nameOrFile = "usage", ...part }, { services, json, answer }) => {
-      const manifest = select(await services.keeper.manifest(nameOrFile), part);
+      const manifest = select(await services.keeper.manifest(nameOrFile, "public"), part);
       const described = await describeManifest(manifest);
       for (const warning of described.warnings) tell(`warning: ${warning}`);
       answer(json ? described.json : undefined, described.yaml);

@@ -1,4 +1,12 @@
-import { MongoClient, MongoError, MongoParseError, MongoServerError, type Db, type MongoClientOptions } from "mongodb";
+import {
+  MongoClient,
+  MongoError,
+  MongoNetworkTimeoutError,
+  MongoParseError,
+  MongoServerError,
+  type Db,
+  type MongoClientOptions,
+} from "mongodb";
 import { isConnectionLoss, UnreachableError, UsageError } from "../../errors.ts";
 import { redact } from "../../redact.ts";
 
@@ -7,6 +15,8 @@ export const CLIENT_OPTIONS = {
   appName: "tallyman",
   serverSelectionTimeoutMS: 10_000,
   connectTimeoutMS: 10_000,
+  // A backstop for a server whose monitor answers: reads have shorter limits, and a build of an index takes hours.
+  socketTimeoutMS: 13 * 60 * 60_000,
   enableUtf8Validation: false, // invalid UTF-8 becomes U+FFFD; one bad event must not fail a day
   retryReads: true,
 } as const satisfies MongoClientOptions;
@@ -18,12 +28,28 @@ export async function connectMongo(uri: string): Promise<{ client: MongoClient; 
     client = new MongoClient(uri, CLIENT_OPTIONS);
     await client.connect();
     const db = client.db();
-    await db.command({ ping: 1 });
+    await pingMongo(db);
     renewWhenLost(client);
     return { client, db };
   } catch (error) {
     await client?.close().catch(() => undefined);
     throw mongoError(error, uri);
+  }
+}
+
+/** A server that says nothing for so long is away. */
+const PING_MS = 10_000;
+
+/** Asks the server for a sign of life. @throws MongoNetworkTimeoutError where it gives none in time */
+export async function pingMongo(db: Db): Promise<void> {
+  const limit = AbortSignal.timeout(PING_MS);
+  try {
+    await db.command({ ping: 1 }, { signal: limit });
+  } catch (error) {
+    if (!limit.aborted) throw error;
+    throw new MongoNetworkTimeoutError(`the server has not answered for ${PING_MS / 1_000} seconds`, {
+      cause: error as Error,
+    });
   }
 }
 

@@ -4,6 +4,8 @@ import { fileURLToPath } from "node:url";
 import pg from "pg";
 import { LockedError, UsageError } from "../../errors.ts";
 import { connectionOptions, postgresError, type Connection } from "./pool.ts";
+import { ownSchema, prepareSession } from "./prepare-session.ts";
+import { requireRightPlace } from "./right-place.ts";
 
 const DIRECTORY = fileURLToPath(new URL("migrations", import.meta.url));
 const TABLE = "usage_migration";
@@ -43,7 +45,10 @@ async function appliedMigrations(connection: Connection): Promise<Map<string, st
   return new Map(rows.map(({ name, at }) => [name, at]));
 }
 
-/** @throws UsageError when the database lacks a migration of this version, or has one of a newer version */
+/**
+ * @throws UsageError when the database lacks a migration of this version, or has one of a newer version, or has its tables
+ *   where this session does not look
+ */
 export async function requireMigrated(connection: Connection): Promise<void> {
   const { migrations, unknown } = await migrationState(connection);
   if (unknown.length > 0) {
@@ -53,28 +58,47 @@ export async function requireMigrated(connection: Connection): Promise<void> {
   }
   const missing = migrations.filter(({ appliedAt }) => appliedAt === null).map(({ name }) => name);
   if (missing.length > 0) {
+    await requireRightPlace(connection);
     throw new UsageError(
       `The database lacks ${missing.length} migrations (${missing.join(", ")}). Run: tallyman migrate up`,
     );
   }
 }
 
+/** How to migrate. */
+export interface MigrateOptions {
+  /** makes a second set of tables, although another schema of the database has one */
+  readonly anew?: boolean | undefined;
+}
+
 /**
  * Applies every pending migration, or reverts the last one, in one transaction. Racing runners wait for
- * each other.
+ * each other. The tables are those of the first schema of the search_path that has them, or are made in the first of all.
  *
  * @returns the names that it applied or reverted
  * @throws LockedError when another runner does not end within a minute
+ * @throws UsageError where the role may not make tables, or where another schema has them already
  */
-export async function migrate(databaseUrl: string, direction: "up" | "down"): Promise<string[]> {
+export async function migrate(
+  databaseUrl: string,
+  direction: "up" | "down",
+  { anew = false }: MigrateOptions = {},
+): Promise<string[]> {
   const { runner } = await import("node-pg-migrate"); // slow to load, and needed here alone
   const client = new pg.Client(connectionOptions(databaseUrl));
   client.on("error", () => undefined); // the statement that it breaks throws
-  await client.connect().catch((error: unknown) => {
+  try {
+    await client.connect();
+    await prepareSession(client);
+  } catch (error) {
+    await client.end().catch(() => undefined);
     throw postgresError(error);
-  });
+  }
   const quiet = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
   try {
+    if (!anew) await requireRightPlace(client);
+    const schema = await ownSchema(client);
+    if (direction === "up") await requireRightToCreate(client, schema);
     for (const deadline = Date.now() + WAIT_MS; ;) {
       try {
         const count = direction === "up" ? Infinity : 1;
@@ -84,10 +108,13 @@ export async function migrate(databaseUrl: string, direction: "up" | "down"): Pr
           direction,
           count,
           migrationsTable: TABLE,
+          schema,
+          migrationsSchema: schema,
           logger: quiet,
         });
         return done.map(({ name }) => name);
       } catch (error) {
+        if ((error as { code?: string }).code === "42501") throw noRight(schema, (error as Error).message, error);
         if (!isHeld(error)) throw error;
         if (Date.now() > deadline) {
           throw new LockedError("Another migration has been running for a minute. Wait for it, then run this again.", {
@@ -100,6 +127,22 @@ export async function migrate(databaseUrl: string, direction: "up" | "down"): Pr
   } finally {
     await client.end().catch(() => undefined);
   }
+}
+
+/** The tool would only say that its own table cannot be made. */
+async function requireRightToCreate(connection: Connection, schema: string): Promise<void> {
+  const { rows } = await connection.query<{ enough: boolean }>(
+    `SELECT to_regclass('${TABLE}') IS NOT NULL OR has_schema_privilege(current_schema(), 'CREATE') AS enough`,
+  );
+  if (rows[0]?.enough !== true) throw noRight(schema, `permission denied for schema ${schema}`);
+}
+
+function noRight(schema: string, why: string, cause?: unknown): UsageError {
+  return new UsageError(
+    `This role may not change tables in the schema ${schema}, the first of its search_path: ${why}. ` +
+      "Let an owner give it one of its own: CREATE SCHEMA tallyman AUTHORIZATION <role>; ALTER ROLE <role> SET search_path = tallyman",
+    { cause },
+  );
 }
 
 /** The tool's own words when its lock is taken; a race to create its table shows as a duplicate. */

@@ -1,41 +1,38 @@
 import pg from "pg";
-import { UnreachableError, UsageError } from "../../errors.ts";
+import { isConnectionLoss, UnreachableError, UsageError } from "../../errors.ts";
+import { clientOptions } from "../../postgres/client-options.ts";
+import { prepareSession } from "./prepare-session.ts";
+import { types } from "./values.ts";
 
 export type Pool = pg.Pool;
 /** A connection on which statements run: the pool's own choice, or one inside a transaction. */
 export type Connection = Pick<pg.ClientBase, "query">;
 
-/** Dates stay text: a JS Date would be local midnight. Other types come as pg gives them (int8 and numeric: text). */
-const DATE_OID: number = pg.types.builtins.DATE;
-const types: pg.CustomTypesConfig = {
-  getTypeParser: (oid, format): ((value: string) => unknown) =>
-    (oid as number) === DATE_OID
-      ? (value) => value
-      : (pg.types.getTypeParser(oid, format) as (value: string) => unknown),
-};
+/** A statement that takes longer waits for a server that no longer works on it. */
+const QUERY_LIMIT_MS = 2 * 60_000;
 
-/** The settings of every connection: sessions speak UTC and say who they are. */
+/** The settings of every connection. */
 export function connectionOptions(databaseUrl: string): pg.ClientConfig {
-  return {
-    connectionString: databaseUrl,
-    application_name: "tallyman",
-    connectionTimeoutMillis: 10_000,
-    options: "-c TimeZone=UTC -c DateStyle=ISO,YMD", // whatever the database or the role says
-    keepAlive: true,
-    types,
-  };
+  return { ...clientOptions(databaseUrl, "tallyman"), types };
 }
 
 /** A pool of at most `max` connections; nothing connects before the first query. */
 export function createPool(databaseUrl: string, max: number, onIdleError: (error: Error) => void): Pool {
-  const pool = new pg.Pool({ ...connectionOptions(databaseUrl), max, idleTimeoutMillis: 30_000 });
+  const pool = new pg.Pool({
+    ...connectionOptions(databaseUrl),
+    max,
+    query_timeout: QUERY_LIMIT_MS,
+    idleTimeoutMillis: 30_000,
+    // eslint-disable-next-line @typescript-eslint/no-misused-promises -- the pool waits for it, whatever its types say
+    onConnect: (client) => prepareSession(client),
+  });
   pool.on("error", onIdleError); // an idle connection that the server ended; the next query opens another
   return pool;
 }
 
 /**
- * Runs `work` in one transaction: committed when it returns, rolled back when it throws. A connection whose rollback
- * fails is closed rather than given back.
+ * Runs `work` in one transaction: committed when it returns, rolled back when it throws. A connection that was lost, or
+ * leads to a server that takes no writes, is closed rather than given back.
  */
 export async function inTransaction<T>(pool: Pool, work: (connection: pg.PoolClient) => Promise<T>): Promise<T> {
   const client = await pool.connect();
@@ -49,9 +46,12 @@ export async function inTransaction<T>(pool: Pool, work: (connection: pg.PoolCli
     await client.query("COMMIT");
     return result;
   } catch (error) {
-    await client.query("ROLLBACK").catch((rollbackError: unknown) => {
-      broken = rollbackError as Error;
-    });
+    if (isConnectionLoss(error)) broken = error as Error;
+    else {
+      await client.query("ROLLBACK").catch((rollbackError: unknown) => {
+        broken = rollbackError as Error;
+      });
+    }
     throw error;
   } finally {
     client.off("error", onLost);
@@ -70,6 +70,7 @@ export async function pingPostgres(pool: Pool): Promise<void> {
 
 /** An error of a first connection as the operator should read it. */
 export function postgresError(error: unknown): Error {
+  if (error instanceof UnreachableError || error instanceof UsageError) return error;
   const { code, message } = error as { code?: string; message: string };
   if (code === "28P01" || code === "28000" || code === "3D000") {
     return new UsageError(`PostgreSQL refused the connection: ${message}. Check DATABASE_URL.`, { cause: error });

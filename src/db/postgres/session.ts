@@ -1,14 +1,24 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { isConnectionLoss, LockedError } from "../../errors.ts";
+import { randomInt } from "node:crypto";
 import { connectionOptions, postgresError, type Connection } from "./pool.ts";
+import { prepareSession } from "./prepare-session.ts";
 
 /** The queues. A read for `bulk` leaves permit 1 to the nightly rebuild and the refresh, which are in `fresh`. */
 export type QueueName = "fresh" | "bulk";
 
 const PERMIT_CLASS = 0x74616c6d;
 const WORKER_CLASS = 0x74616c77;
+const PROCESS_CLASS = 0x74616c70;
 const POLL_MS = { first: 10, most: 250 };
+
+/** The connection is tried so often. */
+const BEAT_MS = 5_000;
+/** After so many tries without an answer it is taken to be lost. */
+const MOST_SILENT_BEATS = 3;
+/** A process that has not tried its connection for so long is frozen, or gone with its machine: the server ends it. */
+const FROZEN = "30s";
 
 /**
  * The locks that one process holds for its whole life, on one dedicated connection, so that its death frees them all.
@@ -18,17 +28,21 @@ const POLL_MS = { first: 10, most: 250 };
  * Permits are session advisory locks 1..N and cap the concurrent aggregations over all processes.
  */
 export class Session {
+  /** identifies this process by a lock that it holds as long as the connection lives; a chunk's claim names it */
+  readonly id = randomInt(1, 2 ** 31);
   readonly #client: pg.Client;
   readonly #permits: number;
   readonly #held = new Set<number>();
   readonly #lost = new AbortController();
   /** one statement at a time: pg would queue them, but a permit must be marked as held before the next try */
   #turn: Promise<unknown> = Promise.resolve();
+  #beats: NodeJS.Timeout | undefined;
+  #silentBeats = 0;
 
   private constructor(client: pg.Client, permits: number) {
     this.#client = client;
     this.#permits = permits;
-    client.on("error", (error) => this.#lose(error));
+    client.on("error", (error) => this.#lose(error.message, error));
   }
 
   /** @param permits how many aggregations may run at once over all processes (`MONGODB_CONCURRENCY`) */
@@ -37,9 +51,13 @@ export class Session {
     const session = new Session(client, permits);
     try {
       await client.connect();
+      await prepareSession(client, FROZEN);
+      await session.#query("SELECT pg_advisory_lock($1, $2)", [PROCESS_CLASS, session.id]);
     } catch (error) {
+      await session.close();
       throw postgresError(error);
     }
+    session.#beats = setInterval(() => session.#beat(), BEAT_MS).unref();
     return session;
   }
 
@@ -94,6 +112,7 @@ export class Session {
   }
 
   async close(): Promise<void> {
+    clearInterval(this.#beats);
     await this.#client.end().catch(() => undefined);
   }
 
@@ -102,8 +121,25 @@ export class Session {
     return rows[0]?.locked === true;
   }
 
-  #lose(cause: unknown): void {
-    this.#lost.abort(new Error("the connection that holds this process's locks was lost", { cause }));
+  /** Tries the connection: a server that is gone, frozen or a standby by now says nothing by itself. */
+  #beat(): void {
+    if (this.#silentBeats >= MOST_SILENT_BEATS) {
+      return this.#lose(`PostgreSQL has not answered for ${(MOST_SILENT_BEATS * BEAT_MS) / 1_000} seconds`);
+    }
+    if (this.#silentBeats++ > 0) return; // the last try is not answered yet
+    this.#query<{ standby: boolean }>("SELECT pg_is_in_recovery() AS standby", []).then(
+      ({ rows }) => {
+        this.#silentBeats = 0;
+        if (rows[0]?.standby !== false) this.#lose("DATABASE_URL leads to a standby now; lead it to the primary");
+      },
+      () => undefined, // lost already
+    );
+  }
+
+  #lose(why: string, cause?: unknown): void {
+    clearInterval(this.#beats);
+    this.#lost.abort(new Error(`the connection that holds this process's locks was lost: ${why}`, { cause }));
+    void this.#client.end().catch(() => undefined); // what still waits for an answer ends
   }
 
   #query<R extends pg.QueryResultRow>(sql: string, values: unknown[]): Promise<pg.QueryResult<R>> {
@@ -111,7 +147,8 @@ export class Session {
       try {
         return await this.#client.query<R>(sql, values);
       } catch (error) {
-        if (isConnectionLoss(error)) this.#lose(error); // a statement may fail before the client reports the loss
+        // A statement may fail before the client reports the loss.
+        if (isConnectionLoss(error)) this.#lose((error as Error).message, error);
         throw error;
       }
     });
@@ -130,6 +167,15 @@ export async function countWorkers(connection: Connection): Promise<number> {
   );
   return rows[0]?.workers ?? 0;
 }
+
+/**
+ * Condition: the process of a claim lives no more, or has lost its locks. A claim of an earlier version names no process.
+ * @param session an SQL expression for the id of its session, or null
+ */
+export const isSessionGone = (session: string): string =>
+  `(${session} IS NOT NULL AND NOT EXISTS (
+     SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid = ${PROCESS_CLASS} AND objsubid = 2 AND granted
+        AND objid::bigint = ${session} AND database = (SELECT oid FROM pg_database WHERE datname = current_database())))`;
 
 /** The advisory lock of an inline run. @param runId an SQL expression for its id as text */
 export const runLockKey = (runId: string): string => `hashtextextended('tallyman.run.' || ${runId}, 0)`;

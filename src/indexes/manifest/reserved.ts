@@ -1,7 +1,10 @@
 /** Names that the index keeper uses itself, so that no manifest may use them. */
 
-/** The schema of the keeper's own tables in PostgreSQL. */
-export const KEEPER_SCHEMA = "tallyman";
+/** The keeper's own tables in PostgreSQL begin with it, since they lie beside other people's. */
+export const OWN_TABLE = "tallyman_";
+
+/** Earlier versions had a schema for these tables; there their names begin with "index_". */
+export const FORMER_SCHEMA = "tallyman";
 
 /** The collection of the ledger in MongoDB. */
 export const LEDGER_COLLECTION = "_index_ledger";

@@ -60,7 +60,7 @@ describe("claim", () => {
 
   test("other settings, a pause that is not over and a run that is not running keep a chunk from being claimed", async () => {
     const id = await plan();
-    const otherSettings = new Chunks(world.pool, "other settings", "test");
+    const otherSettings = new Chunks(world.pool, "other settings", "test", 1);
     expect(await otherSettings.claim(id, 0)).toBeUndefined();
     await sql("UPDATE usage_chunk SET not_before = clock_timestamp() + interval '1 hour'");
     expect(await chunks.claim(id, 0)).toBeUndefined();

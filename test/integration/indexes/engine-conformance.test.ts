@@ -1,4 +1,5 @@
 /** Both engines behave as the keeper relies on it. */
+import { FORGET } from "./scratch.ts";
 import type { MongoIndex, PostgresIndex } from "../../../src/indexes/manifest/manifest.ts";
 import { conforms, NAME } from "./engine-conformance.ts";
 
@@ -17,7 +18,7 @@ conforms("PostgreSQL", {
   makesTargets: false,
   leavesInvalid: true,
   async reset({ sql }) {
-    await sql.query("DROP TABLE IF EXISTS items; DROP SCHEMA IF EXISTS tallyman CASCADE");
+    await sql.query(`DROP TABLE IF EXISTS items; ${FORGET}`);
   },
   async makeTarget({ sql }) {
     await sql.query("CREATE TABLE items (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, a int, b int, c varchar(9))");

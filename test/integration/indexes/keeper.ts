@@ -82,7 +82,7 @@ export interface LedgerRow {
 /** PostgreSQL's ledger, oldest first. */
 export async function ledgerRows(sql: pg.Client): Promise<LedgerRow[]> {
   const { rows } = await sql.query<LedgerRow>(
-    "SELECT run_id::text, name, intent, state, previous, oid::text FROM tallyman.index_ledger ORDER BY started_at, name",
+    "SELECT run_id::text, name, intent, state, previous, oid::text FROM public.tallyman_index_ledger ORDER BY started_at, name",
   );
   return rows;
 }

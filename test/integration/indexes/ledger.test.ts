@@ -8,7 +8,7 @@ import { ensureIndexes } from "../../../src/indexes/ensure/ensure.ts";
 import { MongoLedger } from "../../../src/indexes/engines/mongo/ledger.ts";
 import { rollbackIndexes } from "../../../src/indexes/rollback/rollback.ts";
 import { actions, type Keeper, ledgerRows, onCollection, onTable, untilAlone, validity, waiting } from "./keeper.ts";
-import { cacheIndexes, openSnapshot, openWriter, type Scratch } from "./scratch.ts";
+import { FORGET, cacheIndexes, openSnapshot, openWriter, type Scratch } from "./scratch.ts";
 import { onStage } from "./stage.ts";
 
 const ROLE = `keeper_${randomUUID().slice(0, 8)}`;
@@ -39,7 +39,7 @@ test("the ledger records who made which index, how, when and how large, and the 
   const { runId } = await it.ensure(wanted);
   const { rows } = await own.sql.query(
     `SELECT *, $1 <= started_at AND started_at < finished_at AND finished_at <= clock_timestamp() AS meanwhile
-       FROM tallyman.index_ledger`,
+       FROM public.tallyman_index_ledger`,
     [clock[0]?.now],
   );
   const index = (await cacheIndexes(own.sql)).find(({ name }) => name === "by_day");
@@ -68,7 +68,7 @@ test("the ledger records who made which index, how, when and how large, and the 
 test("after the loss of the ledger existing indexes are found, and no rollback touches them", async () => {
   const { runId } = await it.ensure(wanted);
   const before = [await cacheIndexes(own.sql), await comment("by_day")];
-  await own.sql.query("DROP TABLE tallyman.index_ledger");
+  await own.sql.query("DROP TABLE public.tallyman_index_ledger");
   await own.mongo.collection("_index_ledger").drop();
   expect((await it.check(wanted)).ok).toBe(true);
   await expect(it.plan(wanted, { runId })).rejects.toThrow(UsageError);
@@ -86,7 +86,7 @@ test("after the loss of the ledger an interrupted build is still repaired", asyn
   await own.sql.query("SELECT pg_terminate_backend($1)", [pid]);
   await untilAlone(own.sql);
   await other.query("ROLLBACK");
-  await own.sql.query("DROP SCHEMA tallyman CASCADE");
+  await own.sql.query(FORGET);
   expect(actions((await it.ensure(onTable({}))).entries)).toEqual({ by_day: "repaired" });
   expect(await validity(own.sql)).toEqual({ by_day: true });
 });
@@ -95,19 +95,21 @@ test("a role that may not create or read the ledger gets the statement for an ow
   const url = new URL(own.databaseUrl);
   url.username = ROLE;
   const targets = { manifest: onTable({}), mongo: own.mongo, databaseUrl: url.href };
-  await own.sql.query(`ALTER TABLE daily_usage_cache OWNER TO ${ROLE}; GRANT CREATE ON SCHEMA public TO ${ROLE}`);
+  await own.sql.query(`ALTER TABLE daily_usage_cache OWNER TO ${ROLE}`);
   const error: unknown = await ensureIndexes(targets).catch((reason: unknown) => reason);
   expect(error).toBeInstanceOf(UsageError);
-  const advice = /CREATE SCHEMA tallyman AUTHORIZATION <the role of index work>/.exec((error as Error).message)?.[0];
+  const advice = /GRANT USAGE, CREATE ON SCHEMA public TO <the role of index work>/.exec((error as Error).message)?.[0];
   expect(await validity(own.sql)).toEqual({});
   await own.sql.query(advice?.replace(/<.*>/, ROLE) ?? "");
   expect(actions((await ensureIndexes(targets)).entries)).toEqual({ by_day: "created" });
   expect(actions((await ensureIndexes(targets)).entries)).toEqual({ by_day: "present" });
 
-  await own.sql.query(`REVOKE ALL ON SCHEMA tallyman FROM ${ROLE}; ALTER SCHEMA tallyman OWNER TO CURRENT_USER`);
+  await own.sql.query(`ALTER TABLE tallyman_index_ledger OWNER TO CURRENT_USER`);
   const unread: unknown = await checkIndexes(targets).catch((reason: unknown) => reason);
   expect(unread).toBeInstanceOf(UsageError);
-  const grant = /GRANT USAGE ON SCHEMA tallyman TO <the role of index work>/.exec((unread as Error).message)?.[0];
+  const grant = /GRANT SELECT, INSERT, UPDATE ON public.tallyman_index_ledger TO <the role of index work>/.exec(
+    (unread as Error).message,
+  )?.[0];
   await own.sql.query(grant?.replace(/<.*>/, ROLE) ?? "");
   expect((await checkIndexes(targets)).ok).toBe(true);
   expect(actions(await rollbackIndexes(targets, {}))).toEqual({ by_day: "dropped" });
@@ -168,7 +170,7 @@ test("after the loss of its lock a run reads the ledger again", async () => {
   await locked;
   await other.query("ROLLBACK");
   await third.query("DROP INDEX IF EXISTS by_day; CREATE INDEX by_day ON daily_usage_cache (date)");
-  await third.query("UPDATE tallyman.index_ledger SET state = 'failed'");
+  await third.query("UPDATE public.tallyman_index_ledger SET state = 'failed'");
   await third.query("SELECT pg_advisory_unlock_all()");
   expect((await running).ok).toBe(true);
   expect((await ledgerRows(own.sql)).filter(({ name }) => name === "by_day")).toMatchObject([

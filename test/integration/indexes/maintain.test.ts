@@ -9,7 +9,7 @@ import { readStats } from "../../../src/indexes/stats/stats.ts";
 import { select } from "../../../src/indexes/manifest/selection.ts";
 import { endProcesses, startProgram } from "../../support/process.ts";
 import { until } from "../../support/until.ts";
-import { type Scratch, scratch, withEndlessPatience } from "./scratch.ts";
+import { FORGET, type Scratch, scratch, withEndlessPatience } from "./scratch.ts";
 
 const BLOATED = "jobs_by_due";
 const manifest: Manifest = {
@@ -38,7 +38,7 @@ afterAll(async () => {
 afterEach(() => other.query("ROLLBACK"));
 beforeEach(async () => {
   await own.sql.query(`
-    DROP SCHEMA IF EXISTS tallyman CASCADE;
+    ${FORGET};
     DROP TABLE IF EXISTS jobs;
     CREATE UNLOGGED TABLE jobs (due int, kind int) WITH (autovacuum_enabled = off); -- a rebuild waits for it too
     INSERT INTO jobs SELECT n, 1 FROM generate_series(1, 600000) n;
@@ -128,7 +128,7 @@ describe("PostgreSQL", () => {
 
     // The ledger knows it by its new identity, and later bloat is measured against its new size.
     const { rows } = await own.sql.query(
-      "SELECT oid::text, baseline_bytes::float8 AS bytes FROM tallyman.index_ledger WHERE name = $1",
+      "SELECT oid::text, baseline_bytes::float8 AS bytes FROM public.tallyman_index_ledger WHERE name = $1",
       [BLOATED],
     );
     expect(rows).toEqual([{ oid: after[BLOATED]?.oid, bytes: rebuilt?.bytesAfter }]);

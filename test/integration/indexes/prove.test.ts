@@ -4,7 +4,7 @@ import { ensureIndexes } from "../../../src/indexes/ensure/ensure.ts";
 import type { Manifest, PostgresIndex } from "../../../src/indexes/manifest/manifest.ts";
 import { proveWith } from "../../../src/indexes/ensure/prove.ts";
 import { rollbackIndexes } from "../../../src/indexes/rollback/rollback.ts";
-import { cacheIndexes, makeCache, scratch, type Scratch } from "./scratch.ts";
+import { FORGET, cacheIndexes, makeCache, scratch, type Scratch } from "./scratch.ts";
 
 let own: Scratch;
 beforeAll(async () => {
@@ -18,7 +18,7 @@ beforeEach(async () => {
     SELECT 'many ' || t, date '2020-01-01' + d, 'k' || d % 50, CASE WHEN d % 100 = 0 THEN 'open' ELSE 'final' END
       FROM generate_series(1, 20) t, generate_series(0, 999) d`);
   await own.sql.query("ANALYZE daily_usage_cache");
-  await own.sql.query("DROP SCHEMA IF EXISTS tallyman CASCADE");
+  await own.sql.query(FORGET);
   await own.sql.query("CREATE INDEX by_state ON daily_usage_cache (kind)");
 });
 

@@ -16,6 +16,7 @@ import {
   waiting,
 } from "./keeper.ts";
 import {
+  FORGET,
   awayFromMonthEnd,
   cacheIndexes,
   openSnapshot,
@@ -73,7 +74,7 @@ test("an index that somebody rebuilt or changed is not the one the run made, so 
       { action: "kept", detail: expect.stringContaining(reason) as string },
     ]);
     expect(await cacheIndexes(own.sql)).toEqual(before);
-    await own.sql.query("DROP INDEX by_day; DROP SCHEMA tallyman CASCADE");
+    await own.sql.query(`DROP INDEX by_day; ${FORGET}`);
   }
 });
 
@@ -85,10 +86,10 @@ test("an older window is not retired while it has the current bound, nor if some
     const now = Object.keys(await validity(own.sql))[0] ?? "";
     // As if the window had been built a month ago for a longer period, beside an index that the keeper did not build.
     await own.sql.query(`ALTER INDEX ${now} RENAME TO recent__2000_02`);
-    await own.sql.query("UPDATE tallyman.index_ledger SET name = 'recent__2000_02'");
-    await own.sql.query(`INSERT INTO tallyman.index_ledger
+    await own.sql.query("UPDATE public.tallyman_index_ledger SET name = 'recent__2000_02'");
+    await own.sql.query(`INSERT INTO public.tallyman_index_ledger
     SELECT run_id, target, 'recent__2000_01', project, intent, state, fingerprint, definition, previous, oid, error,
-           baseline_bytes, baseline_rows, started_at, finished_at FROM tallyman.index_ledger`);
+           baseline_bytes, baseline_rows, started_at, finished_at FROM public.tallyman_index_ledger`);
     await own.sql.query(
       "CREATE INDEX recent__2000_01 ON daily_usage_cache (tenant_id) WHERE cached_at >= '2000-01-01Z'",
     );

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { checkIndexes } from "../../../src/indexes/check/check.ts";
 import { ensureIndexes, type EnsureOptions } from "../../../src/indexes/ensure/ensure.ts";
 import type { Manifest } from "../../../src/indexes/manifest/manifest.ts";
-import { cacheIndexes, makeCache, scratch, type Scratch } from "./scratch.ts";
+import { FORGET, cacheIndexes, makeCache, scratch, type Scratch } from "./scratch.ts";
 
 const rolling = { column: "cached_at", keep: "1 month", rotate: "monthly" } as const;
 const manifest: Manifest = {
@@ -26,7 +26,7 @@ afterAll(() => own.drop());
 beforeEach(async () => {
   await makeCache(own.sql);
   await own.mongo.dropDatabase();
-  await own.sql.query("DROP SCHEMA IF EXISTS tallyman CASCADE");
+  await own.sql.query(FORGET);
 });
 
 /** Every connection from now on sees this time. */
@@ -92,7 +92,7 @@ test("an older window stays while the current one is not proven, or if somebody 
 test("an interrupted drop of an older window is finished by the next run", async () => {
   await setClock("2026-10-10 00:00:00+00");
   await ensure();
-  await own.sql.query("UPDATE tallyman.index_ledger SET intent = 'drop', state = 'started'");
+  await own.sql.query("UPDATE public.tallyman_index_ledger SET intent = 'drop', state = 'started'");
   await own.sql.query("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'recent__2026_10'::regclass");
   await setClock("2026-11-10 00:00:00+00");
   expect(await ensure()).toContain("postgres recent__2026_10 retired");

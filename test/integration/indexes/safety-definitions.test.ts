@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import type { Manifest, PostgresIndex } from "../../../src/indexes/manifest/manifest.ts";
 import { actions, type Keeper, keeper, onCollection, onTable } from "./keeper.ts";
-import { cacheIndexes, makeCache, type Scratch, scratch } from "./scratch.ts";
+import { FORGET, cacheIndexes, makeCache, type Scratch, scratch } from "./scratch.ts";
 
 let own: Scratch;
 let it: Keeper;
@@ -32,7 +32,7 @@ beforeAll(async () => {
 afterAll(() => own.drop());
 beforeEach(async () => {
   await own.mongo.dropDatabase();
-  await own.sql.query("DROP SCHEMA IF EXISTS tallyman CASCADE");
+  await own.sql.query(FORGET);
   await makeCache(own.sql);
 });
 
@@ -43,7 +43,7 @@ async function ddlCount(): Promise<number> {
 }
 
 async function ledger(): Promise<unknown> {
-  const { rows } = await own.sql.query("SELECT * FROM tallyman.index_ledger ORDER BY run_id, name");
+  const { rows } = await own.sql.query("SELECT * FROM public.tallyman_index_ledger ORDER BY run_id, name");
   return rows;
 }
 

@@ -22,6 +22,9 @@ export interface Scratch {
   drop(): Promise<void>;
 }
 
+/** Statement that takes away what the keeper remembers of this database. */
+export const FORGET = `DROP TABLE IF EXISTS ${["ledger", "reindex", "sample", "report"].map((name) => `tallyman_index_${name}`).join(", ")}`;
+
 export async function scratch(): Promise<Scratch> {
   const name = `indexes_${randomUUID().replaceAll("-", "").slice(0, 12)}`;
   const admin = new pg.Client(inject("databaseUrl"));

@@ -3,7 +3,7 @@ import type pg from "pg";
 import { afterAll, afterEach, beforeAll, beforeEach } from "vitest";
 import { endProcesses } from "../../support/process.ts";
 import { type Keeper, keeper, untilAlone } from "./keeper.ts";
-import { makeCache, type Scratch, scratch } from "./scratch.ts";
+import { FORGET, makeCache, type Scratch, scratch } from "./scratch.ts";
 
 export interface Stage {
   readonly own: Scratch;
@@ -30,7 +30,7 @@ export function onStage(
   beforeEach(async () => {
     const { mongo, sql } = stage.own;
     await mongo.dropDatabase();
-    await sql.query("DROP SCHEMA IF EXISTS tallyman CASCADE");
+    await sql.query(FORGET);
     await makeCache(sql);
     await before();
   });

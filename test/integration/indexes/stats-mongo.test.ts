@@ -3,7 +3,7 @@ import type { Manifest } from "../../../src/indexes/manifest/manifest.ts";
 import { readStats, type StatsReport } from "../../../src/indexes/stats/stats.ts";
 import type { TargetReport } from "../../../src/indexes/stats/report.ts";
 import { until } from "../../support/until.ts";
-import { type Scratch, scratch } from "./scratch.ts";
+import { FORGET, type Scratch, scratch } from "./scratch.ts";
 import { storageTold } from "./told.ts";
 
 const manifest: Manifest = {
@@ -29,7 +29,7 @@ beforeAll(async () => {
   await own.mongo.collection("events").insertMany(documents);
 });
 afterAll(() => own.drop());
-beforeEach(() => own.sql.query("DROP SCHEMA IF EXISTS tallyman CASCADE"));
+beforeEach(() => own.sql.query(FORGET));
 
 async function stats(more: Partial<Parameters<typeof readStats>[0]> = {}) {
   const report = await readStats({ manifest, mongo: own.mongo, databaseUrl: own.databaseUrl, ...more });
@@ -61,7 +61,7 @@ test("sizes and counts are the server's, and figures it does not give are named"
   const { target, report, aged, firstSample } = await until(
     "samples between which nothing else scans by_kind",
     async () => {
-      await own.sql.query("DROP SCHEMA tallyman CASCADE");
+      await own.sql.query(FORGET);
       const before = await scansOf("by_kind");
       const { target: sampled } = await stats();
       for (let n = 0; n < 10; n += 1) await events.find({ tenant: `t${n}` }).toArray();
@@ -70,7 +70,7 @@ test("sizes and counts are the server's, and figures it does not give are named"
         return (indexOf(now.target, "by_tenant")?.newScans ?? 0) >= 10;
       });
       const last = await stats();
-      await own.sql.query("UPDATE tallyman.index_sample SET taken_at = taken_at - interval '31 days'");
+      await own.sql.query("UPDATE public.tallyman_index_sample SET taken_at = taken_at - interval '31 days'");
       const aged = kinds((await stats()).report);
       return (await scansOf("by_kind")) === before && { ...last, aged, firstSample: sampled.firstSample };
     },

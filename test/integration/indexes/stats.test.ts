@@ -6,7 +6,7 @@ import type { TargetReport } from "../../../src/indexes/stats/report.ts";
 import { newestReport } from "../../../src/indexes/stats/samples.ts";
 import { select } from "../../../src/indexes/manifest/selection.ts";
 import { until } from "../../support/until.ts";
-import { type Scratch, scratch, waitingBuild } from "./scratch.ts";
+import { FORGET, type Scratch, scratch, waitingBuild } from "./scratch.ts";
 
 const manifest: Manifest = {
   version: 1,
@@ -21,6 +21,11 @@ const manifest: Manifest = {
 const ROWS = 20_000;
 const ROLE = `stats_${randomUUID().slice(0, 8)}`; // roles belong to the whole server
 
+/** As an ensure would make it. */
+const LEDGER = `CREATE TABLE public.tallyman_index_ledger (run_id uuid, target text, name text, project text, intent text,
+  state text, fingerprint text, definition text, previous text, oid bigint, error text, baseline_bytes bigint,
+  baseline_rows bigint, started_at timestamptz, finished_at timestamptz)`;
+
 let own: Scratch;
 beforeAll(async () => {
   own = await scratch();
@@ -28,7 +33,7 @@ beforeAll(async () => {
 afterAll(() => own.drop());
 beforeEach(async () => {
   await own.sql.query(`
-    DROP SCHEMA IF EXISTS tallyman CASCADE;
+    ${FORGET};
     DROP TABLE IF EXISTS orders, customers;
     CREATE TABLE customers (id int PRIMARY KEY) WITH (autovacuum_enabled = off);
     INSERT INTO customers SELECT generate_series(1, 100);
@@ -58,7 +63,7 @@ const indexOf = (target: TargetReport, name: string) => target.indexes.find((ind
 
 /** Dates earlier samples back by so many days. */
 async function age(days: number): Promise<void> {
-  await own.sql.query("UPDATE tallyman.index_sample SET taken_at = taken_at - $1 * interval '1 day'", [days]);
+  await own.sql.query("UPDATE public.tallyman_index_sample SET taken_at = taken_at - $1 * interval '1 day'", [days]);
 }
 
 /** Sends this session's counts at once, where the server can; else it does so within ten seconds. */
@@ -134,10 +139,8 @@ describe("PostgreSQL", () => {
     expect(report.verdicts[0]?.sentence).toMatch(/^100 % of its 1\d scans since .* the limit is 1 %;/);
 
     await own.sql.query(`
-      CREATE TABLE tallyman.index_ledger (run_id uuid, target text, name text, project text, intent text, state text,
-        fingerprint text, definition text, previous text, oid bigint, error text, baseline_bytes bigint,
-        baseline_rows bigint, started_at timestamptz, finished_at timestamptz);
-      INSERT INTO tallyman.index_ledger (run_id, target, name, project, intent, state, fingerprint, definition, started_at, finished_at)
+      ${LEDGER};
+      INSERT INTO public.tallyman_index_ledger (run_id, target, name, project, intent, state, fingerprint, definition, started_at, finished_at)
       VALUES (gen_random_uuid(), 'public.orders', 'orders_by_kind', 'stats', 'create', 'done', '', '', now(), now())`);
     const during = await stats();
     expect(during.target.fullScans).toBeNull();
@@ -235,20 +238,22 @@ describe("stored samples", () => {
   test("eight processes that start at once create the tables once", async () => {
     const reports = await Promise.all(Array.from({ length: 8 }, () => stats()));
     expect(reports.map(({ report }) => report.notKept)).toEqual(Array(8).fill(undefined));
-    expect((await own.sql.query("SELECT count(*)::int AS n FROM tallyman.index_sample")).rows[0]).not.toEqual({ n: 0 });
+    expect((await own.sql.query("SELECT count(*)::int AS n FROM public.tallyman_index_sample")).rows[0]).not.toEqual({
+      n: 0,
+    });
   });
 
   test("samples in quick succession are stored once, and old ones thin out to one a day", async () => {
     for (let n = 0; n < 3; n += 1) await stats();
     const count = async () =>
-      (await own.sql.query<{ n: number }>("SELECT count(*)::int AS n FROM tallyman.index_sample")).rows[0]?.n;
+      (await own.sql.query<{ n: number }>("SELECT count(*)::int AS n FROM public.tallyman_index_sample")).rows[0]?.n;
     expect(await count()).toBe(1);
     await own.sql.query(`
-      INSERT INTO tallyman.index_sample
+      INSERT INTO public.tallyman_index_sample
       SELECT engine, database, target, date_trunc('day', now(), 'UTC') - interval '10 days' + h * interval '1 hour', figures
-        FROM tallyman.index_sample, generate_series(0, 47) h;
-      INSERT INTO tallyman.index_sample
-      SELECT engine, database, target, taken_at - interval '401 days', figures FROM tallyman.index_sample ORDER BY taken_at DESC LIMIT 1`);
+        FROM public.tallyman_index_sample, generate_series(0, 47) h;
+      INSERT INTO public.tallyman_index_sample
+      SELECT engine, database, target, taken_at - interval '401 days', figures FROM public.tallyman_index_sample ORDER BY taken_at DESC LIMIT 1`);
     await stats();
     expect(await count()).toBe(1 + 2);
   });
@@ -260,7 +265,7 @@ describe("stored samples", () => {
     const { report, target } = await stats("postgres", { databaseUrl: url.href });
     expect(report.notKept).toMatch(/permission denied/);
     expect(target.indexes).toHaveLength(4);
-    await own.sql.query("CREATE SCHEMA tallyman");
+    await own.sql.query(LEDGER);
     expect((await stats("postgres", { databaseUrl: url.href })).target.notes.join()).toContain("ledger cannot be read");
     await own.sql.query(`DROP OWNED BY ${ROLE}; DROP ROLE ${ROLE}`);
   });
@@ -271,7 +276,7 @@ describe("stored samples", () => {
     const { report } = await stats("postgres", { publishFor: ROLE });
     await own.sql.query(`SET ROLE ${ROLE}`);
     expect(await newestReport<StatsReport>(own.sql)).toEqual(report);
-    await expect(own.sql.query("SELECT 1 FROM tallyman.index_sample")).rejects.toThrow(/permission denied/);
+    await expect(own.sql.query("SELECT 1 FROM public.tallyman_index_sample")).rejects.toThrow(/permission denied/);
     await own.sql.query(`RESET ROLE; DROP OWNED BY ${ROLE}; DROP ROLE ${ROLE}`);
   });
 });

@@ -1,8 +1,17 @@
 import type { PlannedSpan } from "../../../usage/plan.ts";
+import { isSessionGone } from "../session.ts";
 import type { RunKind } from "./run.ts";
 
 /** A claim that was not renewed for this long has expired: its process is taken to be dead. */
 export const LEASE_SECONDS = 60;
+
+/**
+ * Condition: nobody works on the chunk, so it may be claimed. It is pending, or its claim has expired, or the process of its
+ * claim is gone. @param chunk the alias of a row of usage_chunk
+ */
+export const isFree = (chunk: string): string =>
+  `(${chunk}.not_before <= clock_timestamp() AND (${chunk}.state = 'pending' OR (${chunk}.state = 'running'
+    AND (${chunk}.lease_until < clock_timestamp() OR ${isSessionGone(`${chunk}.claimed_session`)}))))`;
 
 /** A cancelled run stops reading within this time; it stops writing at once. */
 const RENEW_MS = 4_000;

@@ -2,6 +2,7 @@ import { pausedQueues } from "../meta.ts";
 import type { Pool } from "../pool.ts";
 import { chunkKindOfRun, queueOfRun, type ChunkKind } from "./run.ts";
 import { runLockKey, type QueueName } from "../session.ts";
+import { isFree } from "./claim.ts";
 
 /** What a queue should carry: runs to plan, and chunks to work on. */
 export interface Due {
@@ -17,6 +18,8 @@ export interface DueChunk {
   readonly kind: ChunkKind;
   /** 0 goes first: a refresh; then 1 to 3, runs of high, normal and low priority */
   readonly urgency: Urgency;
+  /** the claim of a process that works on it no more; null = nobody had claimed it */
+  readonly lapsed: string | null;
 }
 
 export type Urgency = 0 | 1 | 2 | 3;
@@ -57,13 +60,12 @@ export class DueWork {
       [queue, limit, this.#settingsHash],
     );
     const chunks = await this.#pool.query<DueChunk>(
-      `SELECT r.id AS "runId", k.number, ${chunkKindOfRun("r")} AS kind, ${URGENCY} AS urgency
+      `SELECT r.id AS "runId", k.number, ${chunkKindOfRun("r")} AS kind, ${URGENCY} AS urgency, k.claim AS lapsed
          FROM usage_run r
          CROSS JOIN LATERAL (
-           SELECT number FROM usage_chunk
-            WHERE run_id = r.id AND state IN ('pending', 'running') AND not_before <= clock_timestamp()
-              AND (state = 'pending' OR lease_until < clock_timestamp())
-            ORDER BY number LIMIT $2) k
+           SELECT u.number, u.claim FROM usage_chunk u
+            WHERE u.run_id = r.id AND u.state IN ('pending', 'running') AND ${isFree("u")}
+            ORDER BY u.number LIMIT $2) k
         WHERE r.state = 'running' AND ${IN_QUEUE} AND ${NOT_INLINE}
         ORDER BY urgency, k.number, r.created_at, r.id LIMIT $2`,
       [queue, limit, this.#settingsHash],

@@ -25,8 +25,8 @@ const RUN_COLUMNS = `r.id, r.kind, r.inline, r.reason, r.requested_by AS "reques
   coalesce(k.source_events, r.source_events)::float8 AS "sourceEvents",
   coalesce(k.malformed_events, r.malformed_events)::float8 AS "malformedEvents"`;
 
-/** The reconciler tries about four times a minute. */
-const MAX_PLAN_ATTEMPTS = 10;
+/** The reconciler tries about twelve times a minute. */
+const MAX_PLAN_ATTEMPTS = 30;
 
 /** Runs: the requests and their outcome. One method a statement. */
 export class Runs {
@@ -96,15 +96,19 @@ export class Runs {
     });
   }
 
-  /** Notes why a run could not be planned; after MAX_PLAN_ATTEMPTS it has failed. */
-  async planFailed(id: string, error: string): Promise<void> {
+  /**
+   * Notes why a run could not be planned; after MAX_PLAN_ATTEMPTS it has failed.
+   *
+   * @param counts false = a server was lost, which is no attempt
+   */
+  async planFailed(id: string, error: string, counts = true): Promise<void> {
     await this.#pool.query(
       `UPDATE usage_run
-          SET plan_attempts = plan_attempts + 1, error = $2,
-              state = CASE WHEN plan_attempts + 1 >= $3 THEN 'failed' ELSE state END,
-              finished_at = CASE WHEN plan_attempts + 1 >= $3 THEN clock_timestamp() END
+          SET plan_attempts = plan_attempts + $4, error = $2,
+              state = CASE WHEN plan_attempts + $4 >= $3 THEN 'failed' ELSE state END,
+              finished_at = CASE WHEN plan_attempts + $4 >= $3 THEN clock_timestamp() END
         WHERE id = $1 AND state = 'planned'`,
-      [id, error, MAX_PLAN_ATTEMPTS],
+      [id, error, MAX_PLAN_ATTEMPTS, counts ? 1 : 0],
     );
   }
 

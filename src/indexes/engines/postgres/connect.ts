@@ -1,16 +1,12 @@
 import { hostname } from "node:os";
 import pg from "pg";
 import { UnreachableError, UsageError } from "../../../errors.ts";
+import { clientOptions } from "../../../postgres/client-options.ts";
 import { messageOf } from "../engine.ts";
 
-/** The settings of the keeper's connections. The driver's default has no connection timeout. */
+/** The settings of the keeper's connections. */
 export function keeperOptions(databaseUrl: string, purpose: string): pg.ClientConfig {
-  return {
-    connectionString: databaseUrl,
-    application_name: `${purpose} ${hostname()}:${process.pid}`,
-    keepAlive: true,
-    connectionTimeoutMillis: 10_000,
-  };
+  return clientOptions(databaseUrl, `${purpose} ${hostname()}:${process.pid}`);
 }
 
 /**

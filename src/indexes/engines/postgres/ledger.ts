@@ -1,12 +1,10 @@
-/** The ledger of a PostgreSQL database: a table in the keeper's schema, written by the connection that builds. */
+/** The ledger of a PostgreSQL database: one of the keeper's own tables, written by the connection that builds. */
 import pg from "pg";
 import { UsageError } from "../../../errors.ts";
 import { messageOf } from "../engine.ts";
 import { type Ledger, type LedgerEntry } from "../../ledger/ledger.ts";
 import type { IndexSession } from "./session.ts";
-import { KEEPER_SCHEMA } from "../../manifest/reserved.ts";
 
-const TABLE = `${KEEPER_SCHEMA}.index_ledger`;
 const NO_RIGHT = "42501";
 const ISO = `YYYY-MM-DD"T"HH24:MI:SS.US"Z"`;
 
@@ -21,12 +19,15 @@ export class PostgresLedger implements Ledger {
 
   async read(): Promise<readonly LedgerEntry[]> {
     if (!(await this.#isThere())) return [];
-    const rows = await this.#session.query<Row>(`
+    const rows = await this.#query<Row>(
+      "read",
+      `
       SELECT target, name, project, run_id::text AS "runId", intent, state, fingerprint, definition, previous, oid::text,
              to_char(started_at AT TIME ZONE 'UTC', '${ISO}') AS "startedAt",
              to_char(finished_at AT TIME ZONE 'UTC', '${ISO}') AS "finishedAt", error,
              baseline_bytes::text AS bytes, baseline_rows::text AS rows
-        FROM ${TABLE} ORDER BY started_at, target, name`);
+        FROM ${this.#session.tables.ledger} ORDER BY started_at, target, name`,
+    );
     return rows.map(({ oid, bytes, rows: count, previous, finishedAt, error, ...entry }) => ({
       ...entry,
       ...(previous === null ? {} : { previous }),
@@ -41,8 +42,9 @@ export class PostgresLedger implements Ledger {
     await this.#create();
     const { target, name, project, runId, intent, state, fingerprint, definition, previous, oid, error, baseline } =
       entry;
-    await this.#session.query(
-      `INSERT INTO ${TABLE} AS l (target, name, project, run_id, intent, state, fingerprint, definition, previous, oid,
+    await this.#query(
+      "written",
+      `INSERT INTO ${this.#session.tables.ledger} AS l (target, name, project, run_id, intent, state, fingerprint, definition, previous, oid,
                                   error, baseline_bytes, baseline_rows, started_at, finished_at)
        SELECT u.*, clock_timestamp(), CASE WHEN u.state <> 'started' THEN clock_timestamp() END
          FROM (SELECT $1::text, $2::text, $3::text, $4::uuid, $5::text, $6::text AS state, $7::text, $8::text, $9::text,
@@ -73,43 +75,46 @@ export class PostgresLedger implements Ledger {
 
   async #create(): Promise<void> {
     if (this.#exists) return;
-    try {
-      // CREATE SCHEMA IF NOT EXISTS needs the right to create even if the schema exists, so look first.
-      const [schema] = await this.#session.query<{ there: boolean }>(
-        "SELECT to_regnamespace($1) IS NOT NULL AS there",
-        [KEEPER_SCHEMA],
-      );
-      if (schema?.there !== true) await this.#session.query(`CREATE SCHEMA IF NOT EXISTS ${KEEPER_SCHEMA}`);
-      if (await this.#isThere()) return void (this.#exists = true);
+    const { ledger, schema } = this.#session.tables;
+    await orAdvise("written", `USAGE, CREATE ON SCHEMA ${schema}`, async () => {
+      if (await this.#isThere()) return;
       await this.#session.query(`
-        CREATE TABLE IF NOT EXISTS ${TABLE} (
+        CREATE TABLE IF NOT EXISTS ${ledger} (
           run_id uuid, target text, name text, project text NOT NULL, intent text NOT NULL, state text NOT NULL,
           fingerprint text NOT NULL, definition text NOT NULL, previous text, oid bigint, error text,
           baseline_bytes bigint, baseline_rows bigint, started_at timestamptz NOT NULL, finished_at timestamptz,
           PRIMARY KEY (run_id, target, name))`);
-    } catch (error) {
-      if (!(error instanceof pg.DatabaseError) || error.code !== NO_RIGHT) throw error;
-      throw new UsageError(
-        `the index ledger cannot be written: ${messageOf(error)}. Let an owner run: CREATE SCHEMA ${KEEPER_SCHEMA} AUTHORIZATION <the role of index work>`,
-        { cause: error },
-      );
-    }
+    });
     this.#exists = true;
   }
 
   async #isThere(): Promise<boolean> {
-    try {
+    const { ledger, schema } = this.#session.tables;
+    return orAdvise("read", `USAGE ON SCHEMA ${schema}`, async () => {
       const [table] = await this.#session.query<{ there: boolean }>("SELECT to_regclass($1) IS NOT NULL AS there", [
-        TABLE,
+        ledger,
       ]);
       return table?.there === true;
-    } catch (error) {
-      if (!(error instanceof pg.DatabaseError) || error.code !== NO_RIGHT) throw error;
-      throw new UsageError(
-        `the index ledger cannot be read: ${messageOf(error)}. Let an owner run: GRANT USAGE ON SCHEMA ${KEEPER_SCHEMA} TO <the role of index work>`,
-        { cause: error },
-      );
-    }
+    });
+  }
+
+  /** A statement on the table itself. */
+  async #query<Result extends pg.QueryResultRow>(done: "read" | "written", sql: string, values: unknown[] = []) {
+    const grant = `SELECT, INSERT, UPDATE ON ${this.#session.tables.ledger}`;
+    return orAdvise(done, grant, () => this.#session.query<Result>(sql, values));
+  }
+}
+
+/** @throws UsageError with the statement for an owner to run, where this role lacks a right */
+async function orAdvise<Result>(done: "read" | "written", grant: string, work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof pg.DatabaseError) || error.code !== NO_RIGHT) throw error;
+    throw new UsageError(
+      `the index ledger cannot be ${done}: ${messageOf(error)}. Let an owner run: GRANT ${grant} TO <the role of index work>`,
+      { cause: error },
+    );
   }
 }
 

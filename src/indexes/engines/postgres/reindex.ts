@@ -9,10 +9,8 @@ import { messageOf } from "../engine.ts";
 import { dropStatement, REBUILD_ENDING, tableOf } from "./ddl.ts";
 import { CLEAR_UP_PATIENCE_MS, type IndexSession } from "./session.ts";
 import { sizeOf, type IndexSize } from "./size.ts";
-import { KEEPER_SCHEMA, NAME_BYTES } from "../../manifest/reserved.ts";
+import { NAME_BYTES } from "../../manifest/reserved.ts";
 import type { BuildWindow } from "../figures.ts";
-
-const JOURNAL = `${KEEPER_SCHEMA}.index_reindex`;
 
 interface Invalid {
   readonly oid: string;
@@ -21,23 +19,23 @@ interface Invalid {
 
 /** Creates the journal if it does not exist. Under the keeper's lock, so that no two processes create it at once. */
 export async function openJournal(session: IndexSession): Promise<void> {
-  const [table] = await session.query<{ there: boolean }>("SELECT to_regclass($1) IS NOT NULL AS there", [JOURNAL]);
+  const [table] = await session.query<{ there: boolean }>("SELECT to_regclass($1) IS NOT NULL AS there", [
+    session.tables.journal,
+  ]);
   if (table?.there === true) return;
-  await session.query(`CREATE SCHEMA IF NOT EXISTS ${KEEPER_SCHEMA}`);
   await session.query(`
-    CREATE TABLE IF NOT EXISTS ${JOURNAL} (
+    CREATE TABLE IF NOT EXISTS ${session.tables.journal} (
       target text, name text, spared text[] NOT NULL, started_at timestamptz NOT NULL, finished_at timestamptz, error text,
       bytes_before bigint, bytes_after bigint, PRIMARY KEY (target, name))`);
 }
 
 /** Does the journal exist, and may this role read it? to_regclass would fail without the right to use the schema. */
 async function isReadable(session: IndexSession): Promise<boolean> {
-  const [schema, table] = JOURNAL.split(".");
   const rows = await session.query(
     `SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-      WHERE n.nspname = $1 AND c.relname = $2
+      WHERE quote_ident(n.nspname) || '.' || quote_ident(c.relname) = $1
         AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')`,
-    [schema, table],
+    [session.tables.journal],
   );
   return rows.length > 0;
 }
@@ -46,7 +44,7 @@ async function isReadable(session: IndexSession): Promise<boolean> {
 export async function reindexWindows(session: IndexSession): Promise<Map<string, BuildWindow[]>> {
   if (!(await isReadable(session))) return new Map();
   const rows = await session.query<{ target: string; from: Date; to: Date | null }>(
-    `SELECT target, started_at AS "from", finished_at AS "to" FROM ${JOURNAL}`,
+    `SELECT target, started_at AS "from", finished_at AS "to" FROM ${session.tables.journal}`,
   );
   const windows = new Map<string, BuildWindow[]>();
   for (const { target, from, to } of rows) {
@@ -60,7 +58,7 @@ export async function reindexWindows(session: IndexSession): Promise<Map<string,
 export async function ownLeftovers(session: IndexSession, target: string): Promise<string[]> {
   if (!(await isReadable(session))) return [];
   const tries = await session.query<{ name: string; spared: string[] }>(
-    `SELECT name, spared FROM ${JOURNAL} WHERE target = $1 AND finished_at IS NULL`,
+    `SELECT name, spared FROM ${session.tables.journal} WHERE target = $1 AND finished_at IS NULL`,
     [target],
   );
   if (tries.length === 0) return [];
@@ -76,7 +74,7 @@ export async function clearLeftovers(
 ): Promise<void> {
   for (const name of leftovers) await drop(session, target, name);
   await session.query(
-    `UPDATE ${JOURNAL} SET finished_at = clock_timestamp(), error = 'interrupted' WHERE target = $1 AND finished_at IS NULL`,
+    `UPDATE ${session.tables.journal} SET finished_at = clock_timestamp(), error = 'interrupted' WHERE target = $1 AND finished_at IS NULL`,
     [target],
   );
 }
@@ -96,7 +94,7 @@ export async function reindex(
   const { schema, quoted } = tableOf(target);
   const before = new Set((await invalidIndexes(session, target)).map(({ oid }) => oid));
   await session.query(
-    `INSERT INTO ${JOURNAL} (target, name, spared, started_at, bytes_before) VALUES ($1, $2, $3::text[], clock_timestamp(), $4)
+    `INSERT INTO ${session.tables.journal} (target, name, spared, started_at, bytes_before) VALUES ($1, $2, $3::text[], clock_timestamp(), $4)
      ON CONFLICT (target, name) DO UPDATE
         SET spared = EXCLUDED.spared, started_at = EXCLUDED.started_at, finished_at = NULL, error = NULL,
             bytes_before = EXCLUDED.bytes_before, bytes_after = NULL`,
@@ -143,7 +141,7 @@ async function end(
   { bytes, error }: { readonly bytes?: number; readonly error?: string },
 ): Promise<void> {
   await session.query(
-    `UPDATE ${JOURNAL} SET finished_at = clock_timestamp(), bytes_after = $3, error = $4 WHERE target = $1 AND name = $2`,
+    `UPDATE ${session.tables.journal} SET finished_at = clock_timestamp(), bytes_after = $3, error = $4 WHERE target = $1 AND name = $2`,
     [target, name, bytes ?? null, error ?? null],
   );
 }

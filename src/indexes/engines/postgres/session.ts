@@ -8,6 +8,7 @@ import { LockedError, UnreachableError, UsageError } from "../../../errors.ts";
 import { BUILD_STATE, type BuildState, describe } from "./progress.ts";
 import { type EngineOptions, pause } from "../engine.ts";
 import { connectPostgres } from "./connect.ts";
+import { findOwnTables, type OwnTables } from "./own-tables.ts";
 
 /**
  * One key per database, so that all processes build one after another: two concurrent builds on one table deadlock, and
@@ -32,6 +33,7 @@ export class IndexSession {
   #main: pg.Client | undefined;
   #watcher: pg.Client | undefined;
   #pid = 0;
+  #tables: OwnTables | undefined;
   #lost = true;
 
   constructor(options: SessionOptions) {
@@ -60,6 +62,13 @@ export class IndexSession {
     main.on("error", lose).on("end", lose);
     this.#watcher = await this.#connect();
     await this.#checkServer();
+    this.#tables = await findOwnTables(main);
+  }
+
+  /** The keeper's own tables in this database. */
+  get tables(): OwnTables {
+    if (!this.#tables) throw new Error("the index session is not open");
+    return this.#tables;
   }
 
   /** The lock is not held: not taken yet, or lost with the connection. */
