@@ -7,7 +7,7 @@ const CLOSE_MS = 5_000;
 export class Deadline {
   #code = 0;
   #onLate: () => void = () => undefined;
-  #stop: NodeJS.Timeout | undefined;
+  #isStopping = false;
 
   /**
    * The process was asked to stop. A later call does not move the deadline.
@@ -18,7 +18,9 @@ export class Deadline {
   stopWith(code: number, onLate: () => void = () => undefined): void {
     this.#code = code;
     this.#onLate = onLate;
-    this.#stop ??= setTimeout(() => {
+    if (this.#isStopping) return;
+    this.#isStopping = true;
+    setTimeout(() => {
       this.#onLate();
       process.exit(this.#code);
     }, STOP_MS).unref();

@@ -1,10 +1,12 @@
 import type { TenantSpan } from "../../../src/usage/tenant-day.ts";
 import { beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { Chunks, MAX_ATTEMPTS, MAX_CLAIMS, FIRST_PAUSE_SECONDS } from "../../../src/db/postgres/runs/chunks.ts";
+import { Session } from "../../../src/db/postgres/session.ts";
 import type { Runs } from "../../../src/db/postgres/runs/runs.ts";
 import { stampAt } from "../../support/backends.ts";
 import { claimChunk, expireLeases, plannedRun, workOff, keepLeases } from "../../support/claimed.ts";
-import { LEASE_SECONDS } from "../../../src/db/postgres/runs/claim.ts";
+import { LEASE_SECONDS, type Claim } from "../../../src/db/postgres/runs/claim.ts";
+import { untilWorked } from "../../support/process.ts";
 import { useWorld } from "../../support/world.ts";
 
 const world = useWorld("claims", { WORKER_CONCURRENCY: "6" });
@@ -56,6 +58,54 @@ describe("claim", () => {
     const what = { kind: "backfill", spans: SPANS, cursor: 2, allowShrink: false, undoes: null };
     expect(heir).toEqual({ runId: id, number: 0, id: heir.id, ...what });
     expect(heir.id).not.toBe(dead.id);
+  });
+
+  test("a chunk is free as soon as the session of its claimant's locks ends, however long its lease runs", async () => {
+    const id = await plan();
+    const session = await Session.open(world.env["DATABASE_URL"] as string, 1);
+    const others = new Chunks(world.pool, world.services.settings.hash, "other", session.id);
+    const claim = await others.claim(id, 0);
+    expect(claim).toBeDefined();
+    await keepLeases(world);
+    expect(await chunks.claimable(id)).toEqual([]);
+    expect(await (await world.services.due()).of("bulk", 10)).toMatchObject({ chunks: [] });
+    expect(await chunks.claim(id, 0)).toBeUndefined();
+    await session.close();
+    expect(
+      await untilWorked("the chunk is free", () =>
+        chunks.claimable(id).then(([first]) => first !== undefined && [first]),
+      ),
+    ).toEqual([0]);
+    // The queue still holds the job of the claimant, so that of the heir has an id of its own.
+    expect((await (await world.services.due()).of("bulk", 10)).chunks).toMatchObject([
+      { number: 0, lapsed: claim?.id },
+    ]);
+    expect((await claimChunk(world, id)).id).not.toBe(claim?.id);
+    await keepLeases(world);
+    expect(await chunks.claimable(id)).toEqual([]);
+    expect(await others.renew(claim as Claim)).toBe(false);
+  });
+
+  test("a claim of an earlier version, which names no session, lasts as long as its lease", async () => {
+    const id = await plan();
+    await claimChunk(world, id);
+    await keepLeases(world);
+    await sql("UPDATE usage_chunk SET claimed_session = NULL");
+    expect(await chunks.claimable(id)).toEqual([]);
+    await expireLeases(world);
+    expect(await chunks.claimable(id)).toEqual([0]);
+  });
+
+  test("a lost server costs no attempt, however often; the chunk waits and says why", async () => {
+    const id = await plan();
+    for (let n = 0; n <= MAX_ATTEMPTS; n++) {
+      await chunks.waitForServer(await claimChunk(world, id), "MongoDB is away");
+      expect(await chunks.claimable(id)).toEqual([]);
+      await sql("UPDATE usage_chunk SET not_before = '-infinity'");
+    }
+    expect(await chunk()).toMatchObject({ state: "pending", attempts: 0, error: "MongoDB is away" });
+    await workOff(world, await claimChunk(world, id), 6);
+    expect(await chunk()).toMatchObject({ claims: 0 });
   });
 
   test("other settings, a pause that is not over and a run that is not running keep a chunk from being claimed", async () => {
