@@ -55,7 +55,14 @@ async function main({ rounds, seed, only }: Options): Promise<void> {
   const begun = performance.now();
   const say = (line: string) =>
     console.log(`${((performance.now() - begun) / 1_000).toFixed(0).padStart(5)} s  ${line}`);
-  const scenarios = SCENARIOS.filter(({ name }) => only.length === 0 || only.includes(name));
+  const wanted = SCENARIOS.filter(({ name }) => only.length === 0 || only.includes(name));
+  const left = wanted.flatMap(({ name, impossible }) => {
+    const why = impossible?.();
+    return why === undefined ? [] : [`${name}: not here, ${why}`];
+  });
+  for (const line of left) console.log(line);
+  if (left.length > 0 && only.length > 0) process.exit(1); // it was asked for
+  const scenarios = wanted.filter(({ impossible }) => impossible?.() === undefined);
   console.log(`seed ${seed}, ${rounds} rounds of ${scenarios.map(({ name }) => name).join(", ")}`);
   const park = new ServerPark(seed);
   const outcomes: Outcome[] = [];

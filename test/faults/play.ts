@@ -60,9 +60,10 @@ async function playOnce(
 ): Promise<Omit<Outcome, "scenario" | "order" | "round">> {
   const scene = await Scene.open(await park.for(scenario), scenario.name, scenario.settings, random);
   try {
-    const { moment, hit, at, faults } = await scenario.inject(scene);
+    const { moment, hit, at, thaw, faults } = await scenario.inject(scene);
     const ended = await scene.settled(at);
     const seconds = Math.round((performance.now() - at) / 100) / 10;
+    await thaw?.();
     const stops = await scene.stopReplicas();
     const { wrong, lost, runs } = await judge(scene);
     const found = [

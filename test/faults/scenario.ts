@@ -1,4 +1,4 @@
-import type { ServerName } from "../../dev/servers.ts";
+import type { PrivateServer, ServerName } from "../../dev/servers.ts";
 import type { Scene } from "./scene.ts";
 
 /** The report of a scenario, for the table and the judgement. */
@@ -9,6 +9,8 @@ export interface Injection {
   readonly hit: string | undefined;
   /** performance.now() at the (last) fault */
   readonly at: number;
+  /** what the scenario does once every run has ended, before the processes are stopped */
+  readonly thaw?: () => Promise<void>;
   /** faults that the scenario itself saw, once everything has ended */
   readonly faults?: () => Promise<string[]> | string[];
 }
@@ -19,6 +21,10 @@ export interface Scenario {
   readonly name: string;
   /** servers that the fault takes down, so nobody else may use them */
   readonly owns: readonly ServerName[];
+  /** how a server of its own is started, where it is not an ordinary one */
+  readonly start?: Partial<Readonly<Record<ServerName, () => Promise<PrivateServer>>>>;
+  /** why the fault cannot be injected on this machine; undefined = it can */
+  readonly impossible?: () => string | undefined;
   /** processes that it runs at once, for sharing the machine */
   readonly processes: number;
   /** settings in addition to the connections */

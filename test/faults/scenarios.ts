@@ -1,5 +1,6 @@
 import type { Scenario } from "./scenario.ts";
 import { aggregationCap } from "./scenarios/aggregation-cap.ts";
+import { frozenAtTheLock, frozenMidChunk, frozenWithPermits } from "./scenarios/frozen-worker.ts";
 import { killedWorkers } from "./scenarios/killed-workers.ts";
 import { mongoRestarted } from "./scenarios/mongo-restarted.ts";
 import { postgresFull } from "./scenarios/postgres-full.ts";
@@ -10,6 +11,9 @@ import { twoClocks } from "./scenarios/two-clocks.ts";
 
 /** Every fault. Those that wait longest come first. */
 export const SCENARIOS: readonly Scenario[] = [
+  frozenAtTheLock,
+  frozenWithPermits,
+  frozenMidChunk,
   killedWorkers,
   postgresRestarted,
   postgresFull,

@@ -1,4 +1,5 @@
 import { startMongo, startPostgres, startRedis, type PrivateServer, type ServerName } from "../../dev/servers.ts";
+import type { Scenario } from "./scenario.ts";
 import { createSource, USUAL_SHAPE, type Source } from "./source.ts";
 
 /** The servers of one scenario. A server that its fault takes down serves no other scenario. */
@@ -23,18 +24,20 @@ export class ServerPark {
     this.#seed = seed;
   }
 
-  async for(scenario: { readonly name: string; readonly owns: readonly ServerName[] }): Promise<FaultServers> {
+  async for(scenario: Pick<Scenario, "name" | "owns" | "start">): Promise<FaultServers> {
     const owner = (server: ServerName) => (scenario.owns.includes(server) ? scenario.name : "all");
     const [mongodb, redis, postgres] = await Promise.all(
-      (["mongodb", "redis", "postgres"] as const).map((server) => this.#server(server, owner(server))),
+      (["mongodb", "redis", "postgres"] as const).map((server) =>
+        this.#server(server, owner(server), scenario.start?.[server] ?? START[server]),
+      ),
     );
     const source = await this.#source(owner("mongodb"), mongodb as PrivateServer);
     return { mongodb, redis, postgres, source } as FaultServers;
   }
 
-  #server(server: ServerName, owner: string): Promise<PrivateServer> {
+  #server(server: ServerName, owner: string, start: () => Promise<PrivateServer>): Promise<PrivateServer> {
     const key = `${server}|${owner}`;
-    const started = this.#started.get(key) ?? START[server]();
+    const started = this.#started.get(key) ?? start();
     this.#started.set(key, started);
     return started;
   }
