@@ -1,6 +1,10 @@
 import type { Scenario } from "./scenario.ts";
 import { aggregationCap } from "./scenarios/aggregation-cap.ts";
 import { frozenAtTheLock, frozenMidChunk, frozenWithPermits } from "./scenarios/frozen-worker.ts";
+import { demotedPostgres } from "./scenarios/postgres-demoted.ts";
+import { diskFull } from "./scenarios/disk-full.ts";
+import { frozenBackend } from "./scenarios/frozen-backend.ts";
+import { silentMongodb, silentPostgres } from "./scenarios/silent.ts";
 import { killedWorkers } from "./scenarios/killed-workers.ts";
 import { mongoRestarted } from "./scenarios/mongo-restarted.ts";
 import { postgresFull } from "./scenarios/postgres-full.ts";
@@ -11,9 +15,14 @@ import { twoClocks } from "./scenarios/two-clocks.ts";
 
 /** Every fault. Those that wait longest come first. */
 export const SCENARIOS: readonly Scenario[] = [
+  silentMongodb,
+  silentPostgres,
+  frozenBackend,
   frozenAtTheLock,
   frozenWithPermits,
   frozenMidChunk,
+  demotedPostgres,
+  diskFull,
   killedWorkers,
   postgresRestarted,
   postgresFull,

@@ -1,0 +1,55 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { below } from "../../support/random.ts";
+import { TcpProxy } from "../../support/tcp-proxy.ts";
+import { ONE_AT_A_TIME, type Scenario } from "../scenario.ts";
+
+/** MongoDB accepts connections and says nothing: longer than all attempts of a chunk would last. */
+export const silentMongodb = silent("silent-mongodb", "MONGODB_URI", { least: 60, most: 150 });
+
+/** PostgreSQL accepts connections and says nothing. */
+export const silentPostgres = silent("silent-postgres", "DATABASE_URL", { least: 10, most: 60 });
+
+/**
+ * A server falls silent under two workers, as behind a network that drops every packet, and answers again after a while.
+ * What has waited meanwhile arrives then.
+ */
+function silent(
+  name: string,
+  setting: "MONGODB_URI" | "DATABASE_URL",
+  { least, most }: { readonly least: number; readonly most: number },
+): Scenario {
+  return {
+    name,
+    owns: [],
+    processes: 2,
+    settings: ONE_AT_A_TIME,
+    async inject(scene) {
+      const uri = scene.env[setting] as string;
+      const proxy = await TcpProxy.open(uri);
+      const env = { [setting]: proxy.through(uri) };
+      const runId = await scene.backfill();
+      await scene.startReplica(env);
+      await scene.startReplica(env);
+      const silentS = least + below(scene.random, most - least);
+      const moment = await scene.someMoment(runId);
+      const { held, done, planned } = await scene.progress(runId);
+      proxy.silence();
+      await sleep(silentS * 1_000); // how long it is silent is the fault
+      proxy.restore();
+      const at = performance.now();
+      return {
+        moment,
+        hit: held[0] && `silent for ${silentS} s, chunk ${held[0].number} in hand at ${done}/${planned}`,
+        at,
+        faults: async () => {
+          await proxy.close();
+          const spent = await scene.ask<{ number: number; attempts: number }>(
+            "SELECT number, attempts FROM usage_chunk WHERE run_id = $1 AND attempts > 0",
+            [runId],
+          );
+          return spent.map((chunk) => `chunk ${chunk.number}: ${chunk.attempts} attempts spent by a silent server`);
+        },
+      };
+    },
+  };
+}
