@@ -46,6 +46,8 @@ export interface Servers {
 
 export interface Options {
   readonly print?: (line: string) => void;
+  /** an address beside the loopback, in a network of a test's own, on which a private PostgreSQL listens too */
+  readonly address?: string;
 }
 
 /**
@@ -88,7 +90,7 @@ export interface PrivateServer extends Running {
 }
 
 async function startPrivate(kind: ServerKind, options: Options): Promise<PrivateServer> {
-  const { guard, run } = await beginRun({ print: options.print ?? (() => undefined) }, true);
+  const { guard, run } = await beginRun({ print: () => undefined, ...options }, true);
   try {
     const { running, source } = await firstThatWorks(kind, run);
     return Object.assign(running, { source, stop: () => guard.end() });
@@ -101,7 +103,7 @@ async function startPrivate(kind: ServerKind, options: Options): Promise<Private
 async function beginRun(options: Options, durable: boolean): Promise<{ guard: Guard; run: Run }> {
   const guard = await Guard.start();
   const print = options.print ?? ((line: string) => console.log(line));
-  return { guard, run: { guard, print, engine: engineProbe(guard), durable } };
+  return { guard, run: { guard, print, engine: engineProbe(guard), durable, address: options.address } };
 }
 
 async function startNamed(kind: ServerKind): Promise<Started | undefined> {

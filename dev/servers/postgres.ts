@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { chown, cp, mkdir, readFile, readdir, stat } from "node:fs/promises";
+import { appendFile, chown, cp, mkdir, readFile, readdir, stat } from "node:fs/promises";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
@@ -106,7 +106,9 @@ async function runPostgres(run: Run, bin: string): Promise<Running> {
   const as = { ...owner, cwd: folder, env: { LC_ALL: "C" }, log };
   const data = path.join(folder, "data");
   await guard.run({ ...as, command: path.join(usable, "initdb"), args: ["-D", data, ...INITDB] }, 60_000);
-  const settings = { ...throwAway(run), listen_addresses: "127.0.0.1", unix_socket_directories: "" };
+  const addresses = ["127.0.0.1", ...(run.address === undefined ? [] : [run.address])];
+  if (run.address !== undefined) await appendFile(path.join(data, "pg_hba.conf"), "host all all samenet trust\n");
+  const settings = { ...throwAway(run), listen_addresses: addresses.join(","), unix_socket_directories: "" };
   return runServer(guard, {
     title: "postgres",
     log,

@@ -37,6 +37,8 @@ export interface Run {
   readonly engine: EngineProbe;
   /** commits must survive a crash of the server, for fault tests; without it the server is faster */
   readonly durable: boolean;
+  /** an address beside the loopback, in a network of a test's own, on which PostgreSQL is to listen too */
+  readonly address?: string | undefined;
 }
 
 /** One way to get a server. `start` throws with the reason if it is not available. */

@@ -30,6 +30,6 @@ export function runBuilt(env: Env, ...args: string[]): Promise<Ended> {
 }
 
 /** Starts a worker and waits until it works. */
-export function startBuiltWorker(env: Env): Promise<WorkerProcess> {
-  return startWorkerOf(PROGRAM, env, PATIENCE_MS);
+export function startBuiltWorker(env: Env, launcher?: readonly string[]): Promise<WorkerProcess> {
+  return startWorkerOf(PROGRAM, env, PATIENCE_MS, launcher);
 }

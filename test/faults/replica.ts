@@ -7,20 +7,22 @@ const RESTART_MS = 500;
 /** One worker under a supervisor, as a container platform would run it: a process that ends is started again. */
 export class Replica {
   readonly #env: Env;
+  readonly #launcher: readonly string[] | undefined;
   readonly #logs: string[] = [];
   readonly #exits: (number | null)[] = [];
   #current: WorkerProcess | undefined;
   #isStopped = false;
   #kept: Promise<void> | undefined;
 
-  private constructor(env: Env) {
+  private constructor(env: Env, launcher: readonly string[] | undefined) {
     this.#env = env;
+    this.#launcher = launcher;
   }
 
-  /** Starts it and waits until it works. */
-  static async start(env: Env): Promise<Replica> {
-    const replica = new Replica(env);
-    replica.#current = await startBuiltWorker(env);
+  /** Starts it and waits until it works. @param launcher a command in front of its command line */
+  static async start(env: Env, launcher?: readonly string[]): Promise<Replica> {
+    const replica = new Replica(env, launcher);
+    replica.#current = await startBuiltWorker(env, launcher);
     replica.#kept = replica.#keep(replica.#current);
     return replica;
   }
@@ -82,7 +84,7 @@ export class Replica {
 
   async #restart(): Promise<WorkerProcess | undefined> {
     try {
-      this.#current = await startBuiltWorker(this.#env);
+      this.#current = await startBuiltWorker(this.#env, this.#launcher);
       if (this.#isStopped) this.#current.signal("SIGTERM");
       return this.#current;
     } catch (error) {

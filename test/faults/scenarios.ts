@@ -3,6 +3,7 @@ import { aggregationCap } from "./scenarios/aggregation-cap.ts";
 import { frozenAtTheLock, frozenMidChunk, frozenWithPermits } from "./scenarios/frozen-worker.ts";
 import { demotedPostgres } from "./scenarios/postgres-demoted.ts";
 import { diskFull } from "./scenarios/disk-full.ts";
+import { lostHost } from "./scenarios/lost-host.ts";
 import { frozenBackend } from "./scenarios/frozen-backend.ts";
 import { silentMongodb, silentPostgres } from "./scenarios/silent.ts";
 import { killedWorkers } from "./scenarios/killed-workers.ts";
@@ -17,6 +18,7 @@ import { twoClocks } from "./scenarios/two-clocks.ts";
 export const SCENARIOS: readonly Scenario[] = [
   silentMongodb,
   silentPostgres,
+  lostHost,
   frozenBackend,
   frozenAtTheLock,
   frozenWithPermits,

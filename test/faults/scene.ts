@@ -98,8 +98,9 @@ export class Scene {
     return this.#pool;
   }
 
-  async startReplica(env: Env = {}): Promise<Replica> {
-    const replica = await Replica.start({ ...this.env, ...env });
+  /** @param launcher a command in front of its command line */
+  async startReplica(env: Env = {}, launcher?: readonly string[]): Promise<Replica> {
+    const replica = await Replica.start({ ...this.env, ...env }, launcher);
     this.#replicas.push(replica);
     return replica;
   }

@@ -60,9 +60,19 @@ export interface WorkerProcess extends Command {
   readonly address: string;
 }
 
-/** Starts a worker of the given program (a file for Node), and waits until it works. */
-export async function startWorkerOf(program: string, env: Env, withinMs = PATIENCE_MS): Promise<WorkerProcess> {
-  const worker = startProgram(process.execPath, [program, "worker", "--json"], env);
+/**
+ * Starts a worker of the given program (a file for Node), and waits until it works.
+ *
+ * @param launcher a command that starts the command line behind it, in the same process
+ */
+export async function startWorkerOf(
+  program: string,
+  env: Env,
+  withinMs = PATIENCE_MS,
+  launcher: readonly string[] = [],
+): Promise<WorkerProcess> {
+  const [file = process.execPath, ...args] = [...launcher, process.execPath, program, "worker", "--json"];
+  const worker = startProgram(file, args, env);
   let isOver = false;
   void worker.ended.then(() => (isOver = true));
   const hasStarted = () => {

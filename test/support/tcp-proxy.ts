@@ -1,4 +1,4 @@
-import { connect, createServer, type Server, type Socket } from "node:net";
+import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
 
 interface Link {
   readonly client: Socket;
@@ -6,7 +6,7 @@ interface Link {
 }
 
 /**
- * A TCP proxy on a free port of the loopback, between a client and a server: it can lead new connections to another
+ * A TCP proxy on a free port, between a client and a server: it can lead new connections to another
  * server, and fall silent, as a network does that drops every packet.
  */
 export class TcpProxy {
@@ -20,18 +20,21 @@ export class TcpProxy {
     this.#listener = createServer({ allowHalfOpen: true }, (client) => this.#link(client));
   }
 
-  /** @param uri of the server behind it, with a port */
-  static async open(uri: string): Promise<TcpProxy> {
+  /**
+   * @param uri of the server behind it, with a port
+   * @param host the address that it listens on
+   */
+  static async open(uri: string, host = "127.0.0.1"): Promise<TcpProxy> {
     const proxy = new TcpProxy(uri);
-    await new Promise<void>((resolve) => proxy.#listener.listen(0, "127.0.0.1", resolve));
+    await new Promise<void>((resolve) => proxy.#listener.listen(0, host, resolve));
     return proxy;
   }
 
   /** The same connection string, through this proxy. */
   through(uri: string): string {
-    const { port } = this.#listener.address() as { port: number };
+    const { address, port } = this.#listener.address() as AddressInfo;
     const { host, port: behind } = addressOf(uri);
-    return uri.replace(`${host}:${behind}`, `127.0.0.1:${port}`);
+    return uri.replace(`${host}:${behind}`, `${address}:${port}`);
   }
 
   /** Leads new connections to another server; those that are open stay where they are. */
