@@ -66,6 +66,8 @@ export class OwnHost {
 
   /** Takes away the host with its link. Its processes must have ended. */
   async remove(): Promise<void> {
+    // The link first: a namespace lives on for as long as a connection in it waits for an answer.
+    await run("ip", ["-n", this.#name, "link", "delete", this.#link]).catch(() => undefined); // never made
     await run("ip", ["netns", "delete", this.#name]);
   }
 }
