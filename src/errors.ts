@@ -57,18 +57,20 @@ export class UnreachableError extends OperatorError {
 
 /**
  * Does this error of a driver mean the loss of a server or of the connection to it, so that the work itself is not at
- * fault? Decided by SQLSTATE (08 connection, 57P0 ended by the server, 53 out of resources, 25P03 ended in a
- * transaction, 25006 no longer the primary), the system's error codes, and the class names of the MongoDB driver.
+ * fault? Decided by SQLSTATE (08 connection, 57P0 ended by the server, 53 out of resources, 25P03 and 25P04 ended in a
+ * transaction), the system's error codes, and the class names of the MongoDB driver.
  */
 export function isConnectionLoss(error: unknown): boolean {
   const { code, name, message } = error as { code?: unknown; name?: string; message?: string };
-  if (
-    typeof code === "string" &&
-    /^(08|57P0|53|25P0[34]|25006|ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOST)/.test(code)
-  )
+  if (typeof code === "string" && /^(08|57P0|53|25P0[34]|ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOST)/.test(code))
     return true;
   if (/^Mongo(Network|ServerSelection|NotConnected|TopologyClosed|PoolCleared)/.test(name ?? "")) return true;
   return /^(connection terminated|connection is closed|query read timeout|timeout exceeded when trying to connect|client .* not queryable)/i.test(
     message ?? "",
   );
+}
+
+/** As isConnectionLoss(), or the session leads to a server that takes no writes any more (SQLSTATE 25006). */
+export function isLostForWrites(error: unknown): boolean {
+  return isConnectionLoss(error) || (error as { code?: unknown }).code === "25006";
 }

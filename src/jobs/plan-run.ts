@@ -1,4 +1,4 @@
-import { isConnectionLoss } from "../errors.ts";
+import { isLostForWrites } from "../errors.ts";
 import { laterDay, type Day } from "../usage/day.ts";
 import { horizonDay } from "../usage/horizon.ts";
 import { planChunks } from "../usage/plan.ts";
@@ -33,7 +33,7 @@ export const planRun = defineJob({
       await dispatch();
       return planned;
     } catch (error) {
-      if (!isShutdown(signal)) await runs.planFailed(runId, (error as Error).message, !isConnectionLoss(error));
+      if (!isShutdown(signal)) await runs.planFailed(runId, (error as Error).message, !isLostForWrites(error));
       throw error;
     }
   },

@@ -2,7 +2,7 @@ import type { z } from "zod";
 import type { BatchCounts } from "../db/postgres/cache/write.ts";
 import { ClaimLostError, startHeartbeat, type Claim } from "../db/postgres/runs/claim.ts";
 import type { ChunkKind } from "../db/postgres/runs/run.ts";
-import { isConnectionLoss } from "../errors.ts";
+import { isLostForWrites } from "../errors.ts";
 import type { CHUNK_WORK, ContextOf } from "./context.ts";
 import type { chunkPayload } from "./payload.ts";
 import { isShutdown } from "./time-limit.ts";
@@ -37,7 +37,7 @@ export async function workOnChunk<Context extends ChunkContext>(
   } catch (error) {
     if (error instanceof ClaimLostError || heartbeat.lost.aborted) return { claimed: false };
     if (isShutdown(context.signal)) await chunks.handBack(claim);
-    else if (isConnectionLoss(error)) await chunks.waitForServer(claim, (error as Error).message);
+    else if (isLostForWrites(error)) await chunks.waitForServer(claim, (error as Error).message);
     else await chunks.retryLater(claim, (error as Error).message);
     await runs.finish(runId);
     throw error;

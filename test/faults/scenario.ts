@@ -1,5 +1,5 @@
-import type { PrivateServer, ServerName } from "../../dev/servers.ts";
 import type { Scene } from "./scene.ts";
+import type { ServerWishes } from "./servers.ts";
 
 /** The report of a scenario, for the table and the judgement. */
 export interface Injection {
@@ -16,13 +16,9 @@ export interface Injection {
 }
 
 /** One fault and the work that it interrupts. */
-export interface Scenario {
+export interface Scenario extends ServerWishes {
   /** for --only */
   readonly name: string;
-  /** servers that the fault takes down, so nobody else may use them */
-  readonly owns: readonly ServerName[];
-  /** how a server of its own is started, where it is not an ordinary one */
-  readonly start?: Partial<Readonly<Record<ServerName, () => Promise<PrivateServer>>>>;
   /** why the fault cannot be injected on this machine; undefined = it can */
   readonly impossible?: () => string | undefined;
   /** processes that it runs at once, for sharing the machine */

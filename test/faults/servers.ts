@@ -1,5 +1,4 @@
 import { startMongo, startPostgres, startRedis, type PrivateServer, type ServerName } from "../../dev/servers.ts";
-import type { Scenario } from "./scenario.ts";
 import { createSource, USUAL_SHAPE, type Source } from "./source.ts";
 
 /** The servers of one scenario. A server that its fault takes down serves no other scenario. */
@@ -9,6 +8,15 @@ export interface FaultServers {
   readonly postgres: PrivateServer;
   /** the events in that MongoDB */
   readonly source: Source;
+}
+
+/** What a scenario wants of its servers. */
+export interface ServerWishes {
+  readonly name: string;
+  /** servers that the fault takes down, so nobody else may use them */
+  readonly owns: readonly ServerName[];
+  /** how a server of its own is started, where it is not an ordinary one */
+  readonly start?: Partial<Readonly<Record<ServerName, () => Promise<PrivateServer>>>>;
 }
 
 const START = { mongodb: startMongo, redis: startRedis, postgres: startPostgres } as const;
@@ -24,7 +32,7 @@ export class ServerPark {
     this.#seed = seed;
   }
 
-  async for(scenario: Pick<Scenario, "name" | "owns" | "start">): Promise<FaultServers> {
+  async for(scenario: ServerWishes): Promise<FaultServers> {
     const owner = (server: ServerName) => (scenario.owns.includes(server) ? scenario.name : "all");
     const [mongodb, redis, postgres] = await Promise.all(
       (["mongodb", "redis", "postgres"] as const).map((server) =>

@@ -11,6 +11,8 @@ const DIRECTORY = fileURLToPath(new URL("migrations", import.meta.url));
 const TABLE = "usage_migration";
 /** Racing runners wait this long for each other. */
 const WAIT_MS = 60_000;
+/** A runner that says nothing for so long between two statements is frozen: the server ends it, and with it its lock. */
+const FROZEN = "60s";
 
 export interface MigrationStatus {
   readonly name: string;
@@ -89,7 +91,7 @@ export async function migrate(
   client.on("error", () => undefined); // the statement that it breaks throws
   try {
     await client.connect();
-    await prepareSession(client);
+    await prepareSession(client, FROZEN);
   } catch (error) {
     await client.end().catch(() => undefined);
     throw postgresError(error);

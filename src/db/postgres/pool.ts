@@ -1,5 +1,5 @@
 import pg from "pg";
-import { isConnectionLoss, UnreachableError, UsageError } from "../../errors.ts";
+import { isLostForWrites, UnreachableError, UsageError } from "../../errors.ts";
 import { clientOptions } from "../../postgres/client-options.ts";
 import { prepareSession } from "./prepare-session.ts";
 import { types } from "./values.ts";
@@ -46,7 +46,7 @@ export async function inTransaction<T>(pool: Pool, work: (connection: pg.PoolCli
     await client.query("COMMIT");
     return result;
   } catch (error) {
-    if (isConnectionLoss(error)) broken = error as Error;
+    if (isLostForWrites(error)) broken = error as Error;
     else {
       await client.query("ROLLBACK").catch((rollbackError: unknown) => {
         broken = rollbackError as Error;

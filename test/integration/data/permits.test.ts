@@ -23,10 +23,13 @@ async function withSessions<T>(
   }
 }
 
-/** The process ids of the backends that hold these locks now. */
+/** Of src/db/postgres/session.ts: the lock that each process holds for its whole life. */
+const PROCESS_CLASS = 0x74616c70;
+
+/** The process ids of the backends that hold another lock now. */
 async function holders(): Promise<number[]> {
   const { rows } = await world.pool.query<{ pid: number }>(
-    `SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted
+    `SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid <> ${PROCESS_CLASS}
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
   );
   return rows.map(({ pid }) => pid);

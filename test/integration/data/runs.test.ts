@@ -3,7 +3,7 @@ import type { TenantSpan } from "../../../src/usage/tenant-day.ts";
 import { beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Chunks } from "../../../src/db/postgres/runs/chunks.ts";
 import type { RunRequest } from "../../../src/db/postgres/runs/request.ts";
-import type { Runs } from "../../../src/db/postgres/runs/runs.ts";
+import { MAX_PLAN_ATTEMPTS, type Runs } from "../../../src/db/postgres/runs/runs.ts";
 import { Session } from "../../../src/db/postgres/session.ts";
 import { planChunks } from "../../../src/usage/plan.ts";
 import { chunksOf, claimChunk, expireLeases, plannedRun, workOff, keepLeases } from "../../support/claimed.ts";
@@ -102,7 +102,7 @@ describe("plan", () => {
 
   test("a run that cannot be planned fails with the reason, a finished one does not fail later", async () => {
     const { id } = await create();
-    for (let attempt = 1; attempt <= 10; attempt++) await runs.planFailed(id, "no tenant");
+    for (let attempt = 1; attempt <= MAX_PLAN_ATTEMPTS; attempt++) await runs.planFailed(id, "no tenant");
     expect(await runs.get(id)).toMatchObject({ state: "failed", error: "no tenant" });
     expect(await runs.plan(id, planChunks(SPANS))).toBe(false);
     await runs.planFailed(id, "again");
@@ -195,12 +195,12 @@ describe("due", () => {
     expect(await due.of("bulk", 10)).toEqual({
       paused: false,
       runs: [],
-      chunks: [{ runId: other, number: 0, kind: "rebuild", urgency: 2 }],
+      chunks: [{ runId: other, number: 0, kind: "rebuild", urgency: 2, lapsed: null }],
     });
     await session.close();
     await until("end of its locks", async () => (await due.of("bulk", 10)).chunks.length === 2);
     expect((await due.of("bulk", 10)).chunks).toEqual(
-      [one, other].map((runId) => ({ runId, number: 0, kind: "rebuild", urgency: 2 })),
+      [one, other].map((runId) => ({ runId, number: 0, kind: "rebuild", urgency: 2, lapsed: null })),
     );
   });
 

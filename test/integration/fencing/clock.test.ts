@@ -40,14 +40,14 @@ async function add(user_id: string): Promise<void> {
 const row = async () => (await storedRows(world.pool)).get(`acme|${DAY}`);
 /** The true time, whatever the clock says. */
 async function trueTime(): Promise<string> {
-  const { rows } = await world.pool.query<{ now: string }>("SELECT pg_catalog.clock_timestamp()::text AS now");
+  const { rows } = await world.pool.query<{ now: string }>("SELECT stepped.true_clock()::text AS now");
   return rows[0]?.now as string;
 }
 
 /** Does the row's stamp say that it was read so much after a moment between `since` and now, by the true time? */
 async function isAheadBy(by: string, since: string): Promise<unknown> {
   const { rows } = await world.pool.query<{ is: boolean }>(
-    "SELECT read_at - $1::interval BETWEEN $2 AND pg_catalog.clock_timestamp() AS is FROM daily_usage_cache",
+    "SELECT read_at - $1::interval BETWEEN $2 AND stepped.true_clock() AS is FROM daily_usage_cache",
     [by, since],
   );
   return rows[0]?.is;

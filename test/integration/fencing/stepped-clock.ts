@@ -1,8 +1,8 @@
 import pg from "pg";
 
 /**
- * The clock of a world's PostgreSQL, put where a test wants it: sessions that connect after create() find a
- * clock_timestamp() before the server's own, which is that plus a shift, or stands still.
+ * The clock of a world's PostgreSQL, put where a test wants it: in its database clock_timestamp() is the server's own plus
+ * a shift, or stands still.
  */
 export class SteppedClock {
   readonly #client: pg.Client;
@@ -11,7 +11,6 @@ export class SteppedClock {
     this.#client = client;
   }
 
-  /** Must come before the world's first connection to PostgreSQL but for the migration's. */
   static async create(databaseUrl: string | undefined): Promise<SteppedClock> {
     const client = new pg.Client({ connectionString: databaseUrl });
     await client.connect();
@@ -19,11 +18,10 @@ export class SteppedClock {
       CREATE SCHEMA stepped;
       CREATE TABLE stepped.shift (by interval NOT NULL, still_at timestamptz);
       INSERT INTO stepped.shift VALUES ('0');
-      CREATE FUNCTION stepped.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
-        AS 'SELECT coalesce(still_at, pg_catalog.clock_timestamp() + by) FROM stepped.shift';
-      DO $$ BEGIN
-        EXECUTE format('ALTER DATABASE %I SET search_path = stepped, pg_catalog, public', current_database());
-      END $$`);
+      CREATE FUNCTION stepped.true_clock() RETURNS timestamptz LANGUAGE internal VOLATILE AS 'clock_timestamp';
+      ALTER FUNCTION pg_catalog.clock_timestamp() RENAME TO own_clock_timestamp; -- the server calls its own by number
+      CREATE FUNCTION pg_catalog.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
+        AS 'SELECT coalesce(still_at, stepped.true_clock() + by) FROM stepped.shift'`);
     return new SteppedClock(client);
   }
 
@@ -34,10 +32,9 @@ export class SteppedClock {
 
   /** At this instant, from where it goes on. */
   async at(instant: string): Promise<void> {
-    await this.#client.query(
-      "UPDATE stepped.shift SET by = $1::timestamptz - pg_catalog.clock_timestamp(), still_at = NULL",
-      [instant],
-    );
+    await this.#client.query("UPDATE stepped.shift SET by = $1::timestamptz - stepped.true_clock(), still_at = NULL", [
+      instant,
+    ]);
   }
 
   /** At this instant, where it stands still: so near to an edge a test might be too slow for a clock that goes on. */

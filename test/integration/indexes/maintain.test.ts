@@ -111,9 +111,9 @@ describe("PostgreSQL", () => {
     ]);
     expect(await indexes()).toEqual(before);
     const { rows: made } = await own.sql.query(
-      "SELECT relname FROM pg_class WHERE relnamespace = 'tallyman'::regnamespace AND relkind = 'r'",
+      "SELECT relname FROM pg_class WHERE relname LIKE 'tallyman\\_%' AND relkind = 'r'",
     );
-    expect(made).toEqual([{ relname: "index_ledger" }]);
+    expect(made).toEqual([{ relname: "tallyman_index_ledger" }]);
 
     const report = await maintain();
     expect(report).toMatchObject({ ok: true, dryRun: false });

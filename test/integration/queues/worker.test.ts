@@ -102,7 +102,7 @@ describe("a worker that is told to stop", () => {
 });
 
 describe("a worker that is killed", () => {
-  test("loses nothing: another one takes its chunk over when the lease has ended", async () => {
+  test("loses nothing: another one takes its chunk over at once, however long the lease lasts", async () => {
     await gate.shut();
     const first = await startWorker(world.env);
     const runId = await backfill();
@@ -122,20 +122,8 @@ describe("a worker that is killed", () => {
     first.signal("SIGKILL");
     expect((await first.ended).code).toBeNull();
 
-    // While the lease lasts, nobody else may take it.
+    // Its lease would last, and the queue takes its job to be worked on: only its end tells that the chunk is free.
     await keepLeases(world);
-    expect(await world.services.chunks().then((all) => all.claim(runId, held.number))).toBeUndefined();
-
-    // A lease lasts 60 s and the queue sees a stalled job after 30 to 60 s. That time is taken off here: the lease is
-    // set back, the job's lock removed, and the job marked as the queue's first look at it would mark it.
-    await world.pool.query("UPDATE usage_chunk SET lease_until = now() - interval '1 second' WHERE state = 'running'");
-    const key = (name: string) => `${world.config.queuePrefix}:bulk:${name}`;
-    const jobId = `aggregate-days|${runId}|${held.number}`;
-    const { redis } = queue;
-    expect(await redis.lrange(key("active"), 0, -1)).toContain(jobId);
-    await redis.del(key(`${jobId}:lock`), key("stalled-check"));
-    await redis.sadd(key("stalled"), jobId);
-
     await gate.open();
     const second = await startWorker(world.env);
     await expectWhole(runId);

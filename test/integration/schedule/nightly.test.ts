@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { MAX_PLAN_ATTEMPTS } from "../../../src/db/postgres/runs/runs.ts";
 import { cancelRun } from "../../../src/db/postgres/runs/control.ts";
 import { startWorker, type WorkerApp } from "../../../src/app.ts";
 import type { Run } from "../../../src/db/postgres/runs/run.ts";
@@ -155,7 +156,7 @@ test("the watermark never moves back, nor by a run that could not be planned, no
   };
   await end(await ask("backfill", ago(1), "backfill"));
   const unplanned = await ask("nightly", ago(1), "never planned");
-  for (let attempt = 1; attempt <= 10; attempt++) await runs.planFailed(unplanned, "no");
+  for (let attempt = 1; attempt <= MAX_PLAN_ATTEMPTS; attempt++) await runs.planFailed(unplanned, "no");
   expect((await runs.get(unplanned))?.state).toBe("failed");
   expect(await watermark()).toBeUndefined();
   for (const [days, expected] of [

@@ -26,7 +26,7 @@ const RUN_COLUMNS = `r.id, r.kind, r.inline, r.reason, r.requested_by AS "reques
   coalesce(k.malformed_events, r.malformed_events)::float8 AS "malformedEvents"`;
 
 /** The reconciler tries about twelve times a minute. */
-const MAX_PLAN_ATTEMPTS = 30;
+export const MAX_PLAN_ATTEMPTS = 30;
 
 /** Runs: the requests and their outcome. One method a statement. */
 export class Runs {

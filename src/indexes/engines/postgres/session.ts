@@ -15,6 +15,10 @@ import { findOwnTables, type OwnTables } from "./own-tables.ts";
  * so do a build and the drop of an index that looks like its leftover.
  */
 const LOCK_KEY = "hashtextextended('tallyman:indexes:' || current_database(), 0)";
+/** The connection with the lock says something so often, also while a build in MongoDB takes hours. */
+const BEAT_MS = 10_000;
+/** A process that says nothing for so long is frozen, or gone with its machine: the server ends it, and with it the lock. */
+const FROZEN = "60s";
 const WATCH_EVERY_MS = 500;
 const CANCEL_EVERY_MS = 100;
 const REOPEN_FIRST_MS = 250;
@@ -35,6 +39,8 @@ export class IndexSession {
   #pid = 0;
   #tables: OwnTables | undefined;
   #lost = true;
+  #running = 0;
+  #beats: NodeJS.Timeout | undefined;
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -62,6 +68,13 @@ export class IndexSession {
     main.on("error", lose).on("end", lose);
     this.#watcher = await this.#connect();
     await this.#checkServer();
+    await this.query(
+      `SELECT set_config('idle_session_timeout', $1, false) WHERE current_setting('idle_session_timeout', true) IS NOT NULL`,
+      [FROZEN],
+    );
+    this.#beats = setInterval(() => {
+      if (this.#running === 0) this.query("SELECT 1").catch(() => undefined); // the next statement says what is wrong
+    }, BEAT_MS).unref();
     this.#tables = await findOwnTables(main);
   }
 
@@ -96,6 +109,7 @@ export class IndexSession {
   }
 
   async close(): Promise<void> {
+    clearInterval(this.#beats);
     const clients = [this.#main, this.#watcher];
     this.#main = this.#watcher = undefined;
     this.#lost = true;
@@ -110,7 +124,12 @@ export class IndexSession {
 
   async query<Row extends pg.QueryResultRow>(sql: string, values: unknown[] = []): Promise<Row[]> {
     if (!this.#main) throw new Error("the index session is not open");
-    return (await this.#main.query<Row>(sql, values)).rows;
+    this.#running++;
+    try {
+      return (await this.#main.query<Row>(sql, values)).rows;
+    } finally {
+      this.#running--;
+    }
   }
 
   /**
