@@ -48,6 +48,8 @@ export interface Options {
   readonly print?: (line: string) => void;
   /** an address beside the loopback, in a network of a test's own, on which a private PostgreSQL listens too */
   readonly address?: string;
+  /** more of Redis's command line, for a private one: a node of a cluster, a Sentinel */
+  readonly redisArgs?: readonly string[];
 }
 
 /**
@@ -103,7 +105,10 @@ async function startPrivate(kind: ServerKind, options: Options): Promise<Private
 async function beginRun(options: Options, durable: boolean): Promise<{ guard: Guard; run: Run }> {
   const guard = await Guard.start();
   const print = options.print ?? ((line: string) => console.log(line));
-  return { guard, run: { guard, print, engine: engineProbe(guard), durable, address: options.address } };
+  return {
+    guard,
+    run: { guard, print, engine: engineProbe(guard), durable, address: options.address, redisArgs: options.redisArgs },
+  };
 }
 
 async function startNamed(kind: ServerKind): Promise<Started | undefined> {

@@ -1,10 +1,12 @@
-import { requireConnection } from "./config.ts";
+import { redisAddress } from "./config.ts";
 import { agreeOnSettings } from "./db/postgres/settings.ts";
 import { requireMigrated } from "./db/postgres/migrate.ts";
 import { nightlyThrough } from "./db/postgres/watermarks.ts";
 import type { RunRequest } from "./db/postgres/runs/request.ts";
 import type { QueueName } from "./db/postgres/session.ts";
-import { createWorkerRedis, evictionPolicy } from "./db/redis.ts";
+import { isRefused } from "./db/redis/address.ts";
+import { createWorkerRedis, evictionPolicy, redisError } from "./db/redis/connect.ts";
+import { requireRights } from "./db/redis/rights.ts";
 import { UsageError } from "./errors.ts";
 import type { Consumption } from "./http/health.ts";
 import { HttpServer } from "./http/server.ts";
@@ -13,8 +15,9 @@ import { JOBS } from "./jobs/index.ts";
 import type { Job } from "./task/job.ts";
 import { startParts, type Part, type Running } from "./lifecycle.ts";
 import { Metrics } from "./metrics.ts";
-import { Queues } from "./queues/queues.ts";
+import { keyPrefix, Queues } from "./queues/queues.ts";
 import { Workers } from "./queues/workers.ts";
+import { repeated } from "./repeated.ts";
 import { Reconciler } from "./reconciler.ts";
 import { Scheduler } from "./schedule/scheduler.ts";
 import { schedules } from "./schedule/schedules.ts";
@@ -47,6 +50,7 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
   const due = await services.due();
   const session = await services.session();
   const probe = await services.redis(); // fails at once where Redis does not answer
+  await requireRights(probe, keyPrefix(probe, config.queuePrefix));
   const policy = await evictionPolicy(probe);
   if (policy !== undefined && policy !== "noeviction") {
     log.warn(
@@ -57,20 +61,27 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
 
   const audits = await services.audits();
   const executor = workerExecutor(services, () =>
-    dispatch().catch((err: unknown) => log.warn({ err }, "dispatch failed; the reconciler tries again")),
+    dispatch().catch((error: unknown) => logError("warn", error, "dispatch failed; the reconciler tries again")),
   );
   await executor.prepare(JOBS);
 
   // No await from here until the parts start: a failure in between would leave them open.
-  const redis = createWorkerRedis(requireConnection(config, "redisUrl"), (err) => log.warn({ err }, "Redis error"));
-  const queues = new Queues(redis, config.queuePrefix, (err) => log.warn({ err }, "queue error"));
+  const unfit = new AbortController();
+  const address = redisAddress(config);
+  const logError = repeated(log);
+  const onRedisError = (error: Error, queue?: QueueName) => {
+    if (isRefused(error)) return unfit.abort(redisError(address, error));
+    logError("warn", error, queue === undefined ? "Redis error" : "queue error", queue === undefined ? {} : { queue });
+  };
+  const redis = createWorkerRedis(address, probe.isCluster, onRedisError);
+  const queues = new Queues(redis, config.queuePrefix, onRedisError);
   const workers = new Workers(redis, {
     prefix: config.queuePrefix,
     concurrency: config.workerConcurrency,
     log,
     executor,
+    onError: onRedisError,
   });
-  const unfit = new AbortController();
   const reconciler = new Reconciler(reconcile, RECONCILE_MS);
   const scheduler = new Scheduler(schedules(config), { request, enqueue, nightlyThrough: readNightly }, log);
   const metrics = new Metrics({ newestAudit: () => audits.newest(), newestIndexReport: services.newestIndexReport });
@@ -85,9 +96,8 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
   ];
   const running = await startParts(parts, log);
   await session.announceWorker();
-  const { address } = http;
-  log.info({ address }, "worker started");
-  return { address, lost: AbortSignal.any([session.lost, unfit.signal]), stop: () => running.stop() };
+  log.info({ address: http.address }, "worker started");
+  return { address: http.address, lost: AbortSignal.any([session.lost, unfit.signal]), stop: () => running.stop() };
 
   function dispatch(): Promise<void> {
     return queues.dispatch(due);
@@ -106,7 +116,7 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
       for (const id of await due.unfinishedButDone()) await runs.finish(id);
       await dispatch();
     } catch (err) {
-      log.error({ err }, "reconcile failed; it is tried again");
+      logError("error", err, "reconcile failed; it is tried again");
       if (err instanceof UsageError) unfit.abort(new UsageError(`${CHANGED}\n${err.message}`, { cause: err }));
     }
   }
@@ -126,8 +136,8 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
 
   async function consumption(): Promise<Consumption[]> {
     const counts = await queues.counts().catch(() => undefined);
-    return workers.idle().map(({ queue, idleMs }) => {
-      return { queue, idleMs, waiting: counts?.find((count) => count.queue === queue)?.waiting };
+    return workers.activity().map((activity) => {
+      return { ...activity, waiting: counts?.find(({ queue }) => queue === activity.queue)?.waiting };
     });
   }
 }

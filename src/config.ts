@@ -1,55 +1,20 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { parse as parseCron } from "node-cron";
 import { z } from "zod";
 import { UsageError } from "./errors.ts";
 import { redact } from "./redact.ts";
+import {
+  anyInteger,
+  connection,
+  cron,
+  integer,
+  parseFields,
+  sentinels,
+  setting,
+  text,
+  type Setting,
+} from "./setting.ts";
 import { isTimeZone } from "./usage/day.ts";
-import { EVENT_FIELDS, type EventField, type FieldMap } from "./usage/event.ts";
-
-/** One setting: its environment variable, its text on the reference page, and its check. */
-interface Setting<S extends z.ZodType> {
-  readonly env: string;
-  readonly doc: string;
-  readonly schema: S;
-  /** holds a password: never printed, and may come from a file named by `<env>_FILE` */
-  readonly secret: boolean;
-}
-
-function setting<S extends z.ZodType>(env: string, doc: string, schema: S): Setting<S> {
-  return { env, doc, schema, secret: false };
-}
-
-function connection(env: string, doc: string, protocols: readonly string[], example: string) {
-  const schema = z
-    .string()
-    .refine(
-      (text) =>
-        protocols.some((protocol) => text.startsWith(`${protocol}://`)) &&
-        (URL.canParse(text) || (text.startsWith("mongodb://") && text.includes(","))) && // only MongoDB has many hosts
-        !/%(?![\da-f]{2})/i.test(text),
-      { error: `must be a connection string such as ${example}` },
-    )
-    // Without a database in the path the driver would read one named "test", and find no events there.
-    .refine((text) => !text.startsWith("mongodb") || /^[^/]+\/\/[^/]+\/[^/?]/.test(text), {
-      error: `must name a database in its path, as in ${example}`,
-    })
-    .optional();
-  return { env, doc, schema, secret: true } satisfies Setting<typeof schema>;
-}
-
-const anyInteger = (min: number, max: number) =>
-  z
-    .string()
-    .regex(/^\d+$/, { error: `must be a whole number from ${min} to ${max}` })
-    .transform(Number)
-    .refine((value) => value >= min && value <= max, { error: `must be a whole number from ${min} to ${max}` });
-
-const integer = (min: number, max: number, fallback: number) => anyInteger(min, max).prefault(String(fallback));
-
-const text = (pattern: RegExp, what: string) => z.string().regex(pattern, { error: `must be ${what}` });
-
-const cron = z.string().refine(isCron, { error: 'must be a cron expression of five fields, such as "15 2 * * *"' });
 
 /** All settings. The type of the configuration, its checks and its reference page derive from this table. */
 export const SETTINGS = {
@@ -77,9 +42,22 @@ export const SETTINGS = {
   ),
   redisUrl: connection(
     "REDIS_URL",
-    "Redis that carries the queue; its policy must be noeviction.",
+    "Redis that carries the queue; its policy must be noeviction. A Redis Cluster is found out by itself.",
     ["redis", "rediss"],
     "redis://host:6379",
+  ),
+  redisSentinels: {
+    ...setting(
+      "REDIS_SENTINELS",
+      "Sentinels that know the primary: `host:26379`, or a connection string with its own password, separated by commas. User, password and database of the primary come from REDIS_URL.",
+      sentinels,
+    ),
+    secret: true,
+  },
+  redisSentinelName: setting(
+    "REDIS_SENTINEL_NAME",
+    "Name of the primary at the Sentinels.",
+    text(/^\S+$/, "a name without spaces").prefault("mymaster"),
   ),
   databaseUrl: connection(
     "DATABASE_URL",
@@ -150,8 +128,11 @@ export const SETTINGS = {
   ),
   queuePrefix: setting(
     "QUEUE_PREFIX",
-    "Prefix of every key in Redis.",
-    text(/^[\w.-]+$/, "letters, digits, dots, dashes or underscores").prefault("tallyman"),
+    "Prefix of every key in Redis. In a Redis Cluster it is put in braces, unless a part of it is, which keeps all keys on one node.",
+    text(
+      /^(?=.)[\w.-]*(\{[\w.-]+\})?[\w.-]*$/,
+      "letters, digits, dots, dashes or underscores, a part of them in braces",
+    ).prefault("tallyman"),
   ),
   httpHost: setting(
     "HTTP_HOST",
@@ -207,6 +188,12 @@ export function requireConnection(config: Config, name: "mongodbUri" | "redisUrl
   throw new UsageError(`${env} is not set. ${doc} Set ${env}, or ${env}_FILE to a file that holds it.`);
 }
 
+/** Where Redis is. @throws UsageError if REDIS_URL is not set */
+export function redisAddress(config: Config) {
+  const { redisSentinels: sentinels, redisSentinelName: sentinelName } = config;
+  return { url: requireConnection(config, "redisUrl"), sentinels, sentinelName };
+}
+
 /** Every setting with its effective value, passwords masked, for a person. */
 export function describeConfig(config: Config): { name: string; value: string; doc: string }[] {
   return (Object.keys(SETTINGS) as SettingName[]).map((name) => {
@@ -240,43 +227,4 @@ function readSecret(env: Readonly<Record<string, string | undefined>>, variable:
   } catch (error) {
     throw new Error(`${variable}_FILE cannot be read: ${(error as Error).message}`, { cause: error });
   }
-}
-
-function isCron(expression: string): boolean {
-  try {
-    parseCron(expression);
-    return expression.trim().split(/\s+/).length === 5;
-  } catch {
-    return false;
-  }
-}
-
-function parseFields(json: string, context: z.RefinementCtx): FieldMap {
-  const fail = (message: string) => {
-    context.addIssue({ code: "custom", message });
-    return z.NEVER;
-  };
-  let given: unknown;
-  try {
-    given = JSON.parse(json);
-  } catch {
-    return fail('must be a JSON object such as {"tenant_id":"tenantId"}');
-  }
-  if (typeof given !== "object" || given === null || Array.isArray(given)) return fail("must be a JSON object");
-  const fields = Object.fromEntries(EVENT_FIELDS.map((field) => [field, field as string])) as Record<
-    EventField,
-    string
-  >;
-  for (const [field, name] of Object.entries(given)) {
-    if (!(EVENT_FIELDS as readonly string[]).includes(field)) {
-      return fail(`has the unknown field ${JSON.stringify(field)}; known are ${EVENT_FIELDS.join(", ")}`);
-    }
-    if (typeof name !== "string" || !/^[^$.\0][^.\0]*(\.[^$.\0][^.\0]*)*$/.test(name) || /(^|\.)\d+(\.|$)/.test(name)) {
-      return fail(`must map ${field} to the name of a field`);
-    }
-    fields[field as EventField] = name;
-  }
-  const twice = Object.values(fields).find((name, index, names) => names.indexOf(name) !== index);
-  if (twice !== undefined) return fail(`maps two fields to ${JSON.stringify(twice)}`);
-  return fields;
 }

@@ -17,3 +17,26 @@ export function createLogger(level: string): Logger {
     pino.destination({ dest: 2, sync: true }),
   );
 }
+
+/**
+ * Takes what libraries print and what Node warns of into the log, so that a process whose standard error is its log writes
+ * nothing else there.
+ */
+export function takeOver(log: Logger): void {
+  const at =
+    (level: "debug" | "info" | "warn" | "error") =>
+    (...words: unknown[]) =>
+      log[level](
+        { from: "console" },
+        words.map((word) => (word instanceof Error ? word.message : String(word))).join(" "),
+      );
+  Object.assign(console, {
+    debug: at("debug"),
+    log: at("info"),
+    info: at("info"),
+    warn: at("warn"),
+    error: at("error"),
+  });
+  process.removeAllListeners("warning");
+  process.on("warning", (err) => log.warn({ err }, "warning of the runtime"));
+}

@@ -1,6 +1,6 @@
 import { hostname } from "node:os";
 import type { Collection, Db, MongoClient } from "mongodb";
-import { computeSettings, requireConnection, type ComputeSettings, type Config } from "./config.ts";
+import { computeSettings, redisAddress, requireConnection, type ComputeSettings, type Config } from "./config.ts";
 import type { ArrivalReader } from "./db/mongo/arrivals.ts";
 import type { EventReader } from "./db/mongo/events.ts";
 import type { InvisibleReader } from "./db/mongo/invisible.ts";
@@ -19,6 +19,7 @@ import { newestReport, requireIndexes, type StatsReport } from "./indexes/index.
 import type { Logger } from "./log.ts";
 import type { Tenants } from "./rebuild/tenants.ts";
 import { recently } from "./recently.ts";
+import { repeated } from "./repeated.ts";
 import { Resources } from "./resources.ts";
 import { dayOf, type Day } from "./usage/day.ts";
 
@@ -136,9 +137,9 @@ export class Services {
   /** Redis, for a command: an error at once where it does not answer. */
   readonly redis = this.#resources.lazily(
     async () => {
-      const url = requireConnection(this.config, "redisUrl");
-      const { connectRedis } = await import("./db/redis.ts");
-      return connectRedis(url);
+      const address = redisAddress(this.config);
+      const { connectRedis } = await import("./db/redis/connect.ts");
+      return connectRedis(address);
     },
     (redis) => redis.disconnect(),
   );
@@ -148,7 +149,8 @@ export class Services {
     async () => {
       const redis = await this.redis();
       const { Queues } = await import("./queues/queues.ts"); // its library is slow to load, and few commands need it
-      return new Queues(redis, this.config.queuePrefix, (err) => this.log.warn({ err }, "queue error"));
+      const logError = repeated(this.log);
+      return new Queues(redis, this.config.queuePrefix, (error) => logError("warn", error, "queue error"));
     },
     (queues) => queues.close(),
   );

@@ -87,7 +87,7 @@ async function runRedis(run: Run, binary: string, env: Record<string, string> = 
     readyMs: 20_000,
     command: (port) => ({
       command: binary,
-      args: ["--port", String(port), "--bind", "127.0.0.1", "--dir", data, ...SETTINGS],
+      args: [...(run.redisArgs ?? []), "--port", String(port), "--bind", "127.0.0.1", "--dir", data, ...SETTINGS],
       env,
       stopSignal: "SIGTERM",
     }),

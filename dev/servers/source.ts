@@ -39,6 +39,8 @@ export interface Run {
   readonly durable: boolean;
   /** an address beside the loopback, in a network of a test's own, on which PostgreSQL is to listen too */
   readonly address?: string | undefined;
+  /** more of Redis's command line, in front of ours */
+  readonly redisArgs?: readonly string[] | undefined;
 }
 
 /** One way to get a server. `start` throws with the reason if it is not available. */

@@ -1,11 +1,13 @@
 import type { Command } from "commander";
 import { EXIT, OperatorError } from "../errors.ts";
+import { takeOver } from "../log.ts";
 import { action, createCommand } from "./command.ts";
 
 /** `worker`: works on the queues until it is stopped. */
 export function workerCommand(): Command {
   return createCommand("worker", "Work on the queues and run the schedules until stopped.", "tallyman worker").action(
     action(async (_options, { services, signal, json, answer, log, deadline }) => {
+      takeOver(log);
       signal.addEventListener("abort", () => deadline.stopWith(EXIT.done)); // also while it starts
       const { startWorker } = await import("../app.ts"); // its libraries are the slow part of a start
       const worker = await startWorker(services);

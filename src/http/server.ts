@@ -18,7 +18,7 @@ export class HttpServer {
   constructor(host: string, port: number, consumption: () => Promise<readonly Consumption[]>, metrics: Scrape) {
     this.#host = host;
     this.#port = port;
-    this.#fastify = fastify({ logger: false });
+    this.#fastify = fastify({ logger: false, forceCloseConnections: true });
     this.#fastify.get("/livez", async (_request, reply) => {
       const state = liveness(await consumption());
       return reply.code(state.alive ? 200 : 503).send(state);

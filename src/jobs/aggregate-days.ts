@@ -24,6 +24,7 @@ export const aggregateDays = defineJob({
   payload: chunkPayload,
   needs: NEEDS,
   timeoutMs: 60 * 60_000,
+  quietMs: 10 * 60_000, // a read has two minutes
   id: ({ runId, chunk }) => `aggregate-days|${runId}|${chunk}`,
   async run(payload, context) {
     await context.sourceAnswers(); // else each claim of an outage would count as one without progress

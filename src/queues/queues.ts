@@ -1,8 +1,8 @@
 import { Queue, type JobsOptions } from "bullmq";
-import type { Redis } from "ioredis";
 import type { z } from "zod";
 import type { DueChunk, DueWork } from "../db/postgres/runs/due.ts";
 import type { QueueName } from "../db/postgres/session.ts";
+import type { RedisClient } from "../db/redis/connect.ts";
 import { CHUNK_JOBS } from "../jobs/index.ts";
 import { planRun } from "../jobs/plan-run.ts";
 import type { Job } from "../task/job.ts";
@@ -32,9 +32,9 @@ export class Queues {
   #dispatching: Promise<void> | undefined;
   #again = false;
 
-  constructor(redis: Redis, prefix: string, onError: (error: Error) => void) {
+  constructor(redis: RedisClient, prefix: string, onError: (error: Error) => void) {
     const create = (name: QueueName) => {
-      const queue = new Queue(name, { connection: redis, prefix, defaultJobOptions: JOB_OPTIONS });
+      const queue = new Queue(name, { ...sharedOptions(redis, prefix), defaultJobOptions: JOB_OPTIONS });
       queue.on("error", onError);
       return queue;
     };
@@ -73,7 +73,10 @@ export class Queues {
     const due = await work.of(name, isLow ? QUEUE_FULL : QUEUE_FRONT);
     if ((await queue.isPaused()) !== due.paused) await (due.paused ? queue.pause() : queue.resume());
     const jobs = [
-      ...due.runs.map((runId) => entry(planRun, { v: PAYLOAD_VERSION, runId })), // BullMQ takes jobs without a priority first
+      ...due.runs.map(({ id, urgency }, place) =>
+        // One after another as the chunks of a run are: else many new runs would be planned before a chunk is worked on.
+        entry(planRun, { v: PAYLOAD_VERSION, runId: id }, priorityOf({ urgency, number: place })),
+      ),
       ...due.chunks.map((chunk) => {
         const payload = { v: PAYLOAD_VERSION, runId: chunk.runId, chunk: chunk.number } as const;
         return entry(CHUNK_JOBS[chunk.kind], payload, priorityOf(chunk), chunk.lapsed);
@@ -98,7 +101,22 @@ export class Queues {
   }
 }
 
-function priorityOf({ urgency, number }: DueChunk): number {
+/** Options that the queues and their workers have in common. */
+export function sharedOptions(redis: RedisClient, prefix: string) {
+  return {
+    connection: redis,
+    prefix: keyPrefix(redis, prefix),
+    skipVersionCheck: true, // it needs the right to INFO, and asks for it again and again
+  };
+}
+
+/** The prefix of all keys: in a cluster those of one script must be on one node, which braces see to. */
+export function keyPrefix(redis: Pick<RedisClient, "isCluster">, prefix: string): string {
+  return redis.isCluster && !prefix.includes("{") ? `{${prefix}}` : prefix;
+}
+
+/** BullMQ takes jobs without a priority first, so that all have one. */
+function priorityOf({ urgency, number }: Pick<DueChunk, "urgency" | "number">): number {
   return 1 + urgency * URGENCY_STEP + Math.min(number, URGENCY_STEP - 1);
 }
 

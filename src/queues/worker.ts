@@ -1,9 +1,11 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { DelayedError, UnrecoverableError, WaitingError, Worker, type Job as QueueJob } from "bullmq";
-import type { Redis } from "ioredis";
 import type { QueueName } from "../db/postgres/session.ts";
+import type { RedisClient } from "../db/redis/connect.ts";
 import type { Logger } from "../log.ts";
 import type { Executor } from "../task/executor.ts";
 import { NewerVersionError, PermanentError, type Job } from "../task/job.ts";
+import { sharedOptions } from "./queues.ts";
 
 /** The signal's reason when the process stops: the job goes back without an attempt spent. */
 const SHUTDOWN = "shutdown";
@@ -11,15 +13,49 @@ const SHUTDOWN = "shutdown";
 const NEWER_DELAY_MS = 5_000;
 /** Jobs still running this long after the stop began are cancelled. */
 const GRACE_MS = 5_000;
+/** A stop that waits longer than this waits for a Redis that does not answer: what it would tell it is found out anyway. */
+const CLOSE_MS = 15_000;
+/** A job that is cancelled at its time limit ends within this time, unless it hangs. */
+const LATE_MS = 10 * 60_000;
+/** After an error of the queue the next job is asked for after so long. */
+const PAUSE_MS = 1_000;
 
 export interface WorkerOptions {
   readonly queue: QueueName;
   readonly concurrency: number;
-  readonly redis: Redis;
+  readonly redis: RedisClient;
   readonly prefix: string;
   readonly jobs: readonly Job[];
   readonly log: Logger;
   readonly executor: Executor;
+  /** called for each error of the queue, of which there may be many */
+  readonly onError: (error: Error, queue: QueueName) => void;
+}
+
+/** The activity of one queue's worker. */
+export interface Activity {
+  readonly queue: QueueName;
+  /** number of jobs that run */
+  readonly active: number;
+  /** those of them that have given no sign for longer than they ever should */
+  readonly hanging: number;
+  /** milliseconds since a job began or ended, or gave a sign that it gets on */
+  readonly idleMs: number;
+}
+
+/**
+ * The library asks for the next job again at once if Redis answers with an error, whichever it is (no right, no memory, no
+ * disk), and would keep a core busy with it.
+ */
+class PausingWorker extends Worker {
+  protected override async moveToActive(token: string, name?: string): ReturnType<Worker["moveToActive"]> {
+    try {
+      return await super.moveToActive(token, name);
+    } catch (error) {
+      await sleep(PAUSE_MS);
+      throw error;
+    }
+  }
 }
 
 /**
@@ -29,22 +65,22 @@ export interface WorkerOptions {
 export class QueueWorker {
   readonly #worker: Worker;
   readonly #options: WorkerOptions;
-  #lastActivity = Date.now();
-  #active = 0;
+  /** when each running job last gave a sign, and how long it may give none */
+  readonly #running = new Map<object, { lastSign: number; readonly quietMs: number }>();
+  #lastSign = Date.now();
 
   constructor(options: WorkerOptions) {
     this.#options = options;
-    const { queue, concurrency, redis, prefix, log } = options;
-    this.#worker = new Worker(queue, (job, token, signal) => this.#process(job, token, signal), {
-      connection: redis,
-      prefix,
+    const { queue, concurrency, redis, prefix, log, onError } = options;
+    this.#worker = new PausingWorker(queue, (job, token, signal) => this.#process(job, token, signal), {
+      ...sharedOptions(redis, prefix),
       concurrency,
       autorun: false,
       removeOnComplete: { count: 0 }, // also for jobs that others added: a kept id would block ours
       removeOnFail: { count: 0 },
       maxStalledCount: 1_000_000_000, // PostgreSQL counts claims, so the queue need not
     });
-    this.#worker.on("error", (err) => log.error({ err, queue }, "queue error"));
+    this.#worker.on("error", (error) => onError(error, queue));
     this.#worker.on("lockRenewalFailed", (ids: string[]) => {
       log.warn({ queue, ids }, "the queue's lock on jobs was lost, so they are cancelled here");
       for (const id of ids) this.#worker.cancelJob(id, "the queue's lock was lost");
@@ -55,17 +91,24 @@ export class QueueWorker {
     void this.#worker.run().catch((err: unknown) => this.#options.log.error({ err }, "queue worker ended"));
   }
 
-  /** Milliseconds since a job began or ended here; 0 while a job runs. */
-  get idleMs(): number {
-    return this.#active > 0 ? 0 : Date.now() - this.#lastActivity;
+  /** The activity of this worker, for /livez. */
+  get activity(): Activity {
+    const running = [...this.#running.values()];
+    const now = Date.now();
+    const hanging = running.filter(({ lastSign, quietMs }) => now - lastSign > quietMs).length;
+    return { queue: this.#options.queue, active: running.length, hanging, idleMs: now - this.#lastSign };
   }
 
   /** Takes no further job, cancels jobs that do not end within a few seconds, and waits for their end. */
   async stop(): Promise<void> {
     const cancel = setTimeout(() => this.#worker.cancelAllJobs(SHUTDOWN), GRACE_MS);
+    const patience = new AbortController();
     try {
-      await this.#worker.close();
+      const closing = this.#worker.close();
+      const tooLong = sleep(CLOSE_MS, undefined, { signal: patience.signal }).catch(() => undefined);
+      await Promise.race([closing, tooLong]);
     } finally {
+      patience.abort();
       clearTimeout(cancel);
     }
   }
@@ -75,9 +118,11 @@ export class QueueWorker {
     const log = parent.child({ queue, job: queueJob.name, id: queueJob.id });
     const job = jobs.find(({ name, formerNames }) => name === queueJob.name || formerNames?.includes(queueJob.name));
     if (!job) throw new Error(`unknown job ${queueJob.name}`); // a newer worker may know it
-    this.#begin();
+    const run = { lastSign: Date.now(), quietMs: job.quietMs ?? job.timeoutMs + LATE_MS };
+    const onProgress = () => (run.lastSign = this.#lastSign = Date.now());
+    this.#running.set(run, run);
     try {
-      const given = { log, signal: cancelled ?? new AbortController().signal };
+      const given = { log, signal: cancelled ?? new AbortController().signal, onProgress };
       return await executor.executeJob(job, queueJob.data, given);
     } catch (error) {
       if (error instanceof NewerVersionError) {
@@ -92,17 +137,8 @@ export class QueueWorker {
       if (error instanceof PermanentError) throw new UnrecoverableError(error.message);
       throw error;
     } finally {
-      this.#end();
+      this.#running.delete(run);
+      this.#lastSign = Date.now();
     }
-  }
-
-  #begin(): void {
-    this.#active++;
-    this.#lastActivity = Date.now();
-  }
-
-  #end(): void {
-    this.#active--;
-    this.#lastActivity = Date.now();
   }
 }

@@ -1,12 +1,12 @@
-import type { Redis } from "ioredis";
 import type { QueueName } from "../db/postgres/session.ts";
+import type { RedisClient } from "../db/redis/connect.ts";
 import { JOBS } from "../jobs/index.ts";
 import type { Logger } from "../log.ts";
 import { QUEUES } from "./queues.ts";
-import { QueueWorker, type WorkerOptions } from "./worker.ts";
+import { QueueWorker, type Activity, type WorkerOptions } from "./worker.ts";
 
 /** What the workers of a process share. */
-export interface WorkersOptions extends Pick<WorkerOptions, "prefix" | "executor"> {
+export interface WorkersOptions extends Pick<WorkerOptions, "prefix" | "executor" | "onError"> {
   /** jobs of `bulk` at once; of `fresh` it is one */
   readonly concurrency: number;
   readonly log: Logger;
@@ -15,10 +15,10 @@ export interface WorkersOptions extends Pick<WorkerOptions, "prefix" | "executor
 /** The workers of one process, one for each queue. */
 export class Workers {
   readonly #options: WorkersOptions;
-  readonly #redis: Redis;
+  readonly #redis: RedisClient;
   readonly #workers = new Map<QueueName, QueueWorker>();
 
-  constructor(redis: Redis, options: WorkersOptions) {
+  constructor(redis: RedisClient, options: WorkersOptions) {
     this.#redis = redis;
     this.#options = options;
   }
@@ -38,8 +38,8 @@ export class Workers {
     await Promise.all(Array.from(this.#workers.values(), (worker) => worker.stop()));
   }
 
-  /** For each queue the milliseconds since one of its jobs began or ended here; 0 while a job runs. */
-  idle(): { queue: QueueName; idleMs: number }[] {
-    return Array.from(this.#workers, ([queue, { idleMs }]) => ({ queue, idleMs }));
+  /** The activity of each queue's worker. */
+  activity(): Activity[] {
+    return Array.from(this.#workers.values(), ({ activity }) => activity);
   }
 }

@@ -6,6 +6,13 @@ import { periodOccurrenceOf, occurrenceOf, type Schedule, type TickActions } fro
 /** A failed tick is retried like this, for five minutes, for example while a server is away. */
 const RETRY = { times: 20, pauseMs: 15_000 };
 
+/** The library's own words, which it would colour and print as they are. */
+function plainLogger(log: Logger) {
+  const at = (level: "debug" | "info" | "warn" | "error") => (message: string | Error, error?: Error) =>
+    log[level]({ err: error ?? (message instanceof Error ? message : undefined) }, String(message));
+  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+}
+
 /** Fires schedules in this process. Every replica does: the name of the occurrence makes one run of all their ticks. */
 export class Scheduler {
   readonly #schedules: readonly Schedule[];
@@ -30,7 +37,9 @@ export class Scheduler {
         continue;
       }
       const onDue = ({ date }: { date: Date }) => this.#keep(this.fire(entry, occurrenceOf(date)));
-      this.#tasks.push(scheduleCron(entry.cron, onDue, { timezone: "UTC", name: entry.name }));
+      this.#tasks.push(
+        scheduleCron(entry.cron, onDue, { timezone: "UTC", name: entry.name, logger: plainLogger(this.#log) }),
+      );
       const missed = entry.catchUp ? lastDue(entry.cron, new Date()) : undefined;
       if (missed) this.#keep(this.fire(entry, occurrenceOf(missed)));
     }

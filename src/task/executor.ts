@@ -14,11 +14,15 @@ export interface Supplier {
   session(): Promise<Session>;
 }
 
+const WAITING_SIGN_MS = 60_000;
+
 /** What the caller passes to one execution. */
 export interface Given {
   readonly log: Logger;
   /** aborts when the execution is to end early */
   readonly signal: AbortSignal;
+  /** called whenever the work gives a sign that it gets on */
+  readonly onProgress?: () => void;
 }
 
 /**
@@ -69,7 +73,7 @@ export class Executor {
   async execute<Input, Result, N extends Need>(
     task: Task<Input, Result, N>,
     input: Input,
-    { log, signal: cancelled }: Given,
+    { log, signal: cancelled, onProgress = () => undefined }: Given,
   ): Promise<Result> {
     const started = Date.now();
     const limit = task.timeoutMs === undefined ? TimeLimit.none() : new TimeLimit(task.timeoutMs);
@@ -78,10 +82,16 @@ export class Executor {
       const supplied = await this.#supplier.supply(task.needs);
       const signal = AbortSignal.any([cancelled, limit.signal, session.lost]);
       const underPermit: Execution["underPermit"] = async (queue: QueueName, work) => {
-        const permit = await limit.without(() => session.takePermit(queue, signal));
+        // Whoever waits for a permit does not hang: somebody else works.
+        const waiting = setInterval(onProgress, WAITING_SIGN_MS);
+        const permit = await limit
+          .without(() => session.takePermit(queue, signal))
+          .finally(() => clearInterval(waiting));
+        onProgress();
         try {
           return await work();
         } finally {
+          onProgress();
           await session.releasePermit(permit);
         }
       };

@@ -25,6 +25,8 @@ export interface Job<
   /** a public format: a version `v`, the id of a row in PostgreSQL, and little else */
   readonly payload: Payload;
   readonly timeoutMs: number;
+  /** it takes or gives back a permit at least so often, unless it hangs; by default its time limit */
+  readonly quietMs?: number;
   /** same work, same id; ":" is not allowed in it */
   id(payload: z.output<Payload>): string;
 }

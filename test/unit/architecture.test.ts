@@ -103,6 +103,8 @@ const ORDER = [
   "redact",
   "postgres",
   "log",
+  "repeated",
+  "setting",
   "config",
   "in-parallel",
   "recently",
@@ -127,7 +129,7 @@ const ORDER = [
   "cli",
 ];
 
-/** "src/db/redis.ts" -> "db", "src/config.ts" -> "config" */
+/** "src/db/redis/rights.ts" -> "db", "src/config.ts" -> "config" */
 function partOf(path: string): string {
   const [root = "", first = ""] = path.split("/");
   return root === "src" ? first.replace(/\.ts$/, "") : root;

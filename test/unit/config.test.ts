@@ -49,6 +49,11 @@ const VALUES: Record<keyof typeof SETTINGS, { good: string; bad: readonly string
     good: "rediss://:secret@cache:6380/1",
     bad: ["cache:6379", "redis:/cache", "redis://%zz@h"],
   },
+  redisSentinels: {
+    good: "one:26379, rediss://:secret@two:26380",
+    bad: ["one:port", "http://one:26379", "one:26379,:1"],
+  },
+  redisSentinelName: { good: "primary", bad: ["my master"] },
   databaseUrl: { good: "postgresql://u:p@db:5432/usage", bad: ["db", "mysql://db/usage", "postgres://a:b:c"] },
   databaseAdminUrl: { good: "postgres://admin@db/usage", bad: ["postgres//db"] },
   timeZone: { good: "Europe/Berlin", bad: ["Mars/Base", "+01:00", "2026-01-01T00:00Z"] },
@@ -70,7 +75,7 @@ const VALUES: Record<keyof typeof SETTINGS, { good: string; bad: readonly string
   mongodbConcurrency: { good: "1", bad: ["0", "65"] },
   maxKeys: { good: "2", bad: ["1", "1000001"] },
   maxRawRows: { good: "0", bad: ["-1", "1000001", "99999999999999999999"] },
-  queuePrefix: { good: "tallyman-2", bad: ["a:b", "{a}", "a b"] },
+  queuePrefix: { good: "tallyman-2", bad: ["a:b", "{a", "{}", "{a}{b}", "a b"] },
   httpHost: { good: "0.0.0.0", bad: ["a b"] },
   httpPort: { good: "0", bad: ["65536", "http"] },
   logLevel: { good: "debug", bad: ["verbose", "INFO"] },
@@ -114,6 +119,8 @@ describe("every setting", () => {
       maxKeys: 50_000,
       maxRawRows: 200_000,
       queuePrefix: "tallyman",
+      redisSentinels: [],
+      redisSentinelName: "mymaster",
       httpHost: "127.0.0.1",
       httpPort: 9464,
       logLevel: "info",
@@ -165,13 +172,14 @@ describe("a connection string", () => {
       "MONGODB_URI",
       "MONGODB_ADMIN_URI",
       "REDIS_URL",
+      "REDIS_SENTINELS",
       "DATABASE_URL",
       "DATABASE_ADMIN_URL",
     ]);
     for (const name of NAMES.filter((one) => SETTINGS[one].secret)) {
       const { env } = SETTINGS[name];
       const path = file(env, `  ${VALUES[name].good}\n`);
-      expect(loadConfig({ [`${env}_FILE`]: path })[name]).toBe(VALUES[name].good);
+      expect(loadConfig({ [`${env}_FILE`]: path })[name]).toEqual(loadConfig({ [env]: VALUES[name].good })[name]);
     }
   });
 

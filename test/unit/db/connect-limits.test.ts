@@ -3,7 +3,7 @@ import { MongoClient } from "mongodb";
 import { expect, test } from "vitest";
 import { CLIENT_OPTIONS } from "../../../src/db/mongo/client.ts";
 import { connectionOptions } from "../../../src/db/postgres/pool.ts";
-import { COMMAND_OPTIONS } from "../../../src/db/redis.ts";
+import { COMMAND_OPTIONS } from "../../../src/db/redis/connect.ts";
 import { keeperOptions } from "../../../src/indexes/engines/postgres/connect.ts";
 
 /** In ms: whoever waits for a command hears within this time of a server that is away. */

@@ -8,8 +8,13 @@ import { isFree } from "./claim.ts";
 export interface Due {
   /** true = nothing of the queue may start */
   readonly paused: boolean;
-  readonly runs: readonly string[];
+  readonly runs: readonly DueRun[];
   readonly chunks: readonly DueChunk[];
+}
+
+export interface DueRun {
+  readonly id: string;
+  readonly urgency: Urgency;
 }
 
 export interface DueChunk {
@@ -54,8 +59,8 @@ export class DueWork {
   async of(queue: QueueName, limit: number): Promise<Due> {
     const paused = (await pausedQueues(this.#pool)).has(queue);
     if (paused) return { paused, runs: [], chunks: [] };
-    const runs = await this.#pool.query<{ id: string }>(
-      `SELECT r.id FROM usage_run r WHERE r.state = 'planned' AND ${IN_QUEUE} AND ${NOT_INLINE}
+    const runs = await this.#pool.query<DueRun>(
+      `SELECT r.id, ${URGENCY} AS urgency FROM usage_run r WHERE r.state = 'planned' AND ${IN_QUEUE} AND ${NOT_INLINE}
         ORDER BY ${URGENCY}, r.created_at LIMIT $2`,
       [queue, limit, this.#settingsHash],
     );
@@ -70,7 +75,7 @@ export class DueWork {
         ORDER BY urgency, k.number, r.created_at, r.id LIMIT $2`,
       [queue, limit, this.#settingsHash],
     );
-    return { paused, runs: runs.rows.map(({ id }) => id), chunks: chunks.rows };
+    return { paused, runs: runs.rows, chunks: chunks.rows };
   }
 
   /** Running runs of which no chunk is unfinished: a process died between its last commit and the finish. */
