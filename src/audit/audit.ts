@@ -1,10 +1,12 @@
 import type { Stamp } from "../usage/stamp.ts";
 import type { TenantDay, TenantSpan } from "../usage/tenant-day.ts";
 import { Check, type AuditContext, type Drift, type AuditedDay } from "./check.ts";
-import type { InvisibleCounts } from "../db/mongo/invisible.ts";
+import { explainNothing, visibleInstants } from "../rebuild/explain-nothing.ts";
+import type { Finding } from "../usage/finding.ts";
+import type { InvisibleCounts } from "../usage/invisible.ts";
 import type { AuditDays } from "../db/postgres/cache/audits.ts";
 import { lastFinalDay } from "../usage/audit.ts";
-import { addDays, dayBounds, earlierDay, FIRST_DAY, laterDay, type Day } from "../usage/day.ts";
+import { earlierDay, FIRST_DAY, laterDay, type Day } from "../usage/day.ts";
 import { horizonDay } from "../usage/horizon.ts";
 import { countTenantDays, listTenantDays } from "../usage/plan.ts";
 import { clipSpans } from "../usage/spans.ts";
@@ -17,6 +19,8 @@ const SAMPLE = { days: 200, deep: 20 };
 export interface AuditRequest {
   readonly from: Day;
   readonly to: Day;
+  /** undefined = every tenant */
+  readonly tenants?: readonly string[] | undefined;
   /** compares documents too, and counts the invisible events of the whole collection */
   readonly deep: boolean;
   /** also days that are not final */
@@ -35,6 +39,8 @@ export interface AuditReport {
   readonly notFinal: number;
   readonly days: AuditDays;
   readonly invisible: InvisibleCounts | null;
+  /** why the range has no tenant-day; null = it has some */
+  readonly finding: Finding | null;
   /** ordered by tenant and day; the first 100,000 found */
   readonly drift: readonly Drift[];
   readonly pending: readonly TenantDay[];
@@ -72,9 +78,11 @@ export async function auditRange(
   const check = new Check(context, (done) => onProgress(done, total));
   await check.run(tasks(), concurrency);
   const invisible = deep ? await countInvisible(context) : null;
-  const found = { from, to, startedAt, days: check.days(), invisible, drift: check.drift() };
+  const within = countWithin(known, from, to);
+  const finding = within === 0 ? await explainNothing({ tenants: request.tenants, known }, context) : null;
+  const found = { from, to, startedAt, days: check.days(), invisible, finding, drift: check.drift() };
   const id = await audits.record({ ...found, slot: null, requestedBy });
-  const notFinal = countWithin(known, from, to) - total;
+  const notFinal = within - total;
   return { ...found, id, notFinal, pending: check.pending, failed: check.failed };
 }
 
@@ -97,7 +105,8 @@ export async function auditOccurrence(slot: string, context: AuditContext): Prom
   const tasks = sample.map((day, index) => ({ ...day, deep: index < SAMPLE.deep }));
   const check = new Check(context, () => undefined);
   await check.run(tasks, 1);
-  const found = { from, to, startedAt, days: check.days(), invisible: null, drift: check.drift() };
+  const finding = sample.length === 0 ? await explainNothing({ tenants: undefined, known: [] }, context) : null;
+  const found = { from, to, startedAt, days: check.days(), invisible: null, finding, drift: check.drift() };
   const id = await audits.record({ ...found, slot, requestedBy: "schedule" });
   return { ...found, id, notFinal: 0, pending: check.pending, failed: check.failed };
 }
@@ -112,10 +121,8 @@ export async function auditAgain(days: readonly TenantDay[], context: AuditConte
   return check.drift();
 }
 
-async function countInvisible({ invisible, settings, today, underPermit, signal }: AuditContext) {
-  const visible = {
-    start: dayBounds(FIRST_DAY, settings.timeZone).start,
-    end: dayBounds(addDays(today(), 1), settings.timeZone).end,
-  };
+async function countInvisible(context: AuditContext) {
+  const { invisible, underPermit, signal } = context;
+  const visible = visibleInstants(context);
   return underPermit("bulk", () => invisible.count(visible, { maxTimeMs: COLLECTION_LIMIT_MS, signal }));
 }

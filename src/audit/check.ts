@@ -3,14 +3,7 @@ import { TenantDayError } from "../db/mongo/events.ts";
 import type { ReadOptions } from "../db/mongo/read.ts";
 import type { InvisibleReader } from "../db/mongo/invisible.ts";
 import type { TotalsReader } from "../db/mongo/totals.ts";
-import {
-  measureTextsOf,
-  type AuditDays,
-  type Audits,
-  type Comparison,
-  type MeasureTexts,
-  type ExpectedDay,
-} from "../db/postgres/cache/audits.ts";
+import type { AuditDays, Audits, Comparison, ExpectedDay } from "../db/postgres/cache/audits.ts";
 import { dayKey, type TenantDay } from "../usage/tenant-day.ts";
 import { readTenantDay, type ReadContext } from "../rebuild/read-tenant-day.ts";
 import type { Tenants } from "../rebuild/tenants.ts";
@@ -22,7 +15,7 @@ import { sizeOf } from "../usage/document.ts";
 import { isBeforeHorizon } from "../usage/horizon.ts";
 import { shareAmong } from "../in-parallel.ts";
 import { compareKeys } from "../usage/keys.ts";
-import { noMeasures, type Measures } from "../usage/measures.ts";
+import { measureTextsOf, noMeasures, type Measures, type MeasureTexts } from "../usage/measures.ts";
 
 /** Tenant-days compared in one statement, and below it the limit on documents held for it. */
 const BATCH = { days: 64, bytes: 8 * 1024 * 1024 };

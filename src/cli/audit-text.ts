@@ -1,23 +1,13 @@
 import type { AuditReport, AuditRequest } from "../audit/audit.ts";
 import type { Drift } from "../audit/check.ts";
-import type { InvisibleCounts, InvisibleReason } from "../db/mongo/invisible.ts";
-import type { MeasureTexts } from "../db/postgres/cache/audits.ts";
+import type { InvisibleCounts, InvisibleReason } from "../usage/invisible.ts";
+import type { MeasureTexts } from "../usage/measures.ts";
 import type { Repair } from "./audit-repair.ts";
-import { table } from "./table.ts";
+import { findingLines, INVISIBLE_TEXTS } from "./finding-text.ts";
+import { fact, table } from "./table.ts";
 
 /** Tenant-days that are shown; --json lists them all. */
 const SHOWN = 50;
-
-const REASONS: Readonly<Record<InvisibleReason, string>> = {
-  tenantMissing: "without a tenant",
-  tenantType: "with a tenant that is no id",
-  tenantEmpty: "with an empty tenant",
-  tenantTooLong: "with a tenant over 512 bytes",
-  tenantHoldsNul: "with NUL in the tenant",
-  createdAtMissing: "without a time",
-  createdAtType: "with a time that is no date",
-  dayOutOfRange: "before 2000 or after tomorrow",
-};
 
 /** An audit as text: a table of what differs, old -> new, then one fact a line. */
 export function auditText(report: AuditReport, request: AuditRequest, repaired: Repair | null): string {
@@ -31,6 +21,7 @@ export function auditText(report: AuditReport, request: AuditRequest, repaired: 
   if (days.pending > 0)
     lines.push("pending    events that arrived after the row was read, or rows that wait for a rebuild");
   if (invisible) lines.push(`invisible  ${invisibleText(invisible)}`);
+  if (report.finding) lines.push(fact("finding", findingLines(report.finding)));
   if (repaired) lines.push(`repair     ${repairText(repaired)}`);
   const parts = [lines.join("\n")];
   if (failed.length > 0) {
@@ -66,7 +57,7 @@ function invisibleText(counts: InvisibleCounts): string {
   const some = (Object.entries(counts) as [InvisibleReason, number][]).filter(([, n]) => n > 0);
   if (some.length === 0) return "no event of the collection; rebuilds see all of them";
   const total = some.reduce((sum, [, n]) => sum + n, 0);
-  return `${count(total, "event")} of the whole collection that no rebuild can see: ${some.map(([reason, n]) => `${n} ${REASONS[reason]}`).join(", ")}`;
+  return `${count(total, "event")} of the whole collection that no rebuild can see: ${some.map(([reason, n]) => `${n} ${INVISIBLE_TEXTS[reason]}`).join(", ")}`;
 }
 
 function repairText({ run, refused, remaining, left }: Repair): string {

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import type { AuditReport, AuditRequest } from "../audit/audit.ts";
 import type { AuditContext } from "../audit/check.ts";
 import { EXIT, UnreachableError } from "../errors.ts";
+import { needsOperator } from "../usage/finding.ts";
 import type { Day } from "../usage/day.ts";
 import { AUDITING } from "../task/context.ts";
 import { defineTask } from "../task/job.ts";
@@ -43,6 +44,7 @@ export function auditCommand(): Command {
           to: options.to,
           deep: options.deep ?? false,
           allStates: options.allStates ?? false,
+          tenants: options.tenant,
           requestedBy: options.by ?? defaultRequester(),
         };
         const { commandExecutor, commandLog } = await import("../execution/supply.ts");
@@ -80,7 +82,7 @@ const auditTask = defineTask({
   name: "audit",
   needs: AUDITING,
   async run({ request, options, command, onRecorded }: AuditInput, context): Promise<Audited> {
-    const report = await auditTenants(request, options.tenant, context, command.services.config.workerConcurrency);
+    const report = await auditTenants(request, context, command);
     onRecorded();
     return { report, repaired: options.repair ? await repair(report, request, context, command) : null };
   },
@@ -101,14 +103,14 @@ interface Audited {
 
 async function auditTenants(
   request: AuditRequest,
-  wanted: readonly string[] | undefined,
   context: AuditContext,
-  concurrency: number,
+  command: CommandContext,
 ): Promise<AuditReport> {
   const { tenants, signal } = context;
   const { auditRange } = await import("../audit/audit.ts");
-  const known = await tenants.findSpans(wanted ?? (await tenants.listAll(signal)), request, signal);
-  if (wanted) requireKnown(wanted, known);
+  const concurrency = command.services.config.workerConcurrency;
+  const known = await tenants.findSpans(request.tenants ?? (await tenants.listAll(signal)), request, signal);
+  if (request.tenants) await requireKnown(request.tenants, known, command);
   const bar = new Bar();
   const startedAt = Date.now();
   try {
@@ -122,8 +124,8 @@ async function auditTenants(
 }
 
 /** Unreadable tenant-days fail the audit; repaired ones do not count as drift. */
-function exitCodeOf({ days, failed }: AuditReport, repaired: Repair | null): number {
+function exitCodeOf({ days, failed, finding }: AuditReport, repaired: Repair | null): number {
   if (failed.length > 0 || repaired?.run.state === "failed") return EXIT.failed;
   if (repaired) return repaired.remaining.length > 0 || repaired.left > 0 ? EXIT.found : EXIT.done;
-  return days.drifted + days.missing > 0 ? EXIT.found : EXIT.done;
+  return days.drifted + days.missing > 0 || needsOperator(finding) ? EXIT.found : EXIT.done;
 }

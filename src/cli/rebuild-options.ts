@@ -4,7 +4,9 @@ import type { RunRequest } from "../db/postgres/runs/request.ts";
 import type { Priority } from "../db/postgres/runs/run.ts";
 import { UsageError } from "../errors.ts";
 import type { Day } from "../usage/day.ts";
+import type { Finding } from "../usage/finding.ts";
 import { checkRange, collectTenant, defaultRequester, parseDay, parseTenant, type CommandContext } from "./command.ts";
+import { findingLines } from "./finding-text.ts";
 
 /** The flags of every command that rebuilds a range. */
 export interface RebuildOptions {
@@ -58,14 +60,13 @@ export function requestOf(options: RebuildOptions, today: Day): RunRequest {
 }
 
 /** The request that the flags make, checked against the servers too: the tenants must be known. */
-export async function checkedRequest(
-  options: RebuildOptions,
-  { services, signal }: CommandContext,
-): Promise<RunRequest> {
+export async function checkedRequest(options: RebuildOptions, context: CommandContext): Promise<RunRequest> {
+  const { services, signal } = context;
   const request = requestOf(options, services.today());
   const { tenants } = await services.source();
   if (request.tenants) {
-    requireKnown(request.tenants, await tenants.findSpans(request.tenants, request, signal), tenantFlags(options));
+    const known = await tenants.findSpans(request.tenants, request, signal);
+    await requireKnown(request.tenants, known, context, tenantFlags(options));
   }
   return request;
 }
@@ -77,20 +78,34 @@ export function tenantFlags({ tenant, tenantsFrom }: RebuildOptions): string {
 
 /**
  * @param flags those that named the tenants
- * @throws UsageError that names the tenants without any event or row
+ * @throws UsageError that names the tenants without any event or row, and says why where the newest events are
+ *   invisible, or where there are none
  */
-export function requireKnown(
+export async function requireKnown(
   wanted: readonly string[],
   known: readonly { readonly tenant: string }[],
+  context: CommandContext,
   flags = "--tenant",
-): void {
+): Promise<void> {
   const names = new Set(known.map(({ tenant }) => tenant));
-  const unknown = wanted.filter((tenant) => !names.has(tenant)).map((tenant) => JSON.stringify(tenant));
+  const unknown = wanted.filter((tenant) => !names.has(tenant));
   if (unknown.length === 0) return;
+  const shown = unknown.slice(0, SHOWN).map((tenant) => JSON.stringify(tenant));
   const more = unknown.length > SHOWN ? ` and ${unknown.length - SHOWN} more` : "";
+  const finding = await explainUnknown(unknown, context);
   throw new UsageError(
-    `${flags} ${unknown.slice(0, SHOWN).join(", ")}${more}: no event and no row found. Check the spelling and EVENTS_COLLECTION.`,
+    [
+      `${flags} ${shown.join(", ")}${more}: no event and no row found. Check the spelling and EVENTS_COLLECTION.`,
+      ...(finding.kind === "otherDays" ? [] : findingLines(finding)), // then the events are there, of other tenants
+    ].join("\n"),
   );
+}
+
+async function explainUnknown(tenants: readonly string[], { services, signal }: CommandContext): Promise<Finding> {
+  const { explainNothing } = await import("../rebuild/explain-nothing.ts");
+  const { invisible } = await services.source();
+  const { today, config: settings } = services;
+  return explainNothing({ tenants, known: [] }, { invisible, settings, today, signal });
 }
 
 const SHOWN = 10;

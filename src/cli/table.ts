@@ -36,6 +36,16 @@ export function table(head: readonly string[], rows: readonly (readonly (string 
     .join("\n");
 }
 
+/** A fact under a heading of eleven characters, its further lines below it. */
+export function fact(heading: string, lines: readonly string[]): string {
+  return lines.map((line, index) => (index === 0 ? heading : "").padEnd(11) + line).join("\n");
+}
+
+/** A figure, or how it changes. */
+export function arrow(before: string | undefined, after: string | undefined): string {
+  return before === after ? (after ?? "-") : `${before ?? "-"} -> ${after ?? "-"}`;
+}
+
 /** A stamp without its fraction of a second. */
 export function shortTime(stamp: string | null): string | null {
   return stamp === null ? null : `${stamp.slice(0, 10)} ${stamp.slice(11, 19)}`;

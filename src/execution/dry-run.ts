@@ -4,7 +4,10 @@ import { figuresOf, freshDay, type Figures } from "../db/postgres/cache/rows.ts"
 import { readTenantDay } from "../rebuild/read-tenant-day.ts";
 import { TenantDayError } from "../db/mongo/events.ts";
 import { inParallel } from "../in-parallel.ts";
-import { classify, type Outcome } from "../usage/classify.ts";
+import { explainNothing } from "../rebuild/explain-nothing.ts";
+import { classify, fallenMeasures, type Outcome } from "../usage/classify.ts";
+import type { Finding } from "../usage/finding.ts";
+import type { MeasureName } from "../usage/measures.ts";
 import { countTenantDays, listTenantDays } from "../usage/plan.ts";
 import { READING, type ContextOf } from "../task/context.ts";
 import { defineTask } from "../task/job.ts";
@@ -15,6 +18,8 @@ export interface Forecast extends TenantDay {
   readonly before: Figures | undefined;
   /** the new figures; for a refused day, of the events that are left; undefined where the day could not be read */
   readonly after: Figures | undefined;
+  /** measures that would fall although the day is final and keeps its number of events */
+  readonly fell?: readonly MeasureName[];
   readonly error?: string;
 }
 
@@ -23,6 +28,8 @@ export interface DryRun {
   readonly planned: number;
   /** every tenant-day that would change, by tenant and day */
   readonly forecasts: readonly Forecast[];
+  /** why there is no tenant-day; null = there are some */
+  readonly finding: Finding | null;
 }
 
 /** Tenant-days that are compared in one statement. */
@@ -30,8 +37,12 @@ const BATCH = 32;
 
 /** What a dry run looks at. */
 export interface DryRunInput {
-  /** the tenants' days with events or rows, as Tenants.findSpans() gives them */
+  /** the days to look at: those within the range that was asked for */
   readonly spans: readonly TenantSpan[];
+  /** undefined = every tenant */
+  readonly tenants: readonly string[] | undefined;
+  /** the tenants' days with events or rows, as Tenants.findSpans() gives them */
+  readonly known: readonly TenantSpan[];
   /** final days may become smaller, as for the rebuild */
   readonly allowShrink: boolean;
   /** batches that are compared at once, as far as the permits allow */
@@ -40,7 +51,7 @@ export interface DryRunInput {
   readonly onProgress: (done: number, planned: number) => void;
 }
 
-const NEEDS = [...READING, "readRows"] as const;
+const NEEDS = [...READING, "invisible", "readRows", "today"] as const;
 
 /**
  * Computes in this process what a rebuild would write, under the permits that all processes share, and compares it with
@@ -49,14 +60,15 @@ const NEEDS = [...READING, "readRows"] as const;
 export const dryRun = defineTask({
   name: "dry-run",
   needs: NEEDS,
-  async run({ spans, allowShrink, concurrency, onProgress }: DryRunInput, context): Promise<DryRun> {
+  async run({ spans, tenants, known, allowShrink, concurrency, onProgress }: DryRunInput, context): Promise<DryRun> {
     const planned = countTenantDays(spans);
+    if (planned === 0) return { planned, forecasts: [], finding: await explainNothing({ tenants, known }, context) };
     const forecasts: Forecast[] = [];
     let done = 0;
     await inParallel(batchesOf(spans), concurrency, async (days) => {
       forecasts.push(...(await compare(days, allowShrink, context, () => onProgress(++done, planned))));
     });
-    return { planned, forecasts: forecasts.sort((a, b) => (dayKey(a) < dayKey(b) ? -1 : 1)) };
+    return { planned, forecasts: forecasts.sort((a, b) => (dayKey(a) < dayKey(b) ? -1 : 1)), finding: null };
   },
 });
 
@@ -86,7 +98,9 @@ async function compare(
     const { tenant, date, totals } = row;
     const outcome = classify(before, freshDay(row), now, { shrink: allowShrink, rewrite: false });
     if (outcome === "unchanged" || outcome === "stale") continue;
-    forecasts.push({ tenant, date, outcome, before: before && figures(before), after: figuresOf(totals) });
+    const fell = outcome === "changed" ? fallenMeasures(before, row) : [];
+    const figures = { before: before && figuresIn(before), after: figuresOf(totals) };
+    forecasts.push({ tenant, date, outcome, ...figures, ...(fell.length > 0 && { fell }) });
   }
   return forecasts;
 }
@@ -105,6 +119,6 @@ function* batchesOf(spans: readonly TenantSpan[]): Generator<TenantDay[]> {
   if (batch.length > 0) yield batch;
 }
 
-function figures({ requests, tokens, cost }: Figures): Figures {
+function figuresIn({ requests, tokens, cost }: Figures): Figures {
   return { requests, tokens, cost };
 }

@@ -1,4 +1,5 @@
 import { auditOccurrence } from "../audit/audit.ts";
+import { needsOperator } from "../usage/finding.ts";
 import { AUDITING } from "../task/context.ts";
 import { defineJob } from "../task/job.ts";
 import { occurrencePayload } from "../task/payload.ts";
@@ -16,7 +17,8 @@ export const auditSample = defineJob({
   async run({ slot }, context) {
     const report = await auditOccurrence(slot, context);
     if (!report) return { audited: false };
-    const { id, days, drift, failed } = report;
+    const { id, days, drift, failed, finding } = report;
+    if (finding && needsOperator(finding)) context.log.warn({ audit: id, finding }, "the audit found no tenant-day");
     const found = drift.slice(0, LOGGED);
     if (found.length > 0) context.log.error({ audit: id, days, drift: found }, "rows differ from their events");
     if (failed.length > 0)

@@ -1,5 +1,6 @@
 import type { DayBounds } from "./day.ts";
-import type { Whole } from "./decimal.ts";
+import { isBelowStored, type Whole } from "./decimal.ts";
+import { MEASURES, type MeasureName, type Measures, type MeasureTexts } from "./measures.ts";
 import { isStale, stampMillis, type Stamp } from "./stamp.ts";
 
 /** Whether a day can still change, judged by the read stamp. */
@@ -59,4 +60,21 @@ export function classify(
   const isSame =
     stored.contentHash.equals(fresh.contentHash) && BigInt(stored.sourceEvents) === BigInt(fresh.sourceEvents);
   return isSame && !allow.rewrite ? "unchanged" : "changed";
+}
+
+/**
+ * The measures of a written day that fell although the day is final and its number of events did not fall, so that rule
+ * three could not refuse it: events were replaced or edited. A day that a run was allowed to shrink in its number of events
+ * is none of these.
+ *
+ * @param before the stored row's totals as PostgreSQL prints them
+ */
+export function fallenMeasures(
+  before: MeasureTexts | undefined,
+  { state, totals }: { readonly state: DayState; readonly totals: Measures },
+): MeasureName[] {
+  if (!before || state !== "final" || BigInt(totals.requests) < BigInt(before.requests)) return [];
+  return MEASURES.filter(({ name, kind }) =>
+    kind === "cost" ? isBelowStored(totals[name], before[name]) : BigInt(totals[name]) < BigInt(before[name]),
+  ).map(({ name }) => name);
 }

@@ -70,3 +70,16 @@ export function parseCost(text: string): bigint {
   const value = scaled(BigInt(`${match[2] ?? ""}${fraction}`), -fraction.length);
   return match[1] === "-" ? -value : value;
 }
+
+/**
+ * Is a cost lower than one that PostgreSQL prints? The stored one may have been written by hand: with more decimals than
+ * ours, or as NaN or Infinity, which are above every cost.
+ */
+export function isBelowStored(cost: bigint, stored: string): boolean {
+  const match = DECIMAL.exec(stored);
+  if (!match) return stored !== "-Infinity";
+  const fraction = match[3] ?? "";
+  const scale = Math.max(SCALE, fraction.length);
+  const units = BigInt(`${match[1] ?? ""}${match[2] ?? ""}${fraction}`) * 10n ** BigInt(scale - fraction.length);
+  return cost * 10n ** BigInt(scale - SCALE) < units;
+}

@@ -84,6 +84,14 @@ export function measureText(sums: Measures, name: MeasureName): string {
   return WRITERS[name](sums);
 }
 
+/** Every measure as decimal text. */
+export type MeasureTexts = Readonly<Record<MeasureName, string>>;
+
+/** Sums as decimal text. */
+export function measureTextsOf(sums: Measures): MeasureTexts {
+  return Object.fromEntries(MEASURES.map(({ name }) => [name, measureText(sums, name)])) as MeasureTexts;
+}
+
 /** Larger first: by cost, then tokens. 0 when both are equal. */
 export function compareSize(a: Measures, b: Measures): number {
   if (a.cost !== b.cost) return a.cost > b.cost ? -1 : 1;

@@ -1,8 +1,8 @@
 import { Binary, MongoServerError, ObjectId, Timestamp, type Collection, type Document, type Int32 } from "mongodb";
 import { addDays, dayBounds, dayOf, FIRST_DAY, type Day, type DayBounds } from "../../usage/day.ts";
 import { MAX_TENANT_BYTES, tenantFault, type FieldMap } from "../../usage/event.ts";
+import type { InvisibleReason } from "../../usage/invisible.ts";
 import { idText } from "./ids.ts";
-import type { InvisibleReason } from "./invisible.ts";
 import { matchRange } from "./pipeline.ts";
 import { aggregation, TIMED_OUT, type ReadOptions } from "./read.ts";
 

@@ -4,10 +4,12 @@ import { scaled, whole, type Whole } from "../../usage/decimal.ts";
 import type { DayBounds } from "../../usage/day.ts";
 import { DIMENSIONS, type Keys } from "../../usage/dimensions.ts";
 import type { FieldMap } from "../../usage/event.ts";
+import type { MalformedField } from "../../usage/malformed.ts";
 import { cleanKey, UNKNOWN_KEY } from "../../usage/keys.ts";
 import { COSTS, MEASURES, noMeasures, WHOLES, type MeasureName } from "../../usage/measures.ts";
 import { RollupBuilder, type Group, type Rollup } from "../../usage/rollup.ts";
 import { idText, readDecimal128 } from "./ids.ts";
+import { decodeMalformed, malformedPipeline, type MalformedGroup } from "./malformed.ts";
 import { ODD_EVENT, packed, plainPipeline, strictPipeline, type TenantRange } from "./pipeline.ts";
 import { aggregation, TIMED_OUT, type ReadOptions } from "./read.ts";
 
@@ -66,6 +68,22 @@ export class EventReader {
       throw new TenantDayError("the sum of the day's tokens is past 64 bits");
     }
     return rollup;
+  }
+
+  /** The malformed fields of a tenant's day; undefined if the server gives up or refuses: they are no part of the row. */
+  async locateMalformed(
+    tenant: string,
+    { start, end }: DayBounds,
+    options: ReadOptions,
+  ): Promise<MalformedField[] | undefined> {
+    const pipeline = malformedPipeline({ tenant, start, end }, this.#fields);
+    const through = { ...aggregation(this.#fields, options), allowDiskUse: true };
+    try {
+      return decodeMalformed(await this.#collection.aggregate<MalformedGroup>(pipeline, through).toArray());
+    } catch (error) {
+      if (error instanceof MongoServerError && !options.signal.aborted) return undefined;
+      throw error;
+    }
   }
 
   /** @returns in how many slices the range was read */

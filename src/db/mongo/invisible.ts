@@ -1,36 +1,20 @@
-import { Binary, Decimal128, type Collection, type Document } from "mongodb";
+import { MongoServerError, type Collection, type Document } from "mongodb";
 import type { DayBounds } from "../../usage/day.ts";
-import { MAX_TENANT_BYTES, type FieldMap } from "../../usage/event.ts";
-import { isMissing } from "./pipeline.ts";
-import { aggregation, type ReadOptions } from "./read.ts";
-
-/** Why no rebuild can see an event; an event with several reasons counts under the first. */
-export const INVISIBLE_REASONS = [
-  "tenantMissing",
-  "tenantType",
-  "tenantEmpty",
-  "tenantTooLong",
-  "tenantHoldsNul",
-  "createdAtMissing",
-  "createdAtType",
-  "dayOutOfRange",
-] as const;
-
-export type InvisibleReason = (typeof INVISIBLE_REASONS)[number];
-
-/** Counts of invisible events by reason, with every reason. */
-export type InvisibleCounts = Readonly<Record<InvisibleReason, number>>;
-
-const INT64 = {
-  least: Decimal128.fromString("-9223372036854775808"),
-  most: Decimal128.fromString("9223372036854775807"),
-};
-
-/** The servers order binary values by length, then subtype, then bytes: exactly the UUIDs lie between these two. */
-const UUIDS = {
-  first: new Binary(Buffer.alloc(16, 0x00), Binary.SUBTYPE_UUID),
-  last: new Binary(Buffer.alloc(16, 0xff), Binary.SUBTYPE_UUID),
-};
+import type { FieldMap } from "../../usage/event.ts";
+import type { EventSample } from "../../usage/finding.ts";
+import { INVISIBLE_REASONS, type InvisibleCounts, type InvisibleReason } from "../../usage/invisible.ts";
+import {
+  decodeNames,
+  decodeSample,
+  namesPipeline,
+  SampleError,
+  samplePipeline,
+  type NamedFields,
+  type Sampled,
+  type SampledGroup,
+} from "./event-sample.ts";
+import { invisibleReason } from "./invisible-reason.ts";
+import { aggregation, TIMED_OUT, type ReadOptions } from "./read.ts";
 
 /**
  * Counts the events of the whole collection that no rebuild can see: one group for each reason, and one for all visible
@@ -39,67 +23,55 @@ const UUIDS = {
  * @param visible from the start of the first day that counts to the end of tomorrow
  */
 export function invisiblePipeline(visible: DayBounds, fields: FieldMap): Document[] {
-  const [tenant, createdAt] = [`$${fields.tenant_id}`, `$${fields.created_at}`];
-  const isText = { $eq: [{ $type: tenant }, "string"] };
-  const branches: readonly (readonly [InvisibleReason, Document])[] = [
-    ["tenantMissing", isMissing(tenant)],
-    ["tenantType", { $not: { $or: [isText, isId(tenant)] } }],
-    ["tenantEmpty", { $eq: [tenant, ""] }],
-    ["tenantTooLong", { $cond: [isText, { $gt: [{ $strLenBytes: tenant }, MAX_TENANT_BYTES] }, false] }],
-    ["tenantHoldsNul", { $cond: [isText, { $gte: [{ $indexOfBytes: [tenant, "\0"] }, 0] }, false] }],
-    ["createdAtMissing", isMissing(createdAt)],
-    ["createdAtType", { $ne: [{ $type: createdAt }, "date"] }],
-    [
-      "dayOutOfRange",
-      { $or: [{ $lt: [createdAt, new Date(visible.start)] }, { $gte: [createdAt, new Date(visible.end)] }] },
-    ],
-  ];
-  // Nested $cond rather than $switch: one stage, and no branch is evaluated after the first that holds.
-  const reason = branches.reduceRight<Document | null>((rest, [name, holds]) => ({ $cond: [holds, name, rest] }), null);
-  return [{ $group: { _id: reason, n: { $sum: 1 } } }];
+  return [{ $group: { _id: invisibleReason(visible, fields), n: { $sum: 1 } } }];
 }
 
-/**
- * An ObjectId, a UUID, or a number that is an integer of 64 bits; `$cond` guards what fails on other types. Not by
- * `$trunc`: DocumentDB takes a double at 15 digits there, and from 10^15 on finds it to be no integer.
- */
-function isId(path: string): Document {
-  const isInteger = { $eq: [path, { $toLong: path }] };
-  const isInRange = { $and: [{ $gte: [path, INT64.least] }, { $lte: [path, INT64.most] }] };
-  const isUuid = { $and: [{ $gte: [path, UUIDS.first] }, { $lte: [path, UUIDS.last] }] };
-  return {
-    $cond: [
-      { $isNumber: path },
-      { $cond: [isInRange, isInteger, false] },
-      {
-        $or: [
-          { $eq: [{ $type: path }, "objectId"] },
-          { $cond: [{ $eq: [{ $type: path }, "binData"] }, isUuid, false] },
-        ],
-      },
-    ],
-  };
-}
-
-/** Counts the invisible events of one collection. */
+/** Counts and samples the invisible events of one collection. */
 export class InvisibleReader {
+  readonly fields: FieldMap;
   readonly #collection: Collection;
-  readonly #fields: FieldMap;
 
   constructor(collection: Collection, fields: FieldMap) {
     this.#collection = collection;
-    this.#fields = fields;
+    this.fields = fields;
+  }
+
+  /** The name of the collection. */
+  get collection(): string {
+    return this.#collection.collectionName;
   }
 
   /** Reads every event of the collection. */
   async count(visible: DayBounds, options: ReadOptions): Promise<InvisibleCounts> {
     const groups = await this.#collection
-      .aggregate<{ _id: InvisibleReason | null; n: number }>(invisiblePipeline(visible, this.#fields), {
-        ...aggregation(this.#fields, options, "tallyman audit"),
+      .aggregate<{ _id: InvisibleReason | null; n: number }>(invisiblePipeline(visible, this.fields), {
+        ...aggregation(this.fields, options, "tallyman audit"),
         promoteValues: true,
       })
       .toArray();
     const counts = new Map(groups.map(({ _id, n }) => [_id, n]));
     return Object.fromEntries(INVISIBLE_REASONS.map((reason) => [reason, counts.get(reason) ?? 0])) as InvisibleCounts;
+  }
+
+  /** Judges some events, and tells which fields they have. @throws SampleError if the server refuses or takes too long */
+  async sample(sampled: Sampled, visible: DayBounds, options: ReadOptions): Promise<EventSample> {
+    const pipeline = samplePipeline(sampled, visible, this.fields);
+    return decodeSample(await this.#take<SampledGroup>(pipeline, sampled.which === "newest", options), this.fields);
+  }
+
+  /** The names of fields that the newest events have. @throws SampleError if the server refuses or takes too long */
+  async fieldNames(options: ReadOptions): Promise<string[]> {
+    return decodeNames(await this.#take<NamedFields>(namesPipeline(), true, options));
+  }
+
+  async #take<Group extends Document>(pipeline: Document[], byId: boolean, options: ReadOptions): Promise<Group[]> {
+    const through = { ...aggregation(this.fields, options), ...(byId && { hint: { _id: 1 } }) };
+    try {
+      return await this.#collection.aggregate<Group>(pipeline, through).toArray();
+    } catch (error) {
+      if (!(error instanceof MongoServerError) || options.signal.aborted) throw error;
+      const limit = Number(error.code) === TIMED_OUT ? ` within ${options.maxTimeMs} ms` : "";
+      throw new SampleError(`the server returned no sample${limit}: ${error.message}`, { cause: error });
+    }
   }
 }

@@ -1,7 +1,7 @@
 import { Binary, Decimal128, Double, Int32, Long, ObjectId, UUID, type Document } from "mongodb";
 import { expect, test } from "vitest";
-import type { InvisibleCounts } from "../../../src/db/mongo/invisible.ts";
 import { InvisibleReader } from "../../../src/db/mongo/invisible.ts";
+import type { InvisibleCounts } from "../../../src/usage/invisible.ts";
 import { addDays, dayBounds, dayOf } from "../../../src/usage/day.ts";
 import { dayStart } from "../../support/civil-day.ts";
 import { hostileEvents } from "../../support/hostile.ts";

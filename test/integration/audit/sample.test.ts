@@ -173,6 +173,7 @@ test("the list of drift in a row is bounded, its counts are not", async () => {
     startedAt: stamp,
     days: { checked: drift.length, ...counts },
     invisible: null,
+    finding: null,
     drift,
   });
   const [row] = await rows();

@@ -1,8 +1,17 @@
 import { FUTURE_STAMP_MS, isFutureStamp, stampMillis, type Stamp } from "../../../src/usage/stamp.ts";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { parseCost } from "../../../src/usage/decimal.ts";
+import type { Measures } from "../../../src/usage/measures.ts";
 import { holds } from "../../support/property.ts";
-import { classify, dayState, type Allowance, type DayState, type FreshDay } from "../../../src/usage/classify.ts";
+import {
+  classify,
+  dayState,
+  fallenMeasures,
+  type Allowance,
+  type DayState,
+  type FreshDay,
+} from "../../../src/usage/classify.ts";
 
 const hash = (content: number) => Buffer.from([content]);
 const at = (readAt: Stamp, content: number, sourceEvents = 1, state: DayState = "final"): FreshDay => {
@@ -203,5 +212,45 @@ describe("the state of a day", () => {
   test("without time to settle is final at its end", () => {
     expect(dayState(bounds, "2026-03-01T00:00:00.000000Z", 0)).toBe("final");
     expect(dayState(bounds, "2026-02-28T23:59:59.999999Z", 0)).toBe("open");
+  });
+});
+
+describe("fallenMeasures", () => {
+  const before = { requests: "10", tokens: "150", prompt: "100", completion: "50", cost: "1000.5" };
+  const totals: Measures = {
+    requests: 10,
+    tokens: 150,
+    prompt: 100,
+    completion: 50,
+    cost: parseCost("1000.5"),
+  };
+  const fell = (differs: Partial<Measures>, state: DayState = "final") =>
+    fallenMeasures(before, { state, totals: { ...totals, ...differs } });
+
+  test.each([
+    [{}, []],
+    [{ cost: totals.cost - 1n }, ["cost"]],
+    [{ cost: totals.cost + 1n }, []],
+    [{ tokens: 149 }, ["tokens"]],
+    [{ tokens: 149, prompt: 99, completion: 60, cost: 0n }, ["tokens", "prompt", "cost"]],
+    [{ requests: 11, completion: 49 }, ["completion"]],
+    [{ requests: 9, cost: 0n }, []],
+    [{ tokens: 2n ** 60n, prompt: 99 }, ["prompt"]],
+  ] as const)("of %o are %o", (differs, expected) => {
+    expect(fell(differs)).toEqual(expected);
+  });
+
+  test("are none while the day is not final, and none without a row", () => {
+    expect(fell({ cost: 0n }, "settling")).toEqual([]);
+    expect(fell({ cost: 0n }, "open")).toEqual([]);
+    expect(fallenMeasures(undefined, { state: "final", totals })).toEqual([]);
+  });
+
+  test("compare sums past 2^53 to the last digit", () => {
+    const large = { ...before, tokens: "9007199254740993" };
+    expect(fallenMeasures(large, { state: "final", totals: { ...totals, tokens: 9007199254740992n } })).toEqual([
+      "tokens",
+    ]);
+    expect(fallenMeasures(large, { state: "final", totals: { ...totals, tokens: 9007199254740993n } })).toEqual([]);
   });
 });

@@ -1,6 +1,15 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { addWhole, compareWhole, formatCost, parseCost, SCALE, scaled, whole } from "../../../src/usage/decimal.ts";
+import {
+  addWhole,
+  compareWhole,
+  formatCost,
+  isBelowStored,
+  parseCost,
+  SCALE,
+  scaled,
+  whole,
+} from "../../../src/usage/decimal.ts";
 import { canonicalDecimal, Decimal } from "../../support/exact-number.ts";
 import { holds } from "../../support/property.ts";
 
@@ -77,5 +86,24 @@ describe("costs", () => {
     expect(scaled(10n ** 33n, -51)).toBe(1n);
     expect([scaled(0n, -6176), scaled(0n, 6111)]).toEqual([0n, 0n]);
     expect(() => scaled(1n, -6176)).toThrow("more than 18 decimals");
+  });
+
+  test("are below a stored numeric exactly where they are, whatever its digits", () => {
+    const text = fc
+      .tuple(fc.bigInt(0n, 10n ** 30n), fc.integer({ min: 0, max: 40 }))
+      .map(([coefficient, decimals]) => new Decimal(`${coefficient}e-${decimals}`).toFixed(decimals));
+    holds(
+      fc.property(fc.bigInt(0n, 10n ** 36n), text, (cost, stored) => {
+        const exact = new Decimal(stored).times(new Decimal(10).pow(SCALE));
+        expect(isBelowStored(cost, stored)).toBe(new Decimal(cost.toString()).lt(exact));
+      }),
+    );
+    expect(["NaN", "Infinity", "-Infinity", "-1", "0"].map((stored) => isBelowStored(0n, stored))).toEqual([
+      true,
+      true,
+      false,
+      false,
+      false,
+    ]);
   });
 });

@@ -1,8 +1,9 @@
 import type { Stamp } from "../../../usage/stamp.ts";
 import type { Day } from "../../../usage/day.ts";
+import type { Finding } from "../../../usage/finding.ts";
 import type { Documents } from "../../../usage/document.ts";
 import { parseCost, whole, type Whole } from "../../../usage/decimal.ts";
-import { MEASURES, measureText, type Measures } from "../../../usage/measures.ts";
+import { MEASURES, type Measures, type MeasureTexts } from "../../../usage/measures.ts";
 import { AUDITED_COLUMNS, columnArrays, TOTAL_COLUMNS, unnestColumns, type Column } from "./columns.ts";
 import type { TenantDay } from "../../../usage/tenant-day.ts";
 import type { Pool } from "../pool.ts";
@@ -13,9 +14,6 @@ export interface ExpectedDay extends TenantDay {
   readonly totals: Measures;
   readonly content?: { readonly documents: Documents; readonly malformed: Whole };
 }
-
-/** Every measure as decimal text. */
-export type MeasureTexts = Readonly<Record<keyof Measures, string>>;
 
 /** A stored row compared with the tenant-day computed from events. */
 export interface Comparison extends TenantDay {
@@ -56,6 +54,8 @@ export interface AuditRecord {
   readonly startedAt: Stamp;
   readonly days: AuditDays;
   readonly invisible: object | null;
+  /** why no tenant-day was found; null = some were, or the audit did not look */
+  readonly finding: Finding | null;
   readonly drift: readonly object[];
 }
 
@@ -141,8 +141,9 @@ export class Audits {
   async record({ days, ...audit }: AuditRecord): Promise<string | undefined> {
     const { rows } = await this.#pool.query<{ id: string }>(
       `INSERT INTO usage_audit (slot, requested_by, from_date, to_date, started_at, invisible_events, drift, days_checked,
-                                days_deep, days_equal, days_pending, days_drifted, days_missing, days_skipped, days_failed)
-       VALUES ($1, $2, $3::date, $4::date, $5::timestamptz, $6::jsonb, $7::jsonb, $8, $9, $10, $11, $12, $13, $14, $15)
+                                days_deep, days_equal, days_pending, days_drifted, days_missing, days_skipped, days_failed, finding)
+       VALUES ($1, $2, $3::date, $4::date, $5::timestamptz, $6::jsonb, $7::jsonb, $8, $9, $10, $11, $12, $13, $14, $15,
+               $16::jsonb)
        ON CONFLICT (slot) DO NOTHING RETURNING id`,
       [
         audit.slot,
@@ -160,6 +161,7 @@ export class Audits {
         days.missing,
         days.skipped,
         days.failed,
+        audit.finding && JSON.stringify(audit.finding),
       ],
     );
     return rows[0]?.id;
@@ -179,11 +181,6 @@ export class Audits {
     );
     return rows[0];
   }
-}
-
-/** Sums as decimal text. */
-export function measureTextsOf(sums: Measures): MeasureTexts {
-  return Object.fromEntries(MEASURES.map(({ name }) => [name, measureText(sums, name)])) as MeasureTexts;
 }
 
 /** A row written by hand may hold a cost of more than 18 decimals, or NaN. */

@@ -1,7 +1,7 @@
 import type { CacheRow } from "./cache-row.ts";
 import type { Stamp } from "../../../usage/stamp.ts";
 import { NO_ALLOWANCE, type FreshDay } from "../../../usage/classify.ts";
-import { measureText, type Measures } from "../../../usage/measures.ts";
+import { MEASURES, measureText, type Measures, type MeasureTexts } from "../../../usage/measures.ts";
 import { dayKey, type TenantDay } from "../../../usage/tenant-day.ts";
 import {
   columnArrays,
@@ -16,11 +16,13 @@ import type { Connection } from "../pool.ts";
 import { readStamp, stampSql } from "../stamp.ts";
 
 /** What a write needs of a stored row. */
-export interface StoredRow extends TenantDay, Figures {
+export interface StoredRow extends TenantDay, MeasureTexts {
   readonly readAt: Stamp;
   readonly contentHash: Buffer;
   readonly sourceEvents: bigint;
   readonly revision: number;
+  /** does usage_malformed have entries of the day? */
+  readonly hasMalformed: boolean;
 }
 
 /** A day's requests, tokens and cost as text, which holds every digit. */
@@ -46,6 +48,13 @@ export function freshDay({ readAt, state, isBeforeHorizon, totals, documents }: 
 const IS_NEWER = "(c.read_at <= EXCLUDED.read_at OR c.read_at > clock_timestamp() + interval '5 minutes')";
 const KEEPS_EVENTS = "(EXCLUDED.state <> 'final' OR EXCLUDED.source_events >= c.source_events)";
 
+/**
+ * The column is that of the row as it was locked. The subquery may not see entries of a transaction that the lock waited
+ * for; it is for entries that the version before left behind a row that it wrote.
+ */
+const HAS_MALFORMED = `(c.malformed_events > 0 OR EXISTS (
+  SELECT FROM usage_malformed m WHERE m.tenant_id = c.tenant_id AND m.date = c.date))`;
+
 /** Locks the existing rows of `days` in key order. @returns them, and the clock of the primary */
 export async function lockRows(
   connection: Connection,
@@ -67,8 +76,9 @@ async function selectRows(
 ): Promise<Map<string, StoredRow>> {
   const { rows } = await connection.query<Omit<StoredRow, "sourceEvents"> & { sourceEvents: string }>(
     `SELECT c.tenant_id AS tenant, c.date, ${stampSql("c.read_at")} AS "readAt", c.content_hash AS "contentHash",
-            c.source_events AS "sourceEvents", c.revision, c.total_requests AS requests, c.total_tokens AS tokens,
-            c.total_cost::text AS cost
+            c.source_events AS "sourceEvents", c.revision,
+            ${MEASURES.map(({ name, column }) => `c.${column}::text AS ${name}`).join(", ")},
+            ${HAS_MALFORMED} AS "hasMalformed"
        FROM daily_usage_cache c
        JOIN unnest($1::text[], $2::date[]) AS k (tenant_id, date) ON c.tenant_id = k.tenant_id AND c.date = k.date
       ORDER BY c.tenant_id, c.date ${lock}`,
