@@ -1,6 +1,7 @@
 import { redisAddress } from "./config.ts";
 import { agreeOnSettings } from "./db/postgres/settings.ts";
 import { requireMigrated } from "./db/postgres/migrate.ts";
+import { countMalformed } from "./db/postgres/cache/malformed.ts";
 import { nightlyThrough } from "./db/postgres/watermarks.ts";
 import type { RunRequest } from "./db/postgres/runs/request.ts";
 import type { QueueName } from "./db/postgres/session.ts";
@@ -15,6 +16,7 @@ import { JOBS } from "./jobs/index.ts";
 import type { Job } from "./task/job.ts";
 import { startParts, type Part, type Running } from "./lifecycle.ts";
 import { Metrics } from "./metrics.ts";
+import { recently } from "./recently.ts";
 import { keyPrefix, Queues } from "./queues/queues.ts";
 import { Workers } from "./queues/workers.ts";
 import { repeated } from "./repeated.ts";
@@ -26,6 +28,9 @@ import type { Day } from "./usage/day.ts";
 
 /** The chunks of a process that died are taken over after this time, and the little that its locks outlive it. */
 const RECONCILE_MS = 5_000;
+
+/** The count of malformed events reads a whole table, so scrapes share it. */
+const COUNTED_MS = 60_000;
 
 const CHANGED = "The tables or the settings in force were changed while this worker ran, so it ends.";
 
@@ -84,7 +89,12 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
   });
   const reconciler = new Reconciler(reconcile, RECONCILE_MS);
   const scheduler = new Scheduler(schedules(config), { request, enqueue, nightlyThrough: readNightly }, log);
-  const metrics = new Metrics({ newestAudit: () => audits.newest(), newestIndexReport: services.newestIndexReport });
+  const metrics = new Metrics({
+    newestAudit: () => audits.newest(),
+    fallenDays: () => runs.recentlyFallen(),
+    malformed: recently(COUNTED_MS, async () => countMalformed(await services.pool())),
+    newestIndexReport: services.newestIndexReport,
+  });
   const http = new HttpServer(config.httpHost, config.httpPort, consumption, metrics);
 
   const parts: Part[] = [

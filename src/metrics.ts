@@ -1,10 +1,15 @@
 import { Gauge, Registry } from "prom-client";
+import type { MalformedCount } from "./db/postgres/cache/malformed.ts";
 import type { AuditSummary } from "./db/postgres/cache/audits.ts";
 import { REPORTED_STATES, type StatsReport } from "./indexes/index.ts";
 
 /** The sources of the metrics at a scrape. */
 export interface MetricSources {
   readonly newestAudit: () => Promise<AuditSummary | undefined>;
+  /** final tenant-days whose tokens or cost fell in runs of the last seven days */
+  readonly fallenDays: () => Promise<number>;
+  /** of the rows as they are now */
+  readonly malformed: () => Promise<readonly MalformedCount[]>;
   /** of the declared indexes; undefined if there is none yet or this role may not read it */
   readonly newestIndexReport: () => Promise<StatsReport | undefined>;
 }
@@ -28,6 +33,16 @@ export class Metrics {
   readonly #auditLast = this.#gauge(
     "tallyman_audit_last_timestamp_seconds",
     "When the newest audit ended, in seconds since the epoch; 0 before the first.",
+  );
+
+  readonly #fallen = this.#gauge(
+    "tallyman_fallen_days",
+    "Final tenant-days whose tokens or cost fell although their number of events did not, in runs of the last seven days.",
+  );
+  readonly #malformed = this.#gauge(
+    "tallyman_malformed_events",
+    "Events in the rows of the cache that are malformed in a field, for a reason.",
+    ["field", "reason"],
   );
 
   readonly #indexLast = this.#gauge(
@@ -78,6 +93,10 @@ export class Metrics {
     this.#auditDrifted.set(audit?.drifted ?? 0);
     this.#auditChecked.set(audit?.checked ?? 0);
     this.#auditLast.set(audit?.finishedAt ?? 0);
+    this.#fallen.set(await this.#sources.fallenDays());
+    this.#malformed.reset();
+    for (const { events, field, reason } of await this.#sources.malformed())
+      this.#malformed.set({ field, reason }, events);
     this.#showIndexes(await this.#sources.newestIndexReport());
     return this.#registry.metrics();
   }

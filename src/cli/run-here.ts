@@ -4,7 +4,7 @@ import { EXIT } from "../errors.ts";
 import type { ChunkPlan } from "../usage/plan.ts";
 import type { CommandContext } from "./command.ts";
 import { Progress } from "./progress.ts";
-import { endText } from "./show-run.ts";
+import { detailsOf, endText } from "./show-run.ts";
 import { exitCodeOf } from "./watch.ts";
 
 /** Does a run in this process under a progress bar. @param chunks the run's chunks; undefined = it is planned first */
@@ -30,8 +30,8 @@ export async function runHere(
 ): Promise<number> {
   try {
     const run = await runUnderBar(context, request, chunks);
-    const problems = await (await context.services.runs()).problems(run.id);
-    context.answer({ run, problems }, endText(run, problems));
+    const details = await detailsOf(await context.services.runs(), run.id);
+    context.answer({ run, ...details }, endText(run, details));
     return exitCodeOf(run);
   } catch (error) {
     if (!context.signal.aborted) throw error;

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { UsageError } from "../errors.ts";
 import { action, createCommand, createGroup, defaultRequester, parseCount, parseRunId } from "./command.ts";
 import { enqueueDue } from "./enqueue.ts";
-import { endText, runsTable, runText } from "./show-run.ts";
+import { detailsOf, endText, runsTable, runText } from "./show-run.ts";
 import { undoCommand } from "./undo.ts";
 import { exitCodeOf, findRun, followRun, watchRun } from "./watch.ts";
 
@@ -36,8 +36,8 @@ export function runsCommand(): Command {
           });
         }
         const run = await findRun(runs, id);
-        const problems = await runs.problems(id);
-        if (!watch || !json) answer({ run, problems }, endText(run, problems));
+        const details = await detailsOf(runs, id);
+        if (!watch || !json) answer({ run, ...details }, endText(run, details));
         if (watch && signal.aborted) process.stderr.write("The run continues.\n");
         return watch ? exitCodeOf(run) : undefined;
       })(given),

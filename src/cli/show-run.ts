@@ -1,11 +1,28 @@
-import type { ChunkProblem, Run } from "../db/postgres/runs/run.ts";
-import { shortTime, table } from "./table.ts";
+import type { ChunkProblem, FallenDay, Run } from "../db/postgres/runs/run.ts";
+import type { Runs } from "../db/postgres/runs/runs.ts";
+import type { MalformedPlace } from "../usage/malformed.ts";
+import { findingLines, findingNote } from "./finding-text.ts";
+import { malformedTable } from "./malformed-text.ts";
+import { arrow, fact, shortTime, table } from "./table.ts";
 
 /** A table of runs. */
 export function runsTable(runs: readonly Run[]): string {
   if (runs.length === 0) return "No runs yet. Start one with: tallyman backfill --from DAY --to DAY";
   return table(
-    ["run", "kind", "state", "range", "tenants", "planned", "written", "unchanged", "refused", "failed", "asked at"],
+    [
+      "run",
+      "kind",
+      "state",
+      "range",
+      "tenants",
+      "planned",
+      "written",
+      "unchanged",
+      "refused",
+      "failed",
+      "asked at",
+      "note",
+    ],
     runs.map((run) => [
       run.id,
       run.inline ? `${run.kind} (inline)` : run.kind,
@@ -18,6 +35,7 @@ export function runsTable(runs: readonly Run[]): string {
       run.days.refused,
       run.days.failed,
       shortTime(run.createdAt),
+      noteOf(run),
     ]),
   );
 }
@@ -34,13 +52,59 @@ export function runText(run: Run): string {
     `days       ${days.planned} planned: ${days.written} written, ${days.unchanged} unchanged, ${days.stale} stale, ${days.refused} refused, ${days.failed} failed`,
     `events     ${run.sourceEvents.toLocaleString("en")} counted, ${run.malformedEvents.toLocaleString("en")} malformed`,
   ];
+  if (run.daysFell > 0) {
+    lines.push(
+      `fell       ${run.daysFell.toLocaleString("en")} final days have lower tokens or cost than before, and no fewer events`,
+    );
+  }
+  if (run.finding) lines.push(fact("finding", findingLines(run.finding)));
   if (run.error) lines.push(`error      ${run.error}`);
   return lines.join("\n");
 }
 
+/** What `runs show` lists of a run beside its counts. */
+export interface RunDetails {
+  readonly problems: readonly ChunkProblem[];
+  /** the first 1,000 */
+  readonly fallen: readonly FallenDay[];
+  /** the first 1,000, the most events first */
+  readonly malformed: readonly MalformedPlace[];
+}
+
+/** Reads the details of a run. */
+export async function detailsOf(runs: Runs, id: string): Promise<RunDetails> {
+  const [problems, fallen, malformed] = await Promise.all([
+    runs.problems(id),
+    runs.fallenDays(id),
+    runs.malformedPlaces(id),
+  ]);
+  return { problems, fallen, malformed };
+}
+
 /** A finished run, and what went wrong in it. */
-export function endText(run: Run, problems: readonly ChunkProblem[]): string {
-  return [runText(run), ...problemsText(problems)].join("\n\n");
+export function endText(run: Run, { problems, fallen, malformed }: RunDetails): string {
+  const tables = [...problemsText(problems), fallenTable(fallen, run.daysFell), malformedTable(malformed)];
+  return [runText(run), ...tables.filter((text) => text !== "")].join("\n\n");
+}
+
+/** Fallen tenant-days that are shown; --json lists more. */
+const SHOWN_FALLEN = 50;
+
+function fallenTable(fallen: readonly FallenDay[], total: number): string {
+  if (fallen.length === 0) return "";
+  const shown = fallen.slice(0, SHOWN_FALLEN);
+  const rows = shown.map(({ tenant, date, fell, before, after }) => [
+    tenant,
+    date,
+    fell.join(", "),
+    ...(["requests", "tokens", "cost"] as const).map((name) => arrow(before[name], after[name])),
+  ]);
+  const more = total > shown.length ? `\n... and ${total - shown.length} more; --json lists up to 1,000` : "";
+  return table(["tenant", "day", "fell in", "requests", "tokens", "cost"], rows) + more;
+}
+
+function noteOf({ daysFell, finding }: Run): string {
+  return [daysFell > 0 && `${daysFell} fell`, finding && findingNote(finding)].filter(Boolean).join(", ");
 }
 
 function whatOf(run: Run): string {

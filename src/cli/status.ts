@@ -2,7 +2,11 @@ import type { Command } from "commander";
 import { EXIT, OperatorError } from "../errors.ts";
 import { action, createCommand, parseCount } from "./command.ts";
 import { runsTable } from "./show-run.ts";
+import { malformedTable } from "./malformed-text.ts";
 import { shortTime, table } from "./table.ts";
+
+/** Places of malformed events that are listed. */
+const MALFORMED_LIMIT = 1_000;
 
 /** `status`: the queues, the last runs, and how fresh each tenant is. */
 export function statusCommand(): Command {
@@ -15,11 +19,13 @@ export function statusCommand(): Command {
     .action(
       action<{ tenants: number }>(async (options, { services, answer }) => {
         const { tenantFreshness } = await import("../db/postgres/tenants.ts");
+        const { malformedNow } = await import("../db/postgres/cache/malformed.ts");
         const { countWorkers } = await import("../db/postgres/session.ts");
         const { pausedQueues } = await import("../db/postgres/meta.ts");
         const pool = await services.pool();
         const runs = await (await services.runs()).list(5);
         const tenants = await tenantFreshness(pool, options.tenants);
+        const malformed = await malformedNow(pool, MALFORMED_LIMIT);
         let code: number = EXIT.done;
         const workers = await countWorkers(pool);
         const paused = await pausedQueues(pool);
@@ -44,9 +50,13 @@ export function statusCommand(): Command {
                 ["tenant", "events from", "to", "last row", "state", "read at"],
                 tenants.map((t) => [t.tenant, t.firstDay, t.lastDay, t.lastRow, t.state, shortTime(t.readAt)]),
               );
+        const malformedText =
+          malformed.length === 0
+            ? ""
+            : `\n\nMalformed events in the rows as they are now:\n${malformedTable(malformed)}`;
         answer(
-          { workers, queues, paused: [...paused], runs, tenants },
-          `${workers === 0 ? "No worker is running; start one with: tallyman worker" : `Workers: ${workers}`}\n\n${queueText}\n\n${runsTable(runs)}\n\n${tenantText}`,
+          { workers, queues, paused: [...paused], runs, tenants, malformed },
+          `${workers === 0 ? "No worker is running; start one with: tallyman worker" : `Workers: ${workers}`}\n\n${queueText}\n\n${runsTable(runs)}\n\n${tenantText}${malformedText}`,
         );
         return code;
       }),

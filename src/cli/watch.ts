@@ -2,9 +2,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Run } from "../db/postgres/runs/run.ts";
 import type { Runs } from "../db/postgres/runs/runs.ts";
 import { EXIT, UsageError } from "../errors.ts";
+import { needsOperator } from "../usage/finding.ts";
 import type { CommandContext } from "./command.ts";
 import { Progress } from "./progress.ts";
-import { endText } from "./show-run.ts";
+import { detailsOf, endText } from "./show-run.ts";
 
 const POLL_MS = 400;
 
@@ -18,7 +19,7 @@ export async function followRun(
   const run = await watchRun(runs, id, signal, (now) => {
     if (json) answer({ ...asked, run: now }, "");
   });
-  if (!json) answer(undefined, endText(run, await runs.problems(id)));
+  if (!json) answer(undefined, endText(run, await detailsOf(runs, id)));
   if (signal.aborted) process.stderr.write(`The run continues. See it with: tallyman runs show ${id}\n`);
   return exitCodeOf(run);
 }
@@ -54,9 +55,9 @@ export async function findRun(runs: Runs, id: string): Promise<Run> {
   return run;
 }
 
-/** The exit code that a run's end stands for. */
+/** The exit code that a run's end stands for: 2 for refused rows, and where events exist but the run could see none. */
 export function exitCodeOf(run: Run): number {
   if (run.state === "planned" || run.state === "running") return EXIT.interrupted;
   if (run.state !== "done") return EXIT.failed;
-  return run.days.refused > 0 ? EXIT.found : EXIT.done;
+  return run.days.refused > 0 || needsOperator(run.finding) ? EXIT.found : EXIT.done;
 }

@@ -1,3 +1,4 @@
+import { readMalformed } from "../db/postgres/cache/malformed.ts";
 import { readRows } from "../db/postgres/cache/rows.ts";
 import { restoreBatch } from "../db/postgres/cache/undo.ts";
 import { writeBatch } from "../db/postgres/cache/write.ts";
@@ -39,6 +40,7 @@ const SOURCES: {
     return new History(await services.pool(), { historyDays: historyRetentionDays, undoDays: undoRetentionDays });
   },
   readRows: onPool(readRows),
+  readMalformed: onPool(readMalformed),
   writeBatch: onPool(writeBatch),
   restoreBatch: onPool(restoreBatch),
   knownTenants: onPool(knownTenants),

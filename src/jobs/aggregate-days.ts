@@ -3,6 +3,7 @@ import type { CacheRow } from "../db/postgres/cache/cache-row.ts";
 import type { TenantDay } from "../usage/tenant-day.ts";
 import type { Claim } from "../db/postgres/runs/claim.ts";
 import { queueOf, type FailedDay } from "../db/postgres/runs/run.ts";
+import { locateMalformed } from "../rebuild/locate-malformed.ts";
 import { judgeHorizonAgain, readTenantDay } from "../rebuild/read-tenant-day.ts";
 import { addCounts, noCounts, type BatchCounts } from "../db/postgres/cache/write.ts";
 import { sizeOf } from "../usage/document.ts";
@@ -15,7 +16,7 @@ import { chunkPayload } from "../task/payload.ts";
 /** A batch is written when it holds this much, which bounds the memory whatever the size of a day. */
 const BATCH = { rows: 64, bytes: 8 * 1024 * 1024 };
 
-const NEEDS = [...CHUNK_WORK, ...READING, "requireIndexes", "sourceAnswers", "writeBatch"] as const;
+const NEEDS = [...CHUNK_WORK, ...READING, "readMalformed", "requireIndexes", "sourceAnswers", "writeBatch"] as const;
 type AggregateContext = ContextOf<(typeof NEEDS)[number]>;
 
 /** Recomputes the tenant-days of one chunk from their events and replaces them in the cache. */
@@ -39,6 +40,7 @@ async function aggregate(claim: Claim, context: AggregateContext): Promise<Batch
   await context.requireIndexes();
   const days = listTenantDays(claim.spans);
   const counts = noCounts();
+  const examined = { events: 0 };
   let writing = Promise.resolve();
   let batch = newBatch();
   let reading = readAhead(days[claim.cursor], claim, context);
@@ -61,7 +63,7 @@ async function aggregate(claim: Claim, context: AggregateContext): Promise<Batch
     const isFull = batch.bytes >= BATCH.bytes || batch.rows.length >= BATCH.rows;
     if (isFull || cursor === days.length - 1) {
       await writing;
-      writing = write(batch, cursor + 1, claim, context).then((written) => addCounts(counts, written));
+      writing = write(batch, cursor + 1, claim, context, examined).then((written) => addCounts(counts, written));
       batch = newBatch();
       writing.catch(() => undefined); // the error is thrown where it is awaited
     }
@@ -78,9 +80,16 @@ interface OpenBatch {
 
 const newBatch = (): OpenBatch => ({ rows: [], failures: [], bytes: 0 });
 
-async function write(batch: OpenBatch, cursor: number, claim: Claim, context: AggregateContext): Promise<BatchCounts> {
+async function write(
+  batch: OpenBatch,
+  cursor: number,
+  claim: Claim,
+  context: AggregateContext,
+  examined: { events: number },
+): Promise<BatchCounts> {
+  const malformed = await locateMalformed(batch.rows, queueOf(claim.kind), context, examined);
   const rows = await judgeHorizonAgain(batch.rows, context);
-  return context.writeBatch(claim, { rows, failures: batch.failures, cursor }, (days) =>
+  return context.writeBatch(claim, { rows, failures: batch.failures, malformed, cursor }, (days) =>
     context.log.error(
       { runId: claim.runId, days },
       "rows have read stamps more than five minutes ahead of PostgreSQL's clock: the clock was wrong then, or is wrong now",

@@ -3,13 +3,26 @@ import { laterDay, type Day } from "../usage/day.ts";
 import { horizonDay } from "../usage/horizon.ts";
 import { planChunks } from "../usage/plan.ts";
 import { clipSpans } from "../usage/spans.ts";
+import { needsOperator, type Finding } from "../usage/finding.ts";
+import type { DayRange, TenantSpan } from "../usage/tenant-day.ts";
 import type { Run } from "../db/postgres/runs/run.ts";
+import { allBeforeHorizon, explainNothing, findAbsentFields } from "../rebuild/explain-nothing.ts";
 import type { ContextOf } from "../task/context.ts";
 import { defineJob } from "../task/job.ts";
 import { runPayload } from "../task/payload.ts";
 import { isShutdown } from "../task/time-limit.ts";
 
-const NEEDS = ["dispatch", "requireIndexes", "retention", "runs", "settings", "stamp", "tenants"] as const;
+const NEEDS = [
+  "dispatch",
+  "invisible",
+  "requireIndexes",
+  "retention",
+  "runs",
+  "settings",
+  "stamp",
+  "tenants",
+  "today",
+] as const;
 type PlanContext = ContextOf<(typeof NEEDS)[number]>;
 
 /**
@@ -44,11 +57,29 @@ async function plan(run: Run, context: PlanContext) {
   await context.requireIndexes();
   const range = { from: await firstDayToPlan(run, context), to: run.to };
   const names = range.from > range.to ? [] : (run.tenants ?? (await tenants.listAll(signal)));
-  const spans = clipSpans(await tenants.learnSpans(names, range, signal), range);
+  const known = await tenants.learnSpans(names, range, signal);
+  const spans = clipSpans(known, range);
   const chunks = planChunks(spans, await tenants.expectedEvents(spans));
-  const planned = await runs.plan(run.id, chunks);
+  const finding = await findingOf(run, range, { known, isEmpty: chunks.length === 0 }, context);
+  const planned = await runs.plan(run.id, chunks, finding);
   if (planned) log.info({ runId: run.id, tenants: spans.length, chunks: chunks.length }, "run planned");
+  if (planned && finding) {
+    const level = needsOperator(finding) || finding.kind === "fieldAbsent" ? "warn" : "info";
+    log[level]({ runId: run.id, finding }, "the run has a finding about its events: tallyman runs show explains it");
+  }
   return { planned, tenants: spans.length, chunks: chunks.length };
+}
+
+/** Why the run has no tenant-day, or which fields no event has. */
+async function findingOf(
+  run: Run,
+  range: DayRange,
+  { known, isEmpty }: { readonly known: readonly TenantSpan[]; readonly isEmpty: boolean },
+  context: PlanContext,
+): Promise<Finding | undefined> {
+  if (!isEmpty) return findAbsentFields(context);
+  if (range.from > range.to) return allBeforeHorizon(context.invisible);
+  return explainNothing({ tenants: run.tenants ?? undefined, known }, context);
 }
 
 /** A nightly run leaves out days that may have lost events; other runs were asked for these days, and refuse them. */

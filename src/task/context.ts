@@ -1,5 +1,6 @@
 import type { AuditContext } from "../audit/check.ts";
 import type { ArrivalReader } from "../db/mongo/arrivals.ts";
+import type { readMalformed } from "../db/postgres/cache/malformed.ts";
 import type { readRows } from "../db/postgres/cache/rows.ts";
 import type { restoreBatch } from "../db/postgres/cache/undo.ts";
 import type { writeBatch } from "../db/postgres/cache/write.ts";
@@ -30,6 +31,7 @@ export interface JobContext extends AuditContext, Execution {
   readonly runs: Runs;
   readonly chunks: Chunks;
   readonly readRows: OnPool<typeof readRows>;
+  readonly readMalformed: OnPool<typeof readMalformed>;
   readonly writeBatch: OnPool<typeof writeBatch>;
   readonly restoreBatch: OnPool<typeof restoreBatch>;
   readonly arrivals: ArrivalReader;

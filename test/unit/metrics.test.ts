@@ -4,11 +4,15 @@ import type { StatsReport } from "../../src/indexes/stats/stats.ts";
 import { Metrics } from "../../src/metrics.ts";
 
 const newestIndexReport = () => Promise.resolve(undefined);
+const seen = {
+  fallenDays: () => Promise.resolve(2),
+  malformed: () => Promise.resolve([{ field: "cost", reason: "wrongType", events: 12 }]),
+};
 const audit = { checked: 200, drifted: 3, finishedAt: 1_795_236_300.5 };
 
 test("the audit's metrics are those of the newest audit, read at each scrape", async () => {
   const audits: (typeof audit)[] = [];
-  const metrics = new Metrics({ newestAudit: () => Promise.resolve(audits.at(-1)), newestIndexReport });
+  const metrics = new Metrics({ ...seen, newestAudit: () => Promise.resolve(audits.at(-1)), newestIndexReport });
   const lines = async () => (await metrics.text()).split("\n").filter((line) => line.startsWith("tallyman_audit"));
   expect(await lines()).toEqual([
     "tallyman_audit_drifted_days 0",
@@ -23,9 +27,29 @@ test("the audit's metrics are those of the newest audit, read at each scrape", a
   ]);
 });
 
+test("fallen days and malformed events are those of the scrape, and a field that was fixed disappears", async () => {
+  const counts = [{ field: "cost", reason: "wrongType", events: 12 }];
+  let fallen = 0;
+  const metrics = new Metrics({
+    newestAudit: () => Promise.resolve(undefined),
+    newestIndexReport,
+    fallenDays: () => Promise.resolve(fallen),
+    malformed: () => Promise.resolve(counts),
+  });
+  const lines = async () =>
+    (await metrics.text()).split("\n").filter((line) => /^tallyman_(fallen|malformed)/.test(line));
+  expect(await lines()).toEqual([
+    "tallyman_fallen_days 0",
+    'tallyman_malformed_events{field="cost",reason="wrongType"} 12',
+  ]);
+  counts.length = 0;
+  fallen = 3;
+  expect(await lines()).toEqual(["tallyman_fallen_days 3"]);
+});
+
 test("two sets of metrics in one process do not disturb each other", async () => {
   const [one, other] = [1, 2].map(
-    (drifted) => new Metrics({ newestAudit: () => Promise.resolve({ ...audit, drifted }), newestIndexReport }),
+    (drifted) => new Metrics({ ...seen, newestAudit: () => Promise.resolve({ ...audit, drifted }), newestIndexReport }),
   );
   expect(await one?.text()).toContain("tallyman_audit_drifted_days 1\n");
   expect(await other?.text()).toContain("tallyman_audit_drifted_days 2\n");
@@ -97,6 +121,7 @@ const report: StatsReport = {
 test("the indexes' metrics are those of the newest report, of declared indexes alone, and gone with it", async () => {
   const reports: (StatsReport | undefined)[] = [];
   const metrics = new Metrics({
+    ...seen,
     newestAudit: () => Promise.resolve(audit),
     newestIndexReport: () => Promise.resolve(reports.at(-1)),
   });
@@ -134,6 +159,7 @@ test("the indexes' metrics are those of the newest report, of declared indexes a
 
 test("every metric is a gauge with a help line, and no label is a tenant", async () => {
   const text = await new Metrics({
+    ...seen,
     newestAudit: () => Promise.resolve(audit),
     newestIndexReport: () => Promise.resolve(report),
   }).text();
@@ -142,7 +168,7 @@ test("every metric is a gauge with a help line, and no label is a tenant", async
   expect(text.match(/^# TYPE/gm)).toHaveLength(names.length);
   for (const name of names) expect(text).toMatch(new RegExp(`^# HELP ${name} [A-Z].+[.?].*$`, "m"));
   const labels = new Set([...text.matchAll(/[{,](\w+)="/g)].map(([, label]) => label));
-  expect([...labels].sort()).toEqual(["engine", "index", "state", "target"]);
+  expect([...labels].sort()).toEqual(["engine", "field", "index", "reason", "state", "target"]);
 });
 
 test("a scrape is refused while what it shows cannot be read", async () => {
@@ -152,7 +178,7 @@ test("a scrape is refused while what it shows cannot be read", async () => {
     "127.0.0.1",
     0,
     () => Promise.resolve([]),
-    new Metrics({ newestAudit, newestIndexReport }),
+    new Metrics({ ...seen, newestAudit, newestIndexReport }),
   );
   await server.start();
   const { address } = server;

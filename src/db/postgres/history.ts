@@ -88,4 +88,17 @@ export class History {
     );
     return rowCount ?? 0;
   }
+
+  /** Removes malformed fields of rows that somebody deleted, or that a worker of a former version found without any. */
+  async trimMalformed(): Promise<number> {
+    const { rowCount } = await this.#pool.query(
+      `DELETE FROM usage_malformed WHERE ctid = ANY (ARRAY(
+         SELECT m.ctid FROM usage_malformed m
+          WHERE NOT EXISTS (SELECT FROM daily_usage_cache c
+                             WHERE c.tenant_id = m.tenant_id AND c.date = m.date AND c.malformed_events > 0)
+          LIMIT $1))`,
+      [BATCH],
+    );
+    return rowCount ?? 0;
+  }
 }

@@ -164,7 +164,7 @@ test("audits go with the history", async () => {
       [age],
     );
   }
-  expect(await trim()).toEqual({ changes: 0, runs: 0, undo: 0, audits: 1 });
+  expect(await trim()).toEqual({ changes: 0, runs: 0, undo: 0, audits: 1, malformed: 0 });
 });
 
 test("an abort ends the removal of old changes between two batches", async () => {

@@ -41,7 +41,12 @@ afterAll(async () => {
 });
 
 const scrape = (services: Services) =>
-  new Metrics({ newestAudit: () => Promise.resolve(undefined), newestIndexReport: services.newestIndexReport }).text();
+  new Metrics({
+    newestAudit: () => Promise.resolve(undefined),
+    fallenDays: () => Promise.resolve(0),
+    malformed: () => Promise.resolve([]),
+    newestIndexReport: services.newestIndexReport,
+  }).text();
 
 test("before the first report, or for a role that may not read it, /metrics works without index metrics", async () => {
   expect(await scrape(world.services)).toContain("tallyman_index_report_timestamp_seconds 0");

@@ -1,5 +1,6 @@
 import type { DayState } from "../../../usage/classify.ts";
 import { COMPUTED_COLUMNS, listColumns, setColumns } from "./columns.ts";
+import { forgetMalformed } from "./malformed.ts";
 import { keyArrays, lockRows, recordChanges, type Change, type Figures } from "./rows.ts";
 import { dayKey, type TenantDay } from "../../../usage/tenant-day.ts";
 import type { Claim } from "../runs/claim.ts";
@@ -90,7 +91,8 @@ async function restoreOnce(
   // A row that was read before its day ended says nothing about the whole day.
   await forgetComputed(connection, [...removed, ...restored.filter(({ stateBefore }) => stateBefore === "open")]);
   const counts = { written: taken.length, unchanged: 0, stale: 0, refused: refused.length, failed: 0 };
-  await advance(connection, claim, { counts, refused, rows: [], failures: [], cursor });
+  await forgetMalformed(connection, taken);
+  await advance(connection, claim, { counts, refused, fallen: [], rows: [], failures: [], cursor });
   const changes = taken.map((day): Change => {
     const { tenant, date, before } = day;
     const now = stored.get(dayKey(day));

@@ -1,6 +1,9 @@
 import { isFutureStamp, type Stamp } from "../../../usage/stamp.ts";
-import { classify, type Allowance, type Outcome } from "../../../usage/classify.ts";
+import { classify, fallenMeasures, type Allowance, type Outcome } from "../../../usage/classify.ts";
+import { placesOf, type MalformedByDay } from "../../../usage/malformed.ts";
+import { MEASURES, measureTextsOf, type MeasureTexts } from "../../../usage/measures.ts";
 import type { CacheRow } from "./cache-row.ts";
+import { malformedOf, replaceMalformed } from "./malformed.ts";
 import {
   figuresOf,
   freshDay,
@@ -17,7 +20,7 @@ import { ClaimLostError, LEASE_SECONDS, type Claim } from "../runs/claim.ts";
 import { settleDirty } from "../dirty.ts";
 import type { Connection, Pool } from "../pool.ts";
 import { inRacingTransaction, RaceError } from "../race.ts";
-import type { FailedDay, RefusedDay, RunKind } from "../runs/run.ts";
+import type { FailedDay, FallenDay, RefusedDay, RunKind } from "../runs/run.ts";
 
 /** The outcomes of the tenant-days of one batch. */
 export interface BatchCounts {
@@ -43,6 +46,8 @@ export interface Batch {
   readonly rows: readonly CacheRow[];
   /** tenant-days that could not be read; they go to `usage_dirty` */
   readonly failures: readonly FailedDay[];
+  /** the malformed fields of rows that were examined for them */
+  readonly malformed?: MalformedByDay;
   /** how many of the chunk's tenant-days are done with this batch */
   readonly cursor: number;
 }
@@ -93,6 +98,8 @@ async function writeOnce(
   if (raced || touched !== unchanged.length)
     throw new RaceError("rows kept changing between their lock and the upsert");
 
+  await replaceMalformed(connection, { written, unchanged }, batch.malformed ?? NONE_LOCATED, stored);
+
   // The clock stepped back after one of the two reads, so they cannot be ordered: the day is read again.
   const untold = new Set([
     ...batch.rows.filter(({ readAt }) => readAt > now),
@@ -116,7 +123,14 @@ async function writeOnce(
       freshEvents: Number(row.totals.requests),
     };
   });
-  await advance(connection, claim, { counts, refused: kept, ...batch });
+  const fallen = written.flatMap((row): FallenDay[] => {
+    const before = stored.get(dayKey(row));
+    const fell = fallenMeasures(before, row);
+    if (!before || fell.length === 0) return [];
+    const { tenant, date, totals } = row;
+    return [{ tenant, date, fell, before: textsOf(before), after: measureTextsOf(totals) }];
+  });
+  await advance(connection, claim, { counts, refused: kept, fallen, ...batch });
   const changes = written.map((row): Change => {
     const { tenant, date, totals } = row;
     const revision = revisions.get(dayKey(row)) as number;
@@ -125,6 +139,12 @@ async function writeOnce(
   await recordChanges(connection, claim.runId, changes);
   const future = [...stored.values()].filter(({ readAt }) => isFutureStamp(readAt, now));
   return { counts, future: future.map(({ tenant, date, readAt }) => ({ tenant, date, readAt })) };
+}
+
+const NONE_LOCATED: MalformedByDay = new Map();
+
+function textsOf(row: MeasureTexts): MeasureTexts {
+  return Object.fromEntries(MEASURES.map(({ name }) => [name, row[name]])) as MeasureTexts;
 }
 
 /** Locks the chunk against a cancel and against another claim until the transaction ends. */
@@ -170,9 +190,15 @@ async function keepForUndo(connection: Connection, runId: string, rows: readonly
 export async function advance(
   connection: Connection,
   claim: Claim,
-  done: Batch & { readonly counts: BatchCounts; readonly refused: readonly RefusedDay[] },
+  done: Batch & {
+    readonly counts: BatchCounts;
+    readonly refused: readonly RefusedDay[];
+    readonly fallen: readonly FallenDay[];
+  },
 ): Promise<void> {
-  const { counts, rows, refused, failures, cursor } = done;
+  const { counts, rows, refused, fallen, failures, cursor } = done;
+  const located = done.malformed ?? NONE_LOCATED;
+  const malformed = placesOf(rows.map((row) => ({ ...row, fields: malformedOf(row, located) })));
   const total = (pick: (row: CacheRow) => number | bigint) =>
     rows.reduce((sum, row) => sum + BigInt(pick(row)), 0n).toString();
   await connection.query(
@@ -180,7 +206,9 @@ export async function advance(
         SET cursor = $3, written = written + $4, unchanged = unchanged + $5, stale = stale + $6, refused = refused + $7,
             failed = failed + $8, refused_days = refused_days || $9::jsonb, failed_days = failed_days || $10::jsonb,
             source_events = source_events + $11, malformed_events = malformed_events + $12, claims = 0,
-            lease_until = clock_timestamp() + make_interval(secs => $13)
+            lease_until = clock_timestamp() + make_interval(secs => $13), malformed = malformed || $14::jsonb,
+            fell = fell + $15,
+            fell_days = CASE WHEN jsonb_array_length(fell_days) < $16 THEN fell_days || $17::jsonb ELSE fell_days END
       WHERE run_id = $1 AND number = $2`,
     [
       claim.runId,
@@ -196,6 +224,13 @@ export async function advance(
       total(({ totals }) => totals.requests),
       total(({ malformed }) => malformed),
       LEASE_SECONDS,
+      JSON.stringify(malformed),
+      fallen.length,
+      LISTED_FALLS,
+      JSON.stringify(fallen.slice(0, LISTED_FALLS)),
     ],
   );
 }
+
+/** A chunk lists fallen tenant-days up to about so many; it counts all. */
+const LISTED_FALLS = 1_000;

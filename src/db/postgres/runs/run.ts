@@ -1,4 +1,7 @@
 import type { Day } from "../../../usage/day.ts";
+import type { Finding } from "../../../usage/finding.ts";
+import type { MeasureName, MeasureTexts } from "../../../usage/measures.ts";
+import type { TenantDay } from "../../../usage/tenant-day.ts";
 import type { QueueName } from "../session.ts";
 
 export type RunKind = "nightly" | "backfill" | "refresh" | "repair" | "undo";
@@ -35,7 +38,19 @@ export interface Run {
   };
   readonly sourceEvents: number;
   readonly malformedEvents: number;
+  /** final tenant-days whose tokens or cost fell although their number of events did not; they are among the written ones */
+  readonly daysFell: number;
+  /** why it has no tenant-day, or which fields no event has; null = nothing to report */
+  readonly finding: Finding | null;
   readonly error: string | null;
+}
+
+/** A final tenant-day that was written although its tokens or cost fell: its number of events did not. */
+export interface FallenDay extends TenantDay {
+  /** the measures that fell */
+  readonly fell: readonly MeasureName[];
+  readonly before: MeasureTexts;
+  readonly after: MeasureTexts;
 }
 
 /** A chunk in which something went wrong. */

@@ -1,9 +1,12 @@
 import type { ChunkPlan } from "../../../usage/plan.ts";
+import type { Finding } from "../../../usage/finding.ts";
+import type { MalformedPlace } from "../../../usage/malformed.ts";
 import { settingsAgreed } from "../meta.ts";
 import { inTransaction, type Connection, type Pool } from "../pool.ts";
 import { inRacingTransaction } from "../race.ts";
 import { insertRun, type RequestedRun, type RunRequest } from "./request.ts";
-import type { ChunkProblem, Run, RunState } from "./run.ts";
+import type { ChunkProblem, FallenDay, Run, RunState } from "./run.ts";
+import { PLACE_COLUMNS } from "../cache/malformed.ts";
 import { CHUNK_SUMS, countsOfRun, endCounts, endedRun } from "./counts.ts";
 import { endRun, type EndedRun } from "./end.ts";
 import { stampSql } from "../stamp.ts";
@@ -23,7 +26,8 @@ const RUN_COLUMNS = `r.id, r.kind, r.inline, r.reason, r.requested_by AS "reques
                      'unchanged', coalesce(k.unchanged, r.days_unchanged), 'stale', coalesce(k.stale, r.days_stale),
                      'refused', coalesce(k.refused, r.days_refused), 'failed', coalesce(k.days_failed, r.days_failed)) AS days,
   coalesce(k.source_events, r.source_events)::float8 AS "sourceEvents",
-  coalesce(k.malformed_events, r.malformed_events)::float8 AS "malformedEvents"`;
+  coalesce(k.malformed_events, r.malformed_events)::float8 AS "malformedEvents",
+  coalesce(k.fell, r.days_fell) AS "daysFell", r.finding`;
 
 /** The reconciler tries about twelve times a minute. */
 export const MAX_PLAN_ATTEMPTS = 30;
@@ -84,7 +88,7 @@ export class Runs {
   }
 
   /** Inserts every chunk and starts the run, in one transaction. @returns false if another process did so before */
-  async plan(id: string, chunks: readonly ChunkPlan[]): Promise<boolean> {
+  async plan(id: string, chunks: readonly ChunkPlan[], finding?: Finding): Promise<boolean> {
     return inTransaction(this.#pool, async (connection) => {
       const { rows } = await connection.query(
         `SELECT 1 FROM usage_run WHERE id = $1 AND state = 'planned' AND settings_hash = $2 AND ${settingsAgreed("$2")} FOR UPDATE`,
@@ -92,6 +96,10 @@ export class Runs {
       );
       if (rows.length === 0) return false;
       await start(connection, id, chunks);
+      await connection.query("UPDATE usage_run SET finding = $2::jsonb WHERE id = $1", [
+        id,
+        finding ? JSON.stringify(finding) : null,
+      ]);
       return true;
     });
   }
@@ -146,7 +154,46 @@ export class Runs {
     );
     return rows;
   }
+
+  /** The final tenant-days of a run whose tokens or cost fell, the first 1,000. */
+  async fallenDays(id: string): Promise<FallenDay[]> {
+    const { rows } = await this.#pool.query<{ day: FallenDay }>(
+      `SELECT f.day FROM usage_chunk k CROSS JOIN LATERAL jsonb_array_elements(k.fell_days) AS f (day)
+        WHERE k.run_id = $1 AND k.fell > 0 ORDER BY f.day->>'tenant', f.day->>'date' LIMIT ${LISTED}`,
+      [id],
+    );
+    return rows.map(({ day }) => day);
+  }
+
+  /** Where the events that a run has read are malformed, by tenant, field and reason, the most events first, the first 1,000. */
+  async malformedPlaces(id: string): Promise<MalformedPlace[]> {
+    const { rows } = await this.#pool.query<MalformedPlace>(
+      `SELECT ${PLACE_COLUMNS}
+         FROM usage_chunk k
+        CROSS JOIN LATERAL jsonb_to_recordset(k.malformed) AS m (tenant text, field text, reason text, found text,
+                                                                 events bigint, days int, "lastDay" date, "sampleId" text)
+        WHERE k.run_id = $1
+        GROUP BY m.tenant, m.field, m.reason ORDER BY sum(m.events) DESC, m.tenant, m.field, m.reason LIMIT ${LISTED}`,
+      [id],
+    );
+    return rows;
+  }
+
+  /** Fallen tenant-days of the runs of the last days, those that go on included. */
+  async recentlyFallen(): Promise<number> {
+    const { rows } = await this.#pool.query<{ fell: number }>(
+      `SELECT coalesce(sum(coalesce(k.fell, r.days_fell)), 0)::float8 AS fell
+         FROM usage_run r ${LIVE_COUNTS} WHERE r.created_at > clock_timestamp() - make_interval(days => ${RECENT_DAYS})`,
+    );
+    return rows[0]?.fell ?? 0;
+  }
 }
+
+/** Tenant-days, or places, that are listed of a run. */
+const LISTED = 1_000;
+
+/** The days of recentlyFallen(): a week end passes before somebody looks. */
+export const RECENT_DAYS = 7;
 
 /** Inserts the chunks of a run and starts it. */
 async function start(connection: Connection, id: string, chunks: readonly ChunkPlan[]): Promise<void> {
