@@ -11,6 +11,7 @@ import { mongoRestarted } from "./scenarios/mongo-restarted.ts";
 import { postgresFull } from "./scenarios/postgres-full.ts";
 import { postgresRestarted } from "./scenarios/postgres-restarted.ts";
 import { redisRestarted, redisWiped } from "./scenarios/redis-lost.ts";
+import { readonlyRedis, silentRedis } from "./scenarios/redis-silent.ts";
 import { stoppedWorker } from "./scenarios/stopped-worker.ts";
 import { twoClocks } from "./scenarios/two-clocks.ts";
 
@@ -31,6 +32,8 @@ export const SCENARIOS: readonly Scenario[] = [
   mongoRestarted,
   redisRestarted,
   redisWiped,
+  silentRedis,
+  readonlyRedis,
   stoppedWorker,
   twoClocks,
   aggregationCap,
