@@ -15,6 +15,12 @@ const NEWER_DELAY_MS = 5_000;
 const GRACE_MS = 5_000;
 /** A stop that waits longer than this waits for a Redis that does not answer: what it would tell it is found out anyway. */
 const CLOSE_MS = 15_000;
+/**
+ * A job that nobody works on any more is given out again after the two together: one whose worker died, or that was given out
+ * in an answer that never arrived. All workers need the same, since Redis remembers when the last one looked.
+ */
+const LOCK_MS = 15_000;
+const STALLED_MS = 5_000;
 /** A job that is cancelled at its time limit ends within this time, unless it hangs. */
 const LATE_MS = 10 * 60_000;
 /** After an error of the queue the next job is asked for after so long. */
@@ -78,6 +84,8 @@ export class QueueWorker {
       autorun: false,
       removeOnComplete: { count: 0 }, // also for jobs that others added: a kept id would block ours
       removeOnFail: { count: 0 },
+      lockDuration: LOCK_MS,
+      stalledInterval: STALLED_MS,
       maxStalledCount: 1_000_000_000, // PostgreSQL counts claims, so the queue need not
     });
     this.#worker.on("error", (error) => onError(error, queue));
