@@ -42,7 +42,7 @@ export const SETTINGS = {
   ),
   redisUrl: connection(
     "REDIS_URL",
-    "Redis that carries the queue; its policy must be noeviction. A Redis Cluster is found out by itself.",
+    "Redis that carries the queue; its policy must be noeviction.",
     ["redis", "rediss"],
     "redis://host:6379",
   ),

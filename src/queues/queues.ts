@@ -1,6 +1,6 @@
 import { Queue, type JobsOptions } from "bullmq";
 import type { z } from "zod";
-import type { DueChunk, DueWork } from "../db/postgres/runs/due.ts";
+import type { DueChunk, DueRun, DueWork } from "../db/postgres/runs/due.ts";
 import type { QueueName } from "../db/postgres/session.ts";
 import type { RedisClient } from "../db/redis/connect.ts";
 import { CHUNK_JOBS } from "../jobs/index.ts";
@@ -73,10 +73,9 @@ export class Queues {
     const due = await work.of(name, isLow ? QUEUE_FULL : QUEUE_FRONT);
     if ((await queue.isPaused()) !== due.paused) await (due.paused ? queue.pause() : queue.resume());
     const jobs = [
-      ...due.runs.map(({ id, urgency }, place) =>
-        // One after another as the chunks of a run are: else many new runs would be planned before a chunk is worked on.
-        entry(planRun, { v: PAYLOAD_VERSION, runId: id }, priorityOf({ urgency, number: place })),
-      ),
+      ...inTurn(due.runs).map(({ id, ...place }) => {
+        return entry(planRun, { v: PAYLOAD_VERSION, runId: id }, priorityOf(place));
+      }),
       ...due.chunks.map((chunk) => {
         const payload = { v: PAYLOAD_VERSION, runId: chunk.runId, chunk: chunk.number } as const;
         return entry(CHUNK_JOBS[chunk.kind], payload, priorityOf(chunk), chunk.lapsed);
@@ -99,6 +98,19 @@ export class Queues {
   async close(): Promise<void> {
     await Promise.all(QUEUES.map((name) => this.#queues[name].close()));
   }
+}
+
+/**
+ * Numbers the runs to plan of each urgency, as the chunks of a run are numbered, so that the two take turns: else many new
+ * runs would all be planned before a chunk is worked on.
+ */
+function inTurn(runs: readonly DueRun[]): (DueRun & { readonly number: number })[] {
+  const next = new Map<number, number>();
+  return runs.map((run) => {
+    const number = next.get(run.urgency) ?? 0;
+    next.set(run.urgency, number + 1);
+    return { ...run, number };
+  });
 }
 
 /** Options that the queues and their workers have in common. */

@@ -164,8 +164,8 @@ describe("due", () => {
   test("runs to plan and chunks that nobody works on are due, in order and in their own queue", async () => {
     const { id: planned } = await create();
     const { id: nightly } = await create({ kind: "nightly", dedupeBy: "night" });
-    expect(await due.of("bulk", 10)).toEqual({ paused: false, runs: [planned], chunks: [] });
-    expect(await due.of("fresh", 10)).toEqual({ paused: false, runs: [nightly], chunks: [] });
+    expect(await due.of("bulk", 10)).toEqual({ paused: false, runs: [{ id: planned, urgency: 2 }], chunks: [] });
+    expect(await due.of("fresh", 10)).toEqual({ paused: false, runs: [{ id: nightly, urgency: 2 }], chunks: [] });
 
     const id = await plan(1);
     const own = await claimChunk(world, id, 1);
@@ -189,7 +189,7 @@ describe("due", () => {
       await create({ inline: true, from: "2026-03-02" }),
     ];
     await session.lockRun(one);
-    expect(await due.of("bulk", 10)).toEqual({ paused: false, runs: [other], chunks: [] });
+    expect(await due.of("bulk", 10)).toEqual({ paused: false, runs: [{ id: other, urgency: 2 }], chunks: [] });
     await runs.plan(one, planChunks(SPANS));
     await runs.plan(other, planChunks(SPANS));
     expect(await due.of("bulk", 10)).toEqual({
@@ -210,7 +210,7 @@ describe("due", () => {
     for (let day = 1; day <= 20; day++) ids.push((await create({ inline: true, tenants: [`t${day}`] })).id);
     const locked = ids.filter((_, n) => n % 2 === 0);
     for (const id of locked) await session.lockRun(id);
-    expect((await due.of("bulk", 100)).runs).toEqual(ids.filter((id) => !locked.includes(id)));
+    expect((await due.of("bulk", 100)).runs.map(({ id }) => id)).toEqual(ids.filter((id) => !locked.includes(id)));
     await session.close();
   });
 });

@@ -79,7 +79,7 @@ test("a run of which many chunks are done lets a new run go first", async () => 
   expect(await nextJobs(4)).toEqual(["short 0", "short 1", "short 2", "long 500"]);
 });
 
-test("runs of high priority go before all others, those of low priority after; a run to plan before every chunk", async () => {
+test("runs of high priority go before all others, those of low priority after; a run to plan before a chunk of its place", async () => {
   await backfill("normal", 2);
   await backfill("low", 2, -1);
   await backfill("high", 2, 1);
@@ -94,9 +94,9 @@ test("runs of high priority go before all others, those of low priority after; a
   await queues.dispatch(due);
   expect(await nextJobs(10)).toEqual([
     "sooner plan",
-    "later plan",
     "high 0",
     "high 1",
+    "later plan",
     "normal 0",
     "normal 1",
     "low 0",
