@@ -17,7 +17,10 @@ beforeAll(async () => {
   redis = await startRedis();
   await world.insert(daysOfEvents("acme", "2026-02-27", 2, 2));
 });
-beforeEach(() => world.empty("usage_chunk", "usage_change", "usage_undo", "usage_run", "daily_usage_cache"));
+beforeEach(async () => {
+  await world.empty("usage_chunk", "usage_change", "usage_undo", "usage_run", "daily_usage_cache");
+  await world.pool.query("DELETE FROM usage_meta WHERE name = 'paused'");
+});
 afterEach(endProcesses);
 afterAll(async () => {
   await endProcesses();
