@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { redisAddress } from "./config.ts";
 import { agreeOnSettings } from "./db/postgres/settings.ts";
 import { requireMigrated } from "./db/postgres/migrate.ts";
@@ -31,6 +32,8 @@ const RECONCILE_MS = 5_000;
 
 /** The count of malformed events reads a whole table, so scrapes share it. */
 const COUNTED_MS = 60_000;
+
+const CLOSE_MS = 5_000;
 
 const CHANGED = "The tables or the settings in force were changed while this worker ran, so it ends.";
 
@@ -114,7 +117,8 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
   }
 
   async function closeQueues(): Promise<void> {
-    await queues.close();
+    // A Redis that does not answer, or refuses, would keep it waiting.
+    await Promise.race([queues.close(), sleep(CLOSE_MS, undefined, { ref: false })]);
     redis.disconnect();
   }
 

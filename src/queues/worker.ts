@@ -14,7 +14,7 @@ const NEWER_DELAY_MS = 5_000;
 /** Jobs still running this long after the stop began are cancelled. */
 const GRACE_MS = 5_000;
 /** A stop that waits longer than this waits for a Redis that does not answer: what it would tell it is found out anyway. */
-const CLOSE_MS = 15_000;
+const CLOSE_MS = 10_000;
 /**
  * A job that nobody works on any more is given out again after the two together: one whose worker died, or that was given out
  * in an answer that never arrived. All workers need the same, since Redis remembers when the last one looked.
