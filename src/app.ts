@@ -78,7 +78,10 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
   const address = redisAddress(config);
   const logError = repeated(log);
   const onRedisError = (error: Error, queue?: QueueName) => {
-    if (isRefused(error)) return unfit.abort(redisError(address, error));
+    if (isRefused(error)) {
+      unfit.abort(redisError(address, error));
+      return redis.disconnect(); // what waits for an answer must not keep this process from ending
+    }
     logError("warn", error, queue === undefined ? "Redis error" : "queue error", queue === undefined ? {} : { queue });
   };
   const redis = createWorkerRedis(address, probe.isCluster, onRedisError);
