@@ -37,6 +37,21 @@ export default tseslint.config(
     },
   },
   {
+    files: ["src/**/*.ts"],
+    ignores: ["src/cli/terminal.ts"],
+    rules: {
+      "no-console": "error",
+      "no-restricted-properties": [
+        "error",
+        ...["stdout", "stderr", "stdin"].map((property) => ({
+          object: "process",
+          property,
+          message: "Use src/cli/terminal.ts: it makes ids and errors printable.",
+        })),
+      ],
+    },
+  },
+  {
     files: ["test/**/*.ts"],
     ignores: ["test/support/property.ts"],
     rules: {

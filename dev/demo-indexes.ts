@@ -76,7 +76,7 @@ async function main({ rows, only }: { rows: number; only: string }): Promise<voi
         rolledBack,
         faults.join("; ") || null,
       ]),
-    ),
+    ).join("\n"),
   );
   process.exitCode = outcomes.some(({ faults }) => faults.length > 0) ? EXIT.failed : EXIT.done;
 }

@@ -134,7 +134,7 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
       await dispatch();
     } catch (err) {
       logError("error", err, "reconcile failed; it is tried again");
-      if (err instanceof UsageError) unfit.abort(new UsageError(`${CHANGED}\n${err.message}`, { cause: err }));
+      if (err instanceof UsageError) unfit.abort(new UsageError([CHANGED, ...err.lines], { cause: err }));
     }
   }
 

@@ -1,6 +1,12 @@
 import { createProgram } from "./cli/program.ts";
+import { stackLines } from "./cli/lines.ts";
+import { complain, endWithReader } from "./cli/terminal.ts";
+import { EXIT } from "./errors.ts";
 
-// A reader that leaves early, such as `| head`, is no fault of the command: it ends as the shell's own tools do.
-process.stdout.on("error", ({ code }: NodeJS.ErrnoException) => process.exit(code === "EPIPE" ? 0 : 4));
-
+endWithReader();
+// Node would print the error as it is, and exit with 1, which means wrong use here.
+process.on("uncaughtException", (error) => {
+  complain([`unexpected error: ${error.message}`, ...stackLines(error)]);
+  process.exit(EXIT.failed);
+});
 await createProgram().parseAsync();

@@ -176,7 +176,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
       faults.push((error as Error).message);
     }
   }
-  if (faults.length > 0) throw new UsageError(`Wrong settings:\n${faults.map((fault) => `  ${fault}`).join("\n")}`);
+  if (faults.length > 0) throw new UsageError(["Wrong settings:", ...faults.map((fault) => `  ${fault}`)]);
   return Object.freeze(values) as Config;
 }
 

@@ -16,17 +16,21 @@ export const EXIT = {
 export class OperatorError extends Error {
   override readonly name: string = "OperatorError";
   readonly exitCode: number;
+  /** the message, a line a string: what an id in it holds breaks no line */
+  readonly lines: readonly string[];
 
-  constructor(message: string, exitCode: number, options?: ErrorOptions) {
-    super(message, options);
+  constructor(message: string | readonly string[], exitCode: number, options?: ErrorOptions) {
+    const lines = typeof message === "string" ? [message] : message;
+    super(lines.join("\n"), options);
     this.exitCode = exitCode;
+    this.lines = lines;
   }
 }
 
 /** Wrong use or wrong configuration: a bad flag, setting, date, an unknown tenant, a database without migrations. */
 export class UsageError extends OperatorError {
   override readonly name = "UsageError";
-  constructor(message: string, options?: ErrorOptions) {
+  constructor(message: string | readonly string[], options?: ErrorOptions) {
     super(message, EXIT.wrongUse, options);
   }
 }

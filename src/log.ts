@@ -1,4 +1,5 @@
 import { pino, type Logger } from "pino";
+import { printableJson } from "./printable.ts";
 
 export type { Logger };
 
@@ -12,9 +13,10 @@ function serializeError(error: unknown): object {
 
 /** The process's logger: JSON lines on standard error, since standard output is for a command's result. */
 export function createLogger(level: string): Logger {
+  const standardError = pino.destination({ dest: 2, sync: true });
   return pino(
     { level, base: { pid: process.pid }, serializers: { err: serializeError } },
-    pino.destination({ dest: 2, sync: true }),
+    { write: (line) => void standardError.write(printableJson(line)) },
   );
 }
 

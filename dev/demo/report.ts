@@ -30,7 +30,7 @@ export async function printReport(pool: Pool, from: Day, to: Day): Promise<void>
         table(
           columns.map(({ head }) => head),
           rows.map((_, i) => columns.map(({ cells }) => cells[i] ?? "")),
-        ),
+        ).join("\n"),
       ),
     );
   }

@@ -32,7 +32,7 @@ export class Steps {
         table(
           ["step", "seconds"],
           rows.map(({ name, seconds }) => [name, seconds.padStart(7)]),
-        ),
+        ).join("\n"),
       ),
     );
   }

@@ -4,13 +4,14 @@ import type { InvisibleCounts, InvisibleReason } from "../usage/invisible.ts";
 import type { MeasureTexts } from "../usage/measures.ts";
 import type { Repair } from "./audit-repair.ts";
 import { findingLines, INVISIBLE_TEXTS } from "./finding-text.ts";
+import { blocks, type Lines } from "./lines.ts";
 import { fact, table } from "./table.ts";
 
 /** Tenant-days that are shown; --json lists them all. */
 const SHOWN = 50;
 
 /** An audit as text: a table of what differs, old -> new, then one fact a line. */
-export function auditText(report: AuditReport, request: AuditRequest, repaired: Repair | null): string {
+export function auditText(report: AuditReport, request: AuditRequest, repaired: Repair | null): Lines {
   const { days, notFinal, invisible, drift, failed } = report;
   const depth = request.deep ? "sums and documents" : "sums";
   const lines = [
@@ -21,9 +22,9 @@ export function auditText(report: AuditReport, request: AuditRequest, repaired: 
   if (days.pending > 0)
     lines.push("pending    events that arrived after the row was read, or rows that wait for a rebuild");
   if (invisible) lines.push(`invisible  ${invisibleText(invisible)}`);
-  if (report.finding) lines.push(fact("finding", findingLines(report.finding)));
+  if (report.finding) lines.push(...fact("finding", findingLines(report.finding)));
   if (repaired) lines.push(`repair     ${repairText(repaired)}`);
-  const parts = [lines.join("\n")];
+  const parts: Lines[] = [lines];
   if (failed.length > 0) {
     const rows = failed.slice(0, SHOWN).map(({ tenant, date, error }) => [tenant, date, error]);
     parts.unshift(listed(["tenant", "day", "error"], rows, failed.length));
@@ -35,10 +36,10 @@ export function auditText(report: AuditReport, request: AuditRequest, repaired: 
       .map(({ tenant, date }) => [tenant, date, "refused: fewer events are left"]);
     parts.push(listed(["tenant", "day", "repair"], rows, repaired.refused.length));
   }
-  return parts.join("\n\n");
+  return blocks(...parts);
 }
 
-function driftTable(drift: readonly Drift[], total: number): string {
+function driftTable(drift: readonly Drift[], total: number): Lines {
   const rows = drift.slice(0, SHOWN).map(({ tenant, date, verdict, stored, fresh, columns }) => {
     const change = (name: keyof MeasureTexts) =>
       stored?.[name] === fresh[name] ? fresh[name] : `${stored?.[name] ?? "-"} -> ${fresh[name]}`;
@@ -47,10 +48,10 @@ function driftTable(drift: readonly Drift[], total: number): string {
   return listed(["tenant", "day", "requests", "tokens", "cost", "differs in"], rows, total);
 }
 
-function listed(head: readonly string[], rows: readonly (readonly string[])[], total: number): string {
+function listed(head: readonly string[], rows: readonly (readonly string[])[], total: number): Lines {
   const more =
-    total > rows.length ? `\n... and ${count(total - rows.length, "more tenant-day")}; --json lists them` : "";
-  return table(head, rows) + more;
+    total > rows.length ? [`... and ${count(total - rows.length, "more tenant-day")}; --json lists them`] : [];
+  return [...table(head, rows), ...more];
 }
 
 function invisibleText(counts: InvisibleCounts): string {

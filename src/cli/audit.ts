@@ -12,6 +12,7 @@ import { action, checkRange, collectTenant, createCommand, defaultRequester, par
 import type { CommandContext } from "./command.ts";
 import { Bar } from "./progress.ts";
 import { requireKnown } from "./rebuild-options.ts";
+import { complain } from "./terminal.ts";
 
 const EXAMPLE = "tallyman audit --from 2026-10-01 --to 2026-10-31 --deep --repair";
 
@@ -64,7 +65,7 @@ export function auditCommand(): Command {
           return exitCodeOf(report, repaired);
         } catch (error) {
           if (signal.aborted) {
-            process.stderr.write(`tallyman: interrupted; ${recorded}.\n`);
+            complain(`interrupted; ${recorded}.`);
             return EXIT.failed;
           }
           if (!session.lost.aborted) throw error;

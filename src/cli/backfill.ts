@@ -5,6 +5,7 @@ import { printDryRun } from "./dry-run.ts";
 import { enqueueDue } from "./enqueue.ts";
 import { checkedRequest, priorityOption, withRebuildOptions, type RebuildOptions } from "./rebuild-options.ts";
 import { runText } from "./show-run.ts";
+import { tell } from "./terminal.ts";
 import { findRun, followRun } from "./watch.ts";
 
 const EXAMPLE = `tallyman backfill --from 2026-10-01 --to 2026-10-31 --tenant acme --reason "late imports" --watch`;
@@ -29,12 +30,10 @@ export function backfillCommand(): Command {
         const { id, created } = await runs.create(request);
         await enqueueDue(services, queues);
         if (!created)
-          process.stderr.write(
-            "An unfinished run covers the same range already; it is shown here, with its own reason and priority.\n",
-          );
+          tell("An unfinished run covers the same range already; it is shown here, with its own reason and priority.");
         if (!options.watch) {
           const run = await findRun(runs, id);
-          answer({ created, run }, `${runText(run)}\nFollow it with: tallyman runs show ${id}`);
+          answer({ created, run }, [...runText(run), `Follow it with: tallyman runs show ${id}`]);
           return undefined;
         }
         return followRun(runs, id, { created }, context);

@@ -8,6 +8,8 @@ import type { Services } from "../services.ts";
 import { addDays, countDays, isDay, type Day } from "../usage/day.ts";
 import { tenantFault } from "../usage/event.ts";
 import { Deadline } from "./deadline.ts";
+import { stackLines, type Lines } from "./lines.ts";
+import { complain, print, printJson, tell } from "./terminal.ts";
 
 /** The longest range that one run may cover. */
 const MAX_DAYS = 3_660;
@@ -22,8 +24,8 @@ export interface CommandContext {
   /** aborts on Ctrl-C or SIGTERM; a second signal ends the process at once, and so does its deadline */
   readonly signal: AbortSignal;
   readonly deadline: Deadline;
-  /** prints the answer: `data` with --json, else the text */
-  readonly answer: (data: unknown, text: string) => void;
+  /** prints the answer: `data` with --json, else the text, a line a string */
+  readonly answer: (data: unknown, text: string | Lines) => void;
 }
 
 interface CommonOptions {
@@ -73,8 +75,7 @@ export function action<Options extends object>(
       const { Services } = await import("../services.ts"); // the drivers are slow to load; --help needs none
       services = new Services(config, log);
       const json = options.json === true;
-      const answer = (data: unknown, text: string) =>
-        void process.stdout.write(json ? `${JSON.stringify(data)}\n` : text.replace(/\n?$/, "\n"));
+      const answer = (data: unknown, text: string | Lines) => (json ? printJson(data) : print(text));
       process.exitCode =
         (await work(options, { config, services, log, json, answer, signal: interrupted.signal, deadline })) ??
         EXIT.done;
@@ -94,12 +95,11 @@ export function action<Options extends object>(
  */
 function report(error: unknown, logLevel: Config["logLevel"] | undefined): number {
   if (error instanceof OperatorError) {
-    process.stderr.write(`tallyman: ${error.message}\n`);
+    complain(error.lines);
     return error.exitCode;
   }
-  const { message, stack } = error as Error;
-  process.stderr.write(`tallyman: ${message}\n`);
-  if (logLevel === "debug" || logLevel === "trace") process.stderr.write(`${stack}\n`);
+  complain((error as Error).message);
+  if (logLevel === "debug" || logLevel === "trace") tell(stackLines(error as Error));
   return isConnectionLoss(error) ? EXIT.unreachable : EXIT.failed;
 }
 

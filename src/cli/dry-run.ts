@@ -5,6 +5,7 @@ import { formatCost, parseCost } from "../usage/decimal.ts";
 import { needsOperator } from "../usage/finding.ts";
 import { clipSpans } from "../usage/spans.ts";
 import type { CommandContext } from "./command.ts";
+import { blocks, type Lines } from "./lines.ts";
 import { Bar } from "./progress.ts";
 import { requireKnown, tenantFlags, requestOf, type RebuildOptions } from "./rebuild-options.ts";
 import { findingLines } from "./finding-text.ts";
@@ -57,9 +58,10 @@ function totalsOf(forecasts: readonly Forecast[]): Totals {
   return { before: sum("before"), after: sum("after") };
 }
 
-function dryRunText({ planned, forecasts, finding }: DryRun, totals: Totals): string {
-  if (finding) return `Nothing would change.\n${fact("finding", findingLines(finding))}`;
-  if (forecasts.length === 0) return `Nothing would change: ${planned} tenant-days match their events.`;
+/** A dry run for a person: what would change of each tenant-day, then the sums. */
+export function dryRunText({ planned, forecasts, finding }: DryRun, totals: Totals): Lines {
+  if (finding) return ["Nothing would change.", ...fact("finding", findingLines(finding))];
+  if (forecasts.length === 0) return [`Nothing would change: ${planned} tenant-days match their events.`];
   const count = (outcome: Forecast["outcome"]) => forecasts.filter((forecast) => forecast.outcome === outcome).length;
   const head = ["tenant", "day", "would be", "requests", "tokens", "cost"];
   const rows = forecasts.map(({ tenant, date, outcome, before, after, fell, error }) => {
@@ -75,9 +77,11 @@ function dryRunText({ planned, forecasts, finding }: DryRun, totals: Totals): st
   const fallen = forecasts.filter(({ fell }) => fell).length;
   const warning =
     fallen > 0
-      ? `\n${fallen} final days would have lower tokens or cost than before, and no fewer events: find out who replaced or edited their events.`
-      : "";
-  return `${table(head, written > 0 ? [...rows, sums] : rows)}\n\n${summary}${warning}`;
+      ? [
+          `${fallen} final days would have lower tokens or cost than before, and no fewer events: find out who replaced or edited their events.`,
+        ]
+      : [];
+  return blocks(table(head, written > 0 ? [...rows, sums] : rows), [summary, ...warning]);
 }
 
 const NAMES = ["requests", "tokens", "cost"] as const satisfies readonly (keyof Figures)[];

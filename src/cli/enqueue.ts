@@ -1,5 +1,6 @@
 import type { Queues } from "../queues/queues.ts";
 import type { Services } from "../services.ts";
+import { tell } from "./terminal.ts";
 
 /** Brings the queues up to what PostgreSQL says is due. A Redis that is lost by now is a warning: workers find the stored run. */
 export async function enqueueDue(services: Services, queues: Queues): Promise<void> {
@@ -12,9 +13,9 @@ export async function enqueueDue(services: Services, queues: Queues): Promise<vo
   }
   const pool = await services.pool();
   if ((await countWorkers(pool)) === 0) {
-    process.stderr.write("No worker is running, so nothing starts yet. Start one with: tallyman worker\n");
+    tell("No worker is running, so nothing starts yet. Start one with: tallyman worker");
   }
   if ((await pausedQueues(pool)).has("bulk")) {
-    process.stderr.write("The queue bulk is paused, so nothing starts. Resume it with: tallyman queues resume bulk\n");
+    tell("The queue bulk is paused, so nothing starts. Resume it with: tallyman queues resume bulk");
   }
 }

@@ -1,10 +1,10 @@
-import { createInterface } from "node:readline/promises";
 import type { Command } from "commander";
 import { requireConnection } from "../config.ts";
 import { EXIT, UsageError } from "../errors.ts";
 import { horizonDay } from "../usage/horizon.ts";
 import { action, createCommand, createGroup, defaultRequester, type CommandContext } from "./command.ts";
 import { table } from "./table.ts";
+import { ask, canAsk } from "./terminal.ts";
 
 /** `migrate up | down | status`: the tables in PostgreSQL. */
 export function migrateCommand(): Command {
@@ -64,14 +64,16 @@ function settingsCommand(): Command {
         const pool = await services.pool();
         const before = await readMeta(pool, "settings");
         const changes = differences(before?.values ?? {}, services.settings.values);
-        if (changes === "") {
+        if (changes.length === 0) {
           answer({ changes: "", cancelled: [], rebuild: null }, "These settings are in force already.");
           return undefined;
         }
         if (!yes) {
-          throw new UsageError(
-            `These settings differ from those in force:\n${changes}\nTo change them, say --yes: it cancels unfinished runs and rebuilds every row. ${SHRINKS}`,
-          );
+          throw new UsageError([
+            "These settings differ from those in force:",
+            ...changes,
+            `To change them, say --yes: it cancels unfinished runs and rebuilds every row. ${SHRINKS}`,
+          ]);
         }
         const change = await changeSettings(pool, services.settings, {
           horizon: horizonDay(await readStamp(pool), await services.retention(), config.timeZone),
@@ -81,10 +83,12 @@ function settingsCommand(): Command {
         const follow = change.rebuild
           ? `Run ${change.rebuild} rebuilds every row; workers with the new settings do it. Follow it with: tallyman runs show ${change.rebuild} --watch`
           : "There is no row to rebuild yet.";
-        answer(
-          change,
-          `Changed:\n${change.changes}\n${change.cancelled.length} runs were cancelled. ${follow}\n${SHRINKS}`,
-        );
+        answer(change, [
+          "Changed:",
+          ...change.changes.split("\n"),
+          `${change.cancelled.length} runs were cancelled. ${follow}`,
+          SHRINKS,
+        ]);
         return undefined;
       }),
     );
@@ -97,14 +101,7 @@ function databaseUrl(config: CommandContext["config"]): string {
 }
 
 async function confirm(): Promise<void> {
-  if (!process.stdin.isTTY) {
-    throw new UsageError("Reverting the last migration would delete rows. Say --yes to revert it.");
-  }
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    const answer = await terminal.question("Reverting the last migration deletes rows. Revert it? (yes/no) ");
-    if (answer.trim() !== "yes") throw new UsageError("Nothing was done.");
-  } finally {
-    terminal.close();
-  }
+  if (!canAsk()) throw new UsageError("Reverting the last migration would delete rows. Say --yes to revert it.");
+  const answer = await ask("Reverting the last migration deletes rows. Revert it? (yes/no) ");
+  if (answer.trim() !== "yes") throw new UsageError("Nothing was done.");
 }

@@ -9,6 +9,7 @@ import { queuesCommand } from "./queues.ts";
 import { rebuildCommand } from "./rebuild.ts";
 import { runsCommand } from "./runs.ts";
 import { statusCommand } from "./status.ts";
+import { complain } from "./terminal.ts";
 import { packageVersion } from "./version.ts";
 import { workerCommand } from "./worker.ts";
 
@@ -45,13 +46,13 @@ export function createProgram(): Command {
 /** A command line that cannot be read is answered in one line: what is wrong, and where help is. */
 function explainErrors(command: Command, path: string): void {
   command.configureOutput({
-    outputError: (text, write) => {
+    outputError: (text) => {
       const line = text
         .trim()
         .replace(/^error: /, "")
         .replace(/\s*\n\s*/g, " ")
         .replace(/\.?$/, ".");
-      write(`tallyman: ${line} See: ${path} --help\n`);
+      complain(`${line} See: ${path} --help`);
     },
   });
   for (const child of command.commands) explainErrors(child, `${path} ${child.name()}`);

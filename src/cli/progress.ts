@@ -1,4 +1,5 @@
 import type { Run } from "../db/postgres/runs/run.ts";
+import { erase, isTerminal, redraw, tell } from "./terminal.ts";
 
 const WIDTH = 30;
 /** Without a terminal, a line is printed this often. */
@@ -6,23 +7,22 @@ const LINE_EVERY_MS = 15_000;
 
 /** A progress bar on standard error; without a terminal, a line from time to time. */
 export class Bar {
-  readonly #stream = process.stderr;
   #lastLine = Date.now();
 
   /** @param share how much is done, from 0 to 1 */
   show(share: number, what: string): void {
-    if (this.#stream.isTTY) {
+    if (isTerminal()) {
       const bar = "█".repeat(Math.round(share * WIDTH)).padEnd(WIDTH, "░");
-      this.#stream.write(`\r${bar} ${Math.floor(share * 100)}% ${what}\x1b[K`);
+      redraw(`${bar} ${Math.floor(share * 100)}% ${what}`);
     } else if (Date.now() - this.#lastLine >= LINE_EVERY_MS) {
       this.#lastLine = Date.now();
-      this.#stream.write(`${Math.floor(share * 100)}% ${what}\n`);
+      tell(`${Math.floor(share * 100)}% ${what}`);
     }
   }
 
   /** Clears the bar. */
   end(): void {
-    if (this.#stream.isTTY) this.#stream.write("\r\x1b[K");
+    if (isTerminal()) erase();
   }
 }
 

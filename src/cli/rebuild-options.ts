@@ -93,12 +93,10 @@ export async function requireKnown(
   const shown = unknown.slice(0, SHOWN).map((tenant) => JSON.stringify(tenant));
   const more = unknown.length > SHOWN ? ` and ${unknown.length - SHOWN} more` : "";
   const finding = await explainUnknown(unknown, context);
-  throw new UsageError(
-    [
-      `${flags} ${shown.join(", ")}${more}: no event and no row found. Check the spelling and EVENTS_COLLECTION.`,
-      ...(finding.kind === "otherDays" ? [] : findingLines(finding)), // then the events are there, of other tenants
-    ].join("\n"),
-  );
+  throw new UsageError([
+    `${flags} ${shown.join(", ")}${more}: no event and no row found. Check the spelling and EVENTS_COLLECTION.`,
+    ...(finding.kind === "otherDays" ? [] : findingLines(finding)), // then the events are there, of other tenants
+  ]);
 }
 
 async function explainUnknown(tenants: readonly string[], { services, signal }: CommandContext): Promise<Finding> {

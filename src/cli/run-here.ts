@@ -5,6 +5,7 @@ import type { ChunkPlan } from "../usage/plan.ts";
 import type { CommandContext } from "./command.ts";
 import { Progress } from "./progress.ts";
 import { detailsOf, endText } from "./show-run.ts";
+import { complain } from "./terminal.ts";
 import { exitCodeOf } from "./watch.ts";
 
 /** Does a run in this process under a progress bar. @param chunks the run's chunks; undefined = it is planned first */
@@ -35,8 +36,8 @@ export async function runHere(
     return exitCodeOf(run);
   } catch (error) {
     if (!context.signal.aborted) throw error;
-    process.stderr.write(
-      "tallyman: interrupted; finished work is kept. Run the same command again to resume; running workers resume it too.\n",
+    complain(
+      "interrupted; finished work is kept. Run the same command again to resume; running workers resume it too.",
     );
     return EXIT.failed;
   }

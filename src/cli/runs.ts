@@ -3,6 +3,7 @@ import { UsageError } from "../errors.ts";
 import { action, createCommand, createGroup, defaultRequester, parseCount, parseRunId } from "./command.ts";
 import { enqueueDue } from "./enqueue.ts";
 import { detailsOf, endText, runsTable, runText } from "./show-run.ts";
+import { tell } from "./terminal.ts";
 import { undoCommand } from "./undo.ts";
 import { exitCodeOf, findRun, followRun, watchRun } from "./watch.ts";
 
@@ -38,7 +39,7 @@ export function runsCommand(): Command {
         const run = await findRun(runs, id);
         const details = await detailsOf(runs, id);
         if (!watch || !json) answer({ run, ...details }, endText(run, details));
-        if (watch && signal.aborted) process.stderr.write("The run continues.\n");
+        if (watch && signal.aborted) tell("The run continues.");
         return watch ? exitCodeOf(run) : undefined;
       })(given),
     );
@@ -57,7 +58,7 @@ export function runsCommand(): Command {
         const before = await cancelRun(await services.pool(), id, by ?? defaultRequester());
         const run = await findRun(runs, id);
         if (before !== "planned" && before !== "running") throw new UsageError(`Run ${id} is ${before} already.`);
-        answer({ run }, `${runText(run)}\nResume it with: tallyman runs resume ${id}`);
+        answer({ run }, [...runText(run), `Resume it with: tallyman runs resume ${id}`]);
         return undefined;
       })(given),
     );

@@ -3,11 +3,12 @@ import type { Runs } from "../db/postgres/runs/runs.ts";
 import type { MalformedPlace } from "../usage/malformed.ts";
 import { findingLines, findingNote } from "./finding-text.ts";
 import { malformedTable } from "./malformed-text.ts";
+import { blocks, type Lines } from "./lines.ts";
 import { arrow, fact, shortTime, table } from "./table.ts";
 
 /** A table of runs. */
-export function runsTable(runs: readonly Run[]): string {
-  if (runs.length === 0) return "No runs yet. Start one with: tallyman backfill --from DAY --to DAY";
+export function runsTable(runs: readonly Run[]): Lines {
+  if (runs.length === 0) return ["No runs yet. Start one with: tallyman backfill --from DAY --to DAY"];
   return table(
     [
       "run",
@@ -41,7 +42,7 @@ export function runsTable(runs: readonly Run[]): string {
 }
 
 /** One run, one fact a line. */
-export function runText(run: Run): string {
+export function runText(run: Run): Lines {
   const { days, chunks } = run;
   const lines = [
     `run        ${run.id}`,
@@ -57,9 +58,9 @@ export function runText(run: Run): string {
       `fell       ${run.daysFell.toLocaleString("en")} final days have lower tokens or cost than before, and no fewer events`,
     );
   }
-  if (run.finding) lines.push(fact("finding", findingLines(run.finding)));
+  if (run.finding) lines.push(...fact("finding", findingLines(run.finding)));
   if (run.error) lines.push(`error      ${run.error}`);
-  return lines.join("\n");
+  return lines;
 }
 
 /** What `runs show` lists of a run beside its counts. */
@@ -82,16 +83,15 @@ export async function detailsOf(runs: Runs, id: string): Promise<RunDetails> {
 }
 
 /** A finished run, and what went wrong in it. */
-export function endText(run: Run, { problems, fallen, malformed }: RunDetails): string {
-  const tables = [...problemsText(problems), fallenTable(fallen, run.daysFell), malformedTable(malformed)];
-  return [runText(run), ...tables.filter((text) => text !== "")].join("\n\n");
+export function endText(run: Run, { problems, fallen, malformed }: RunDetails): Lines {
+  return blocks(runText(run), ...problemTables(problems), fallenTable(fallen, run.daysFell), malformedTable(malformed));
 }
 
 /** Fallen tenant-days that are shown; --json lists more. */
 const SHOWN_FALLEN = 50;
 
-function fallenTable(fallen: readonly FallenDay[], total: number): string {
-  if (fallen.length === 0) return "";
+function fallenTable(fallen: readonly FallenDay[], total: number): Lines {
+  if (fallen.length === 0) return [];
   const shown = fallen.slice(0, SHOWN_FALLEN);
   const rows = shown.map(({ tenant, date, fell, before, after }) => [
     tenant,
@@ -99,8 +99,8 @@ function fallenTable(fallen: readonly FallenDay[], total: number): string {
     fell.join(", "),
     ...(["requests", "tokens", "cost"] as const).map((name) => arrow(before[name], after[name])),
   ]);
-  const more = total > shown.length ? `\n... and ${total - shown.length} more; --json lists up to 1,000` : "";
-  return table(["tenant", "day", "fell in", "requests", "tokens", "cost"], rows) + more;
+  const more = total > shown.length ? [`... and ${total - shown.length} more; --json lists up to 1,000`] : [];
+  return [...table(["tenant", "day", "fell in", "requests", "tokens", "cost"], rows), ...more];
 }
 
 function noteOf({ daysFell, finding }: Run): string {
@@ -118,7 +118,7 @@ function whatOf(run: Run): string {
 }
 
 /** Tables of what went wrong in a run; empty if nothing did. */
-function problemsText(problems: readonly ChunkProblem[]): string[] {
+function problemTables(problems: readonly ChunkProblem[]): Lines[] {
   const failedChunks = problems.filter(({ error }) => error !== null);
   const failed = problems.flatMap(({ failedDays }) => failedDays);
   const refused = problems.flatMap(({ refusedDays }) => refusedDays);
@@ -144,7 +144,7 @@ function problemsText(problems: readonly ChunkProblem[]): string[] {
           freshEvents,
         ]),
       ),
-  ].filter((text) => text !== false);
+  ].filter((lines) => lines !== false);
 }
 
 function durationOf({ startedAt, finishedAt }: Run): string {

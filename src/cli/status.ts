@@ -2,8 +2,10 @@ import type { Command } from "commander";
 import { EXIT, OperatorError } from "../errors.ts";
 import { action, createCommand, parseCount } from "./command.ts";
 import { runsTable } from "./show-run.ts";
+import { blocks, type Lines } from "./lines.ts";
 import { malformedTable } from "./malformed-text.ts";
 import { shortTime, table } from "./table.ts";
+import { complain } from "./terminal.ts";
 
 /** Places of malformed events that are listed. */
 const MALFORMED_LIMIT = 1_000;
@@ -30,33 +32,33 @@ export function statusCommand(): Command {
         const workers = await countWorkers(pool);
         const paused = await pausedQueues(pool);
         let queues: Awaited<ReturnType<Awaited<ReturnType<typeof services.queues>>["counts"]>> | null = null;
-        let queueText: string;
+        let queueLines: Lines;
         try {
           queues = await (await services.queues()).counts();
-          queueText = table(
+          queueLines = table(
             ["queue", "is", "waiting", "active", "delayed"],
             queues.map((q) => [q.queue, paused.has(q.queue) ? "paused" : "open", q.waiting, q.active, q.delayed]),
           );
         } catch (error) {
           if (!(error instanceof OperatorError)) throw error;
-          process.stderr.write(`tallyman: ${error.message}\n`);
-          queueText = "The content of the queues is not known.";
+          complain(error.lines);
+          queueLines = ["The content of the queues is not known."];
           code = error.exitCode;
         }
-        const tenantText =
+        const tenantLines =
           tenants.length === 0
-            ? "No tenant is known yet."
+            ? ["No tenant is known yet."]
             : table(
                 ["tenant", "events from", "to", "last row", "state", "read at"],
                 tenants.map((t) => [t.tenant, t.firstDay, t.lastDay, t.lastRow, t.state, shortTime(t.readAt)]),
               );
-        const malformedText =
-          malformed.length === 0
-            ? ""
-            : `\n\nMalformed events in the rows as they are now:\n${malformedTable(malformed)}`;
+        const malformedLines =
+          malformed.length === 0 ? [] : ["Malformed events in the rows as they are now:", ...malformedTable(malformed)];
+        const workerLine =
+          workers === 0 ? "No worker is running; start one with: tallyman worker" : `Workers: ${workers}`;
         answer(
           { workers, queues, paused: [...paused], runs, tenants, malformed },
-          `${workers === 0 ? "No worker is running; start one with: tallyman worker" : `Workers: ${workers}`}\n\n${queueText}\n\n${runsTable(runs)}\n\n${tenantText}${malformedText}`,
+          blocks([workerLine], queueLines, runsTable(runs), tenantLines, malformedLines),
         );
         return code;
       }),

@@ -1,10 +1,12 @@
 import Table from "cli-table3";
+import { printable } from "../printable.ts";
+import type { Lines } from "./lines.ts";
 
-/** An aligned table without colour; numbers to the right. */
-export function table(head: readonly string[], rows: readonly (readonly (string | number | null)[])[]): string {
+/** An aligned table without colour, a row a line; numbers to the right. Cells are as wide as the terminal shows them. */
+export function table(head: readonly string[], rows: readonly (readonly (string | number | null)[])[]): Lines {
   const numeric = head.map((_, column) => rows.length > 0 && rows.every((row) => typeof row[column] === "number"));
   const drawn = new Table({
-    head: [...head],
+    head: head.map(printable),
     style: { head: [], border: [], "padding-left": 0, "padding-right": 2 },
     colAligns: numeric.map((isNumber) => (isNumber ? "right" : "left")),
     chars: Object.fromEntries(
@@ -28,17 +30,16 @@ export function table(head: readonly string[], rows: readonly (readonly (string 
     ),
   });
   for (const row of rows)
-    drawn.push(row.map((cell) => (typeof cell === "number" ? cell.toLocaleString("en") : (cell ?? "-"))));
+    drawn.push(row.map((cell) => (typeof cell === "number" ? cell.toLocaleString("en") : printable(cell ?? "-"))));
   return drawn
     .toString()
     .split("\n")
-    .map((line) => line.trimEnd())
-    .join("\n");
+    .map((line) => line.trimEnd());
 }
 
 /** A fact under a heading of eleven characters, its further lines below it. */
-export function fact(heading: string, lines: readonly string[]): string {
-  return lines.map((line, index) => (index === 0 ? heading : "").padEnd(11) + line).join("\n");
+export function fact(heading: string, lines: Lines): Lines {
+  return lines.map((line, index) => (index === 0 ? heading : "").padEnd(11) + line);
 }
 
 /** A figure, or how it changes. */

@@ -6,6 +6,7 @@ import { needsOperator } from "../usage/finding.ts";
 import type { CommandContext } from "./command.ts";
 import { Progress } from "./progress.ts";
 import { detailsOf, endText } from "./show-run.ts";
+import { tell } from "./terminal.ts";
 
 const POLL_MS = 400;
 
@@ -20,7 +21,7 @@ export async function followRun(
     if (json) answer({ ...asked, run: now }, "");
   });
   if (!json) answer(undefined, endText(run, await detailsOf(runs, id)));
-  if (signal.aborted) process.stderr.write(`The run continues. See it with: tallyman runs show ${id}\n`);
+  if (signal.aborted) tell(`The run continues. See it with: tallyman runs show ${id}`);
   return exitCodeOf(run);
 }
 

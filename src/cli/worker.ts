@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { EXIT, OperatorError } from "../errors.ts";
 import { takeOver } from "../log.ts";
 import { action, createCommand } from "./command.ts";
+import { complain } from "./terminal.ts";
 
 /** `worker`: works on the queues until it is stopped. */
 export function workerCommand(): Command {
@@ -25,7 +26,7 @@ export function workerCommand(): Command {
       if (signal.aborted) return EXIT.done;
       const reason = worker.lost.reason as Error;
       if (reason instanceof OperatorError) throw reason;
-      process.stderr.write(`tallyman: ${reason.message}; the worker ends, so that its supervisor starts it again.\n`);
+      complain(`${reason.message}; the worker ends, so that its supervisor starts it again.`);
       return EXIT.unreachable;
     }),
   );

@@ -1,6 +1,7 @@
 import type { AddressInfo } from "node:net";
 import { fastify, type FastifyInstance } from "fastify";
 import { UsageError } from "../errors.ts";
+import { printable } from "../printable.ts";
 import { liveness, type Consumption } from "./health.ts";
 
 /** The response to a scrape of /metrics. */
@@ -30,7 +31,7 @@ export class HttpServer {
         return reply
           .code(503)
           .type("text/plain")
-          .send(`${(error as Error).message}\n`); // no figures are better than old ones
+          .send(`${printable((error as Error).message)}\n`); // no figures are better than old ones
       }
     });
   }

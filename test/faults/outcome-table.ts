@@ -9,5 +9,5 @@ export function outcomeTable(outcomes: readonly Outcome[]): string {
     sorted.map(({ scenario, round, moment, hit, seconds, wrong, lost, verdict }) => {
       return [scenario, round, moment, hit, seconds, wrong, lost, verdict];
     }),
-  );
+  ).join("\n");
 }

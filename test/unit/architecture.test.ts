@@ -101,6 +101,7 @@ const ORDER = [
   "usage",
   "errors",
   "redact",
+  "printable",
   "postgres",
   "log",
   "repeated",

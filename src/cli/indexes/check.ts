@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { EXIT } from "../../errors.ts";
 import { checkIndexes, type CheckReport, type IndexFinding, type TargetFinding } from "../../indexes/index.ts";
 import { action, createCommand } from "../command.ts";
+import { blocks, type Lines } from "../lines.ts";
 import { table } from "../table.ts";
 import { again, withIndexes, withIndexFlags, type IndexFlags } from "./options.ts";
 import { watching, withWatch, type WatchFlags } from "./watching.ts";
@@ -32,7 +33,7 @@ export function checkCommand(): Command {
 }
 
 /** The report for a person: the counts of each table and collection, then every index and every piece of advice. */
-export function checkText({ targets, ok }: CheckReport, flags: CheckFlags): string {
+export function checkText({ targets, ok }: CheckReport, flags: CheckFlags): Lines {
   const rows = targets.flatMap(({ target, indexes, advice }) => [
     ...indexes.map(({ name, status, isNew, detail }) => [target, name, isNew ? "ok (new)" : status, detail ?? null]),
     ...advice
@@ -48,7 +49,7 @@ export function checkText({ targets, ok }: CheckReport, flags: CheckFlags): stri
   const summary = ok
     ? `Every declared index exists, is valid and as declared.${advised}`
     : `Not as declared. To see what ensure would do: ${again("plan", flags)}`;
-  return `${lines.join("\n")}\n\n${table(["target", "index", "status", "why"], rows)}\n${summary}`;
+  return blocks(lines, [...table(["target", "index", "status", "why"], rows), summary]);
 }
 
 function countLine({ engine, target, isMissing, count, indexes, advice }: TargetFinding): string {

@@ -2,8 +2,10 @@ import type { Command } from "commander";
 import { EXIT } from "../../errors.ts";
 import { ensureIndexes, OUTCOMES, type EnsureReport } from "../../indexes/index.ts";
 import { action, createCommand } from "../command.ts";
+import type { Lines } from "../lines.ts";
 import { table } from "../table.ts";
-import { again, tell, withIndexes, withIndexFlags, type IndexFlags } from "./options.ts";
+import { tell } from "../terminal.ts";
+import { again, withIndexes, withIndexFlags, type IndexFlags } from "./options.ts";
 
 interface EnsureFlags extends IndexFlags {
   readonly allowBlocking?: true;
@@ -55,7 +57,7 @@ function exitCodeOf({ ok, entries }: EnsureReport): number {
 type Entry = EnsureReport["entries"][number];
 
 /** The report for a person: each index, then the counts of each table and collection. */
-export function ensureText({ runId, entries, undone }: EnsureReport, { manifest }: IndexFlags): string {
+export function ensureText({ runId, entries, undone }: EnsureReport, { manifest }: IndexFlags): Lines {
   const rows = entries.map(({ engine, target, name, action: what, detail }) => [
     engine,
     target,
@@ -79,5 +81,5 @@ export function ensureText({ runId, entries, undone }: EnsureReport, { manifest 
     (undone
       ? ` What this run created was taken back: ${undone.map(({ name }) => name || "the collection").join(", ")}.`
       : "");
-  return `${table(["engine", "target", "index", "result", "why"], rows)}\n${targets.join("\n")}\n${summary}`;
+  return [...table(["engine", "target", "index", "result", "why"], rows), ...targets, summary];
 }

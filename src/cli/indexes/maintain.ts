@@ -3,7 +3,8 @@ import { EXIT } from "../../errors.ts";
 import { formatBytes, maintainIndexes } from "../../indexes/index.ts";
 import { action, createCommand } from "../command.ts";
 import { table } from "../table.ts";
-import { tell, withIndexes, withIndexFlags, type IndexFlags } from "./options.ts";
+import { tell } from "../terminal.ts";
+import { withIndexes, withIndexFlags, type IndexFlags } from "./options.ts";
 
 interface MaintainFlags extends IndexFlags {
   readonly dryRun?: true;
@@ -44,7 +45,7 @@ export function maintainCommand(): Command {
           ? `${count("planned")} to do; nothing was changed.`
           : `${count("done")} done, ${count("failed")} failed, ${count("left")} left as they are.`;
         const head = ["engine", "target", "index", "action", "state", "before", "after", "why"];
-        answer(report, `${table(head, rows)}\n${summary}`);
+        answer(report, [...table(head, rows), summary]);
         return report.ok ? EXIT.done : EXIT.failed;
       }),
     );

@@ -2,6 +2,7 @@ import { InvalidArgumentError, type Command } from "commander";
 import { UsageError } from "../../errors.ts";
 import { type EngineName, type IndexTargets, type Manifest, select } from "../../indexes/index.ts";
 import type { CommandContext } from "../command.ts";
+import { tell } from "../terminal.ts";
 
 /** The flags that every verb of `indexes` has. */
 export interface IndexFlags {
@@ -61,11 +62,6 @@ function whereText({ manifest, mongo, databaseUrl }: IndexTargets): string {
     manifest.postgres && `postgres ${url.host}${url.pathname}`,
   ];
   return places.filter(Boolean).join(", ");
-}
-
-/** Writes a line of progress to standard error. */
-export function tell(line: string): void {
-  process.stderr.write(`${line}\n`);
 }
 
 function parseEngine(name: string): EngineName {

@@ -1,7 +1,9 @@
 import type { Command } from "commander";
 import { EXIT } from "../../errors.ts";
 import { planIndexes, type PlanReport } from "../../indexes/index.ts";
+import { printable } from "../../printable.ts";
 import { action, createCommand } from "../command.ts";
+import { blocks, type Lines } from "../lines.ts";
 import { withIndexes, withIndexFlags, type IndexFlags } from "./options.ts";
 
 /** `indexes plan`: the exact statements that ensure would run. */
@@ -22,22 +24,22 @@ export function planCommand(): Command {
   );
 }
 
-function planText({ steps, declared }: PlanReport): string {
-  if (steps.length === 0) return `-- Nothing to do: ${declared} indexes are as declared.`;
-  return steps
-    .map(({ target, name, status, detail, statements, replacement }) =>
-      [
-        comment(`${target} ${name}: ${status}${detail === undefined ? "" : ` (${detail})`}`),
-        ...statements.map((statement) => `${statement};`),
-        ...(replacement === undefined
-          ? []
-          : [comment(`with --replace, built beside it and then renamed: ${replacement}`)]),
-      ].join("\n"),
-    )
-    .join("\n\n");
+/** The statements for a person, each under a comment that says why. */
+export function planText({ steps, declared }: PlanReport): Lines {
+  if (steps.length === 0) return [`-- Nothing to do: ${declared} indexes are as declared.`];
+  const parts = steps.map(({ target, name, status, detail, statements, replacement }) => [
+    `-- ${target} ${name}: ${status}${detail === undefined ? "" : ` (${detail})`}`,
+    ...(statements.some(hasEscapes)
+      ? ["-- The escapes below stand for characters that --json gives as they are."]
+      : []),
+    ...statements.flatMap((statement) => `${statement};`.split("\n")),
+    ...(replacement === undefined
+      ? []
+      : `with --replace, built beside it and then renamed: ${replacement}`.split("\n").map((line) => `-- ${line}`)),
+  ]);
+  return blocks(...parts);
 }
 
-/** Comments out every line: a name may contain a line break, and the text after it would run as a statement. */
-function comment(text: string): string {
-  return text.replace(/^/gm, "-- ");
+function hasEscapes(statement: string): boolean {
+  return statement.split("\n").some((line) => printable(line) !== line);
 }

@@ -1,4 +1,3 @@
-import { createInterface } from "node:readline/promises";
 import type { Command } from "commander";
 import { EXIT, UsageError } from "../../errors.ts";
 import {
@@ -9,8 +8,10 @@ import {
   type UndoneEntry,
 } from "../../indexes/index.ts";
 import { action, createCommand, parseRunId } from "../command.ts";
+import type { Lines } from "../lines.ts";
 import { table } from "../table.ts";
-import { again, tell, withIndexes, withIndexFlags, type IndexFlags } from "./options.ts";
+import { ask, canAsk, tell } from "../terminal.ts";
+import { again, withIndexes, withIndexFlags, type IndexFlags } from "./options.ts";
 
 interface RollbackFlags extends IndexFlags {
   readonly run?: string;
@@ -55,14 +56,14 @@ export function rollbackCommand(): Command {
             const older = planned.length === 0 ? await newestUndoableRun(options) : undefined;
             const hint =
               older === undefined ? "" : ` To take back an older run: ${again("rollback", flags, "--run", older)}`;
-            context.answer(
-              { undone: planned },
-              `${undoneTable(planned)}The newest run has nothing left to take back.${hint}`,
-            );
+            context.answer({ undone: planned }, [
+              ...undoneTable(planned),
+              `The newest run has nothing left to take back.${hint}`,
+            ]);
             return planned.some(({ action: what }) => what === "kept") ? EXIT.found : EXIT.done;
           }
           if (dryRun === true) {
-            context.answer({ planned }, `${undoneTable(planned)}Nothing was changed.`);
+            context.answer({ planned }, [...undoneTable(planned), "Nothing was changed."]);
             return EXIT.done;
           }
           if (yes !== true && !(await isAgreed(planned))) {
@@ -72,7 +73,7 @@ export function rollbackCommand(): Command {
           const undone = await rollbackIndexes(options, { ...request, agreed: planned });
           const count = undone.filter(({ action: what }) => what === "dropped" || what === "restored").length;
           const kept = undone.filter(({ action: what }) => what === "kept").length;
-          context.answer({ undone }, `${undoneTable(undone)}${count} taken back, ${kept} kept.`);
+          context.answer({ undone }, [...undoneTable(undone), `${count} taken back, ${kept} kept.`]);
           return kept > 0 ? EXIT.found : EXIT.done;
         });
       }),
@@ -81,19 +82,14 @@ export function rollbackCommand(): Command {
 
 /** @throws UsageError without a terminal to ask at */
 async function isAgreed(planned: readonly UndoneEntry[]): Promise<boolean> {
-  process.stderr.write(undoneTable(planned));
-  if (!process.stdin.isTTY)
-    throw new UsageError("There is no terminal to ask at. To take it back without asking, add --yes.");
-  const lines = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    return /^y(es)?$/i.test((await lines.question("Take this back? [y/N] ")).trim());
-  } finally {
-    lines.close();
-  }
+  tell(undoneTable(planned));
+  if (!canAsk()) throw new UsageError("There is no terminal to ask at. To take it back without asking, add --yes.");
+  return /^y(es)?$/i.test((await ask("Take this back? [y/N] ")).trim());
 }
 
-function undoneTable(entries: readonly UndoneEntry[]): string {
-  if (entries.length === 0) return "";
+/** The entries as a table; no line if there is none. */
+export function undoneTable(entries: readonly UndoneEntry[]): Lines {
+  if (entries.length === 0) return [];
   const rows = entries.map(({ engine, target, name, runId, action: what, detail }) => [
     engine,
     target,
@@ -102,5 +98,5 @@ function undoneTable(entries: readonly UndoneEntry[]): string {
     detail || null,
     runId,
   ]);
-  return `${table(["engine", "target", "index", "result", "why", "made by run"], rows)}\n`;
+  return table(["engine", "target", "index", "result", "why", "made by run"], rows);
 }

@@ -1,7 +1,8 @@
 import type { Command } from "commander";
 import { describeManifest, select } from "../../indexes/index.ts";
 import { action, createCommand } from "../command.ts";
-import { tell, withIndexFlags, type IndexFlags } from "./options.ts";
+import { tell } from "../terminal.ts";
+import { withIndexFlags, type IndexFlags } from "./options.ts";
 
 /** `indexes show`: prints a manifest as a file, to begin an own one from, and warns of doubtful declarations. */
 export function showCommand(): Command {
@@ -15,7 +16,7 @@ export function showCommand(): Command {
       const manifest = select(await services.keeper.manifest(nameOrFile, "public"), part);
       const described = await describeManifest(manifest);
       for (const warning of described.warnings) tell(`warning: ${warning}`);
-      answer(json ? described.json : undefined, described.yaml);
+      answer(json ? described.json : undefined, described.yaml.trimEnd().split("\n"));
       return undefined;
     }),
   );

@@ -13,6 +13,7 @@ import {
   type TargetReport,
 } from "../../indexes/index.ts";
 import { action, createCommand, parseCount } from "../command.ts";
+import { blocks, type Lines } from "../lines.ts";
 import { table } from "../table.ts";
 import { withIndexes, withIndexFlags, type IndexFlags } from "./options.ts";
 
@@ -55,8 +56,8 @@ export function statsCommand(): Command {
 }
 
 /** The report for a person. */
-export function statsText(report: StatsReport): string {
-  const parts = report.targets.map((target) => [heading(target), indexTable(target), ...notesOf(target)].join("\n"));
+export function statsText(report: StatsReport): Lines {
+  const parts = report.targets.map((target) => [heading(target), ...indexTable(target), ...notesOf(target)]);
   const verdicts = report.verdicts.map(
     ({ level, engine, target, index, sentence }) =>
       `${level.toUpperCase()} ${engine} ${target}${index === undefined ? "" : ` ${index}`}: ${sentence}`,
@@ -64,7 +65,7 @@ export function statsText(report: StatsReport): string {
   const alerts = report.verdicts.filter(({ level }) => level === "alert").length;
   const summary = `${alerts} alert(s), ${report.verdicts.length - alerts} warning(s).`;
   const kept = report.notKept === undefined ? [] : [`This sample could not be stored: ${report.notKept}`];
-  return [...parts, [...verdicts, ...kept, summary].join("\n")].join("\n\n");
+  return blocks(...parts, [...verdicts, ...kept, summary]);
 }
 
 function heading(target: TargetReport): string {
@@ -81,9 +82,9 @@ function heading(target: TargetReport): string {
   return `${engine} ${target.target}: ${rows.toLocaleString("en")} rows, data ${formatBytes(dataBytes)}, indexes ${formatBytes(indexBytes)}${of}${scans}${analyzed}`;
 }
 
-function indexTable(target: TargetReport): string {
+function indexTable(target: TargetReport): Lines {
   const { indexes, verdicts, unusable, declared } = target;
-  if (unusable !== undefined) return "";
+  if (unusable !== undefined) return [];
   const rows = indexes.map((index) => [
     index.name,
     stateOf(index),

@@ -2,8 +2,10 @@ import type { Command } from "commander";
 import { EXIT, UsageError } from "../../errors.ts";
 import { formatMs, type VerifyEntry, verifyIndexes, type VerifyReport } from "../../indexes/index.ts";
 import { action, createCommand } from "../command.ts";
+import type { Lines } from "../lines.ts";
 import { table } from "../table.ts";
-import { again, tell, withIndexes, withIndexFlags, type IndexFlags } from "./options.ts";
+import { tell } from "../terminal.ts";
+import { again, withIndexes, withIndexFlags, type IndexFlags } from "./options.ts";
 import { watching, withWatch, type WatchFlags } from "./watching.ts";
 
 interface VerifyFlags extends IndexFlags, WatchFlags {
@@ -43,8 +45,8 @@ export function verifyCommand(): Command {
 }
 
 /** The report for a person: a row for each contract, then the checks that the server does not allow, and a summary. */
-export function verifyText({ entries, ok }: VerifyReport): string {
-  if (entries.length === 0) return "No contract is declared.";
+export function verifyText({ entries, ok }: VerifyReport): Lines {
+  if (entries.length === 0) return ["No contract is declared."];
   const rows = entries.map((entry) => [
     entry.target,
     entry.index,
@@ -64,14 +66,14 @@ export function verifyText({ entries, ok }: VerifyReport): string {
     .map((verdict) => `${of(verdict)} ${verdict}`);
   const broken = entries.filter((entry) => !entry.ok).length;
   return [
-    table(["target", "index", "query", "verdict", "examined/returned", "ms", "why"], rows),
+    ...table(["target", "index", "query", "verdict", "examined/returned", "ms", "why"], rows),
     ...(checks.length > 0
       ? [
           `This server does not allow these checks, so ${unchecked.length} contracts went without: ${checks.join(", ")}.`,
         ]
       : []),
     `${entries.length} contracts: ${tally.join(", ")}. ${ok ? "All as promised." : `${broken} not as promised.`}`,
-  ].join("\n");
+  ];
 }
 
 /** The measured time, the promised time, and the source document's time without the index. */

@@ -46,13 +46,14 @@ export async function changeSettings(
     await connection.query(
       "UPDATE usage_tenant SET computed_from = NULL, computed_through = NULL, searched_through = NULL",
     );
-    const changes = differences(before?.values ?? {}, settings.values);
+    const changed = differences(before?.values ?? {}, settings.values);
+    const changes = changed.join("\n");
     const { first, lastRow } = await daysInUse(connection);
     const request = {
       kind: "backfill",
       to: laterDay(today, lastRow ?? today), // in the other time zone it may be tomorrow already
       allowShrink: true,
-      reason: `settings changed: ${changes.trim().replaceAll(/\n\s*/g, "; ")}`,
+      reason: `settings changed: ${changed.map((line) => line.trim()).join("; ")}`,
       requestedBy: by,
     } as const;
     const cancelled = unfinished.rows.map(({ id }) => id);

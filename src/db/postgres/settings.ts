@@ -11,18 +11,21 @@ export async function agreeOnSettings(connection: Connection, { hash, values }: 
   await writeFirst(connection, "settings", { hash, values });
   const stored = await readMeta(connection, "settings");
   if (stored?.hash === hash) return;
-  throw new UsageError(
-    `The rows were computed under other settings than this process has:\n${differences(stored?.values ?? {}, values)}\n` +
-      "Set them as they were, or change them for good, which rebuilds every row: tallyman migrate settings --yes",
-  );
+  throw new UsageError([
+    "The rows were computed under other settings than this process has:",
+    ...differences(stored?.values ?? {}, values),
+    "Set them as they were, or change them for good, which rebuilds every row: tallyman migrate settings --yes",
+  ]);
 }
 
 /** One line for each setting that differs. */
-export function differences(stored: Readonly<Record<string, unknown>>, own: Readonly<Record<string, unknown>>): string {
+export function differences(
+  stored: Readonly<Record<string, unknown>>,
+  own: Readonly<Record<string, unknown>>,
+): string[] {
   return [...new Set([...Object.keys(stored), ...Object.keys(own)])]
     .filter((name) => text(stored[name]) !== text(own[name]))
-    .map((name) => `  ${name} was ${text(stored[name])}, and is ${text(own[name])} here`)
-    .join("\n");
+    .map((name) => `  ${name} was ${text(stored[name])}, and is ${text(own[name])} here`);
 }
 
 /** JSON with sorted keys, since jsonb does not keep their order. */

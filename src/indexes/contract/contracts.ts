@@ -65,7 +65,10 @@ export function lintContracts(placed: readonly Placed[], project: string): void 
     ),
   );
   if (faults.length > 0) {
-    throw new UsageError(`the index manifest "${project}" has contracts that are wrong:\n  ${faults.join("\n  ")}`);
+    throw new UsageError([
+      `the index manifest "${project}" has contracts that are wrong:`,
+      ...faults.map((fault) => `  ${fault}`),
+    ]);
   }
 }
 

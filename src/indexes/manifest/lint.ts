@@ -32,7 +32,10 @@ export function lintManifest(manifest: Manifest): void {
     contractFaults(`queries.${target}`, contracts, faults);
   }
   if (faults.length > 0) {
-    throw new UsageError(`the index manifest "${manifest.project}" is wrong:\n  ${faults.join("\n  ")}`);
+    throw new UsageError([
+      `the index manifest "${manifest.project}" is wrong:`,
+      ...faults.map((fault) => `  ${fault}`),
+    ]);
   }
 }
 

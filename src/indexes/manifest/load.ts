@@ -1,6 +1,6 @@
 /** Reads manifests from files, and writes a manifest as text. */
 import { readFile } from "node:fs/promises";
-import { isMap, isNode, isScalar, LineCounter, parseDocument, stringify, visit, type Document } from "yaml";
+import { Document, isMap, isNode, isScalar, LineCounter, parseDocument, Scalar, visit } from "yaml";
 import type { z } from "zod";
 import { UsageError } from "../../errors.ts";
 import { fromExtendedJson, toExtendedJson } from "./extended-json.ts";
@@ -50,15 +50,25 @@ export function parseManifest(text: string, file: string): Manifest {
       const { line, col } = lineCounter.linePos(at);
       return `${file}:${line || 1}:${col || 1}: ${message}`;
     });
-  throw new UsageError([...new Set(lines)].join("\n"));
+  throw new UsageError([...new Set(lines)]);
 }
 
 /** YAML or JSON from which `parseManifest` reads an equal manifest. */
 export function manifestText(manifest: Manifest, format: "yaml" | "json" = "yaml"): string {
   const plain = toExtendedJson(manifest);
   if (format === "json") return `${JSON.stringify(plain, null, 2)}\n`;
-  return stringify(plain, { lineWidth: 120 });
+  const document = new Document(plain);
+  visit(document, {
+    // So that a terminal may show these characters as escapes, which YAML reads in double quotes only.
+    Scalar(_key, scalar) {
+      if (typeof scalar.value === "string" && UNPRINTABLE.test(scalar.value)) scalar.type = Scalar.QUOTE_DOUBLE;
+    },
+  });
+  return document.toString({ lineWidth: 120 });
 }
+
+/** Controls and invisible characters, but for the line break. */
+const UNPRINTABLE = /(?!\n)[\p{C}\p{Zl}\p{Zp}]/u;
 
 function syntaxFaults(document: Document.Parsed, text: string, schema: "json" | "core"): Fault[] {
   const faults = [...document.errors, ...document.warnings].map(({ pos, message }) => ({ at: pos[0], message }));

@@ -69,7 +69,7 @@ test("an absent field says what it does to every row", () => {
 });
 
 test("a fact has its further lines below the first", () => {
-  expect(fact("finding", ["one", "two"])).toBe("finding    one\n           two");
+  expect(fact("finding", ["one", "two"])).toEqual(["finding    one", "           two"]);
 });
 
 const place: MalformedPlace = {
@@ -84,14 +84,15 @@ const place: MalformedPlace = {
 };
 
 test("malformed places are a table with each reason in words; the table ends after twenty of them", () => {
-  expect(malformedTable([])).toBe("");
+  const text = (places: readonly MalformedPlace[]) => malformedTable(places).join("\n");
+  expect(malformedTable([])).toEqual([]);
   for (const reason of MALFORMED_REASONS) {
-    expect(malformedTable([{ ...place, reason }])).toMatch(
+    expect(text([{ ...place, reason }])).toMatch(
       /\nacme +cost +(of a wrong type|NaN|negative|above 10\^12|a fraction) \(string\) +3 +2 +2026-03-02 +"e1"$/,
     );
   }
-  const unknown = malformedTable([{ ...place, ...notExamined(5) }]);
+  const unknown = text([{ ...place, ...notExamined(5) }]);
   expect(unknown).toMatch(/\nacme +not examined +- +5 +2 +2026-03-02 +-$/);
-  const many = malformedTable(Array.from({ length: 25 }, (_, n) => ({ ...place, tenant: `t${n}` })));
+  const many = text(Array.from({ length: 25 }, (_, n) => ({ ...place, tenant: `t${n}` })));
   expect(many).toMatch(/\nt19 .*\n\.\.\. and 5 more; --json lists them$/);
 });
