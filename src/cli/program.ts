@@ -3,6 +3,7 @@ import { auditCommand } from "./audit.ts";
 import { backfillCommand } from "./backfill.ts";
 import { exampleText } from "./command.ts";
 import { configCommand } from "./config.ts";
+import { eraseCommand } from "./erase.ts";
 import { indexesCommand } from "./indexes/index.ts";
 import { migrateCommand } from "./migrate.ts";
 import { queuesCommand } from "./queues.ts";
@@ -34,6 +35,7 @@ export function createProgram(): Command {
     auditCommand,
     queuesCommand,
     statusCommand,
+    eraseCommand,
     indexesCommand,
     migrateCommand,
     configCommand,

@@ -20,6 +20,8 @@ interface Undoable extends TenantDay {
   readonly before: Figures | null;
   readonly hashBefore: Buffer | null;
   readonly stateBefore: DayState | null;
+  /** the row as it was before was erased, so it cannot be restored */
+  readonly isErased: boolean;
 }
 
 /** The tenant-days whose rows a run replaced, created or removed, in key order; an undo has to restore them. */
@@ -45,7 +47,7 @@ export async function isOfOtherSettings(connection: Connection, runId: string): 
 /**
  * Undoes what the run `claim.undoes` did to some tenant-days, in one transaction: restores rows that it replaced, with
  * their old read stamp and a higher revision, and removes rows that it created. A row that changed since then, by its
- * revision or content hash, is left alone and counted as refused.
+ * revision or content hash, is left alone and counted as refused; so is one whose kept row was erased.
  *
  * @throws ClaimLostError when the claim is another's or the run was cancelled
  */
@@ -70,7 +72,7 @@ async function restoreOnce(
   const isAsLeft = (day: TenantDay) => {
     const left = undoable.get(dayKey(day));
     const now = stored.get(dayKey(day));
-    if (!left) return false; // trimmed meanwhile, or undone before
+    if (!left || left.isErased) return false; // trimmed or erased meanwhile, or undone before
     if (left.revision === null || left.contentHash === null) return now === undefined;
     return now?.revision === left.revision && now.contentHash.equals(left.contentHash);
   };
@@ -80,7 +82,8 @@ async function restoreOnce(
     .map((day): RefusedDay => {
       const now = stored.get(dayKey(day));
       const events = now ? Number(now.sourceEvents) : null;
-      return { ...day, reason: "changed since", storedEvents: events, freshEvents: null };
+      const reason = undoable.get(dayKey(day))?.isErased ? "kept row erased" : "changed since";
+      return { ...day, reason, storedEvents: events, freshEvents: null };
     });
   const restored = taken.filter(({ before }) => before !== null);
   const removed = taken.filter(({ before }) => before === null);
@@ -116,12 +119,14 @@ async function readUndoable(
     `SELECT o.tenant_id AS tenant, o.date, o.revision, o.content_hash AS "contentHash",
             CASE WHEN o.replaced IS NOT NULL THEN jsonb_build_object('requests', o.replaced->>'total_requests',
               'tokens', o.replaced->>'total_tokens', 'cost', o.replaced->>'total_cost') END AS before,
-            (o.replaced->>'content_hash')::bytea AS "hashBefore", o.replaced->>'state' AS "stateBefore"
+            (o.replaced->>'content_hash')::bytea AS "hashBefore", o.replaced->>'state' AS "stateBefore",
+            o.erased_at IS NOT NULL AS "isErased"
        FROM usage_undo o JOIN unnest($2::text[], $3::date[]) AS u (tenant_id, date)
          ON o.tenant_id = u.tenant_id AND o.date = u.date
       WHERE o.run_id = $1
         AND NOT EXISTS (SELECT FROM usage_run r JOIN usage_undo b ON b.run_id = r.id
-                         WHERE r.undoes = $1 AND r.id <> $4 AND b.tenant_id = o.tenant_id AND b.date = o.date)`,
+                         WHERE r.undoes = $1 AND r.id <> $4 AND b.tenant_id = o.tenant_id AND b.date = o.date)
+        FOR SHARE OF o -- so that a row is restored before it is erased, or not at all`,
     [undoes, ...keyArrays(days), runId],
   );
   return new Map(rows.map((row) => [dayKey(row), row]));

@@ -73,7 +73,7 @@ export interface FailedDay {
 export interface RefusedDay {
   readonly tenant: string;
   readonly date: Day;
-  readonly reason: "before the horizon" | "fewer events" | "changed since";
+  readonly reason: "before the horizon" | "fewer events" | "changed since" | "kept row erased";
   readonly storedEvents: number | null;
   readonly freshEvents: number | null;
 }
