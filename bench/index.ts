@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError } from "commander";
 import { benchIndexes } from "./indexes.ts";
+import { benchMemory } from "./memory.ts";
 import { benchPlan } from "./plan.ts";
 import { benchRebuild } from "./rebuild.ts";
 import { benchRefresh } from "./refresh.ts";
@@ -7,6 +8,14 @@ import { benchRefresh } from "./refresh.ts";
 const positive = (text: string) => {
   if (!/^[1-9]\d{0,4}$/.test(text)) throw new InvalidArgumentError("It must be a whole number from 1.");
   return Number(text);
+};
+
+/** Collects the numbers of a repeated option; the first replaces the default. */
+const given: number[][] = [];
+const list = (text: string, before: number[]) => {
+  const numbers = [...(given.includes(before) ? before : []), positive(text)];
+  given.push(numbers);
+  return numbers;
 };
 
 const program = new Command("bench").description(
@@ -40,4 +49,13 @@ program
   .option("--only <document>", "usage-events, usage-cache, earlybird, petbuddy or justoai")
   .option("--no-write", "only print the tables")
   .action(benchIndexes);
+program
+  .command("memory")
+  .description("which limit on the heap a worker survives over days of many users, and the memory it takes")
+  .option("--users <count>", "users of a day", Number, 200_000)
+  .option("--models <count>", "models, each used once by each user", positive, 3)
+  .option("--days <count>", "days", positive, 4)
+  .option("--heap <MB...>", "limits of the heap", list, [256, 384, 512, 768])
+  .option("--concurrency <jobs...>", "values of WORKER_CONCURRENCY", list, [1, 2])
+  .action(benchMemory);
 await program.parseAsync();
