@@ -18,20 +18,21 @@ export function workerCommand(): Command {
         if (ended.aborted) resolve();
         ended.addEventListener("abort", () => resolve(), { once: true });
       });
-      deadline.stopWith(signal.aborted ? EXIT.done : exitCodeOf(worker.lost.reason), () =>
-        log.error("worker did not stop in time; another one repeats its unfinished work"),
-      );
+      const { code, why } = signal.aborted ? { code: EXIT.done, why: undefined } : endOf(worker.lost.reason as Error);
+      deadline.stopWith(code, () => {
+        log.error("worker did not stop in time; another one repeats its unfinished work");
+        if (why !== undefined) complain(why);
+      });
       await worker.stop();
       log.info("worker stopped");
-      if (signal.aborted) return EXIT.done;
-      const reason = worker.lost.reason as Error;
-      if (reason instanceof OperatorError) throw reason;
-      complain(`${reason.message}; the worker ends, so that its supervisor starts it again.`);
-      return EXIT.unreachable;
+      if (why !== undefined) complain(why);
+      return code;
     }),
   );
 }
 
-function exitCodeOf(reason: unknown): number {
-  return reason instanceof OperatorError ? reason.exitCode : EXIT.unreachable;
+/** How a worker ends by itself, and why, for the operator. */
+function endOf(reason: Error): { code: number; why: string } {
+  if (reason instanceof OperatorError) return { code: reason.exitCode, why: reason.message };
+  return { code: EXIT.unreachable, why: `${reason.message}; the worker ends, so that its supervisor starts it again.` };
 }
