@@ -1,5 +1,5 @@
 import type { Scene } from "../scene.ts";
-import { ONE_AT_A_TIME, type Scenario } from "../scenario.ts";
+import type { Scenario } from "../scenario.ts";
 
 /**
  * PostgreSQL's process of the connection that holds a worker's locks is frozen, while all others work: the worker notices,
@@ -9,7 +9,8 @@ export const frozenBackend: Scenario = {
   name: "frozen-backend",
   owns: ["postgres"],
   processes: 1,
-  settings: ONE_AT_A_TIME,
+  // Nobody but the system can end a frozen process of PostgreSQL: a permit that it holds is lost, so there is another.
+  settings: { WORKER_CONCURRENCY: "1", MONGODB_CONCURRENCY: "3" },
   async inject(scene) {
     const runId = await scene.backfill();
     const replica = await scene.startReplica();
