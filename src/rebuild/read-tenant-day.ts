@@ -28,6 +28,8 @@ export interface ReadContext {
   readonly retention: (when?: "now") => Promise<Retention>;
   /** runs `work` under a permit; the wait for the permit does not count against the time limit */
   readonly underPermit: <T>(queue: QueueName, work: () => Promise<T>) => Promise<T>;
+  /** called when a part of a read has ended: a large day is read in many parts, under one permit */
+  readonly onProgress?: (() => void) | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -44,12 +46,12 @@ export async function readTenantDay(
   context: ReadContext,
   expected?: number,
 ): Promise<CacheRow> {
-  const { events, settings, signal } = context;
+  const { events, settings, signal, onProgress: onRead } = context;
   const bounds = dayBounds(day.date, settings.timeZone);
   const { readAt, retention, rollup } = await context.underPermit(queue, async () => {
     const kept = await context.retention();
     const stamp = await context.stamp();
-    const read = await events.readDay(day.tenant, bounds, { maxTimeMs: READ_LIMIT_MS, signal, expected });
+    const read = await events.readDay(day.tenant, bounds, { maxTimeMs: READ_LIMIT_MS, signal, expected, onRead });
     return { readAt: stamp, retention: kept, rollup: read };
   });
   const { totals, malformed } = rollup;

@@ -52,7 +52,7 @@ export interface JobContext extends AuditContext, Execution {
 }
 
 /** What belongs to one execution; all work has it. */
-export interface Execution extends Pick<ReadContext, "underPermit"> {
+export interface Execution extends Pick<ReadContext, "underPermit" | "onProgress"> {
   readonly log: Logger;
   /** aborts at the time limit, at shutdown, on Ctrl-C, and when this process has lost its locks */
   readonly signal: AbortSignal;

@@ -95,7 +95,7 @@ export class Executor {
           await session.releasePermit(permit);
         }
       };
-      const result = await task.run(input, { ...supplied, log, signal, underPermit });
+      const result = await task.run(input, { ...supplied, log, signal, underPermit, onProgress });
       log.info({ ms: Date.now() - started, result }, "job done");
       return result;
     } catch (err) {

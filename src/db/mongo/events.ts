@@ -124,7 +124,7 @@ export class EventReader {
       ...aggregation(this.#fields, options),
       allowDiskUse: true,
     });
-    const documents = await cursor.toArray();
+    const documents = await cursor.toArray().finally(options.onRead);
     return documents.flatMap(({ groups }) => groups);
   }
 }

@@ -15,6 +15,8 @@ export interface ReadOptions {
   readonly signal: AbortSignal;
   /** the approximate number of events of the day, if it is known to be large */
   readonly expected?: number | undefined;
+  /** called after each aggregation, of which a large day takes many */
+  readonly onRead?: (() => void) | undefined;
 }
 
 /** Aborts with the signal, or if the server does not even report that its time is up. */

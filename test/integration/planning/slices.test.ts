@@ -1,7 +1,7 @@
 import type { Document } from "mongodb";
 import { beforeAll, expect, test } from "vitest";
 import { EventReader, TenantDayError } from "../../../src/db/mongo/events.ts";
-import { dayBounds, type DayBounds } from "../../../src/usage/day.ts";
+import { dayBounds } from "../../../src/usage/day.ts";
 import { toDocuments } from "../../../src/usage/document.ts";
 import type { Rollup } from "../../../src/usage/rollup.ts";
 import { hostileEvents } from "../../support/hostile.ts";
@@ -57,8 +57,9 @@ function watchedReader(longestMs = Infinity) {
     },
   });
   const reader = new EventReader(collection, world.config.eventsFields);
-  const read = (tenant: string, expected?: number, bounds: DayBounds = dayBounds(DAY, ZONE)) =>
-    reader.readDay(tenant, bounds, { maxTimeMs: 600_000, signal: new AbortController().signal, expected });
+  const signal = new AbortController().signal;
+  const read = (tenant: string, expected?: number, bounds = dayBounds(DAY, ZONE), onRead?: () => void) =>
+    reader.readDay(tenant, bounds, { maxTimeMs: 600_000, signal, expected, onRead });
   return { slices, read };
 }
 
@@ -106,6 +107,14 @@ test("a slice that takes too long is halved, and the tenant's next day begins in
   slices.length = 0;
   expect(hashOf(await read("crowd"))).toBe(whole);
   expect(distinct(slices).map(({ start, end }) => (end - start) / HOUR)).toEqual([5.75, 5.75, 5.75, 5.75]);
+});
+
+test("each aggregation of a large day is a sign that its read gets on, also one that took too long", async () => {
+  let signs = 0;
+  const { slices, read } = watchedReader(6 * HOUR);
+  await read("crowd", undefined, dayBounds(DAY, ZONE), () => signs++);
+  expect(slices.length).toBeGreaterThanOrEqual(7);
+  expect(signs).toBe(slices.length);
 });
 
 test("a slice of few minutes that takes too long fails the day and is not halved", async () => {
