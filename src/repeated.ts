@@ -3,17 +3,22 @@ import type { Logger } from "./log.ts";
 /** An error that comes again is logged at most so often. */
 const EVERY_MS = 10_000;
 
+/** Errors that are told apart at a time: all together write a line a second at most, once each has been logged. */
+const MOST_KINDS = 8;
+
 /** Logs an error of some kind. */
 export type LogError = (level: "warn" | "error", error: unknown, message: string, details?: object) => void;
 
 /**
  * Logs errors that may come in a loop: the first of a kind at once, then one line for all of its kind in ten seconds, with
- * their number. A kind is its message and that of the error.
+ * their number. A kind is its message and that of the error; further kinds than MOST_KINDS count by their message alone, since
+ * the text of some errors is never the same.
  */
 export function repeated(log: Logger): LogError {
   const kinds = new Map<string, { more: number; last: () => void }>();
   return (level, err, message, details = {}) => {
-    const kind = `${message}|${(err as Error | null)?.message}`;
+    const exact = `${message}|${(err as Error | null)?.message}`;
+    const kind = kinds.has(exact) || kinds.size < MOST_KINDS ? exact : message;
     const known = kinds.get(kind);
     if (known) {
       known.more++;

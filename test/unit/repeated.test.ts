@@ -43,3 +43,15 @@ test("errors of different kinds do not hide each other, and one that was over is
   say("warn", new Error("one"), "queue error");
   expect(lines).toHaveLength(4);
 });
+
+test("errors whose text is never the same write no more than a line a second, and each is counted", () => {
+  const { lines, say } = logged();
+  const count = 30_000;
+  for (let n = 0; n < count; n++) {
+    say("warn", new Error(`the lock of job ${n} is missing`), "queue error");
+    vi.advanceTimersByTime(10);
+  }
+  vi.advanceTimersByTime(20_000);
+  expect(lines.length).toBeLessThanOrEqual((count * 10) / 1_000);
+  expect(lines.reduce((sum, { times = 1 }) => sum + times, 0)).toBe(count);
+});
