@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { redisAddress } from "./config.ts";
 import { agreeOnSettings } from "./db/postgres/settings.ts";
 import { requireMigrated } from "./db/postgres/migrate.ts";
@@ -7,7 +6,7 @@ import { nightlyThrough } from "./db/postgres/watermarks.ts";
 import type { RunRequest } from "./db/postgres/runs/request.ts";
 import type { QueueName } from "./db/postgres/session.ts";
 import { isRefused } from "./db/redis/address.ts";
-import { createWorkerRedis, evictionPolicy, redisError } from "./db/redis/connect.ts";
+import { createWorkerRedis, evictionPolicy, explainRedisError, redisError } from "./db/redis/connect.ts";
 import { requireRights } from "./db/redis/rights.ts";
 import { UsageError } from "./errors.ts";
 import type { Consumption } from "./http/health.ts";
@@ -19,6 +18,7 @@ import { startParts, type Part, type Running } from "./lifecycle.ts";
 import { Metrics } from "./metrics.ts";
 import { recently } from "./recently.ts";
 import { keyPrefix, Queues } from "./queues/queues.ts";
+import { within } from "./queues/within.ts";
 import { Workers } from "./queues/workers.ts";
 import { repeated } from "./repeated.ts";
 import { Reconciler } from "./reconciler.ts";
@@ -34,6 +34,9 @@ const RECONCILE_MS = 5_000;
 const COUNTED_MS = 60_000;
 
 const CLOSE_MS = 5_000;
+
+/** The answer to /livez waits no longer for Redis. */
+const COUNT_MS = 2_000;
 
 const CHANGED = "The tables or the settings in force were changed while this worker ran, so it ends.";
 
@@ -58,7 +61,11 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
   const due = await services.due();
   const session = await services.session();
   const probe = await services.redis(); // fails at once where Redis does not answer
-  await requireRights(probe, keyPrefix(probe, config.queuePrefix));
+  const address = redisAddress(config);
+  const explain = (error: unknown) => explainRedisError(address, error);
+  await requireRights(probe, keyPrefix(probe, config.queuePrefix)).catch((error: unknown) => {
+    throw explain(error);
+  });
   const policy = await evictionPolicy(probe);
   if (policy !== undefined && policy !== "noeviction") {
     log.warn(
@@ -75,18 +82,18 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
 
   // No await from here until the parts start: a failure in between would leave them open.
   const unfit = new AbortController();
-  const address = redisAddress(config);
   const logError = repeated(log);
   const onRedisError = (error: Error, queue?: QueueName) => {
     if (isRefused(error)) {
       unfit.abort(redisError(address, error));
       return redis.disconnect(); // what waits for an answer must not keep this process from ending
     }
-    logError("warn", error, queue === undefined ? "Redis error" : "queue error", queue === undefined ? {} : { queue });
+    const [message, details] = queue === undefined ? ["Redis error", {}] : ["queue error", { queue }];
+    logError("warn", explain(error), message, details);
   };
-  const redis = createWorkerRedis(address, probe.isCluster, onRedisError);
-  const queues = new Queues(redis, config.queuePrefix, onRedisError);
-  const workers = new Workers(redis, {
+  const redis = createWorkerRedis(address, probe, onRedisError);
+  const queues = new Queues(redis.queues, config.queuePrefix, onRedisError, explain);
+  const workers = new Workers(redis.jobs, {
     prefix: config.queuePrefix,
     concurrency: config.workerConcurrency,
     log,
@@ -109,6 +116,7 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
     { name: "workers", start: () => workers.start(), stop: () => workers.stop() },
     { name: "reconciler", start: () => reconciler.start(), stop: () => reconciler.stop() },
     { name: "schedule", start: () => Promise.resolve(scheduler.start()), stop: () => scheduler.stop() },
+    { name: "dispatch", start: () => Promise.resolve(), stop: () => Promise.resolve(queues.stopDispatching()) },
   ];
   const running = await startParts(parts, log);
   await session.announceWorker();
@@ -121,7 +129,7 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
 
   async function closeQueues(): Promise<void> {
     // A Redis that does not answer, or refuses, would keep it waiting.
-    await Promise.race([queues.close(), sleep(CLOSE_MS, undefined, { ref: false })]);
+    await within(CLOSE_MS, queues.close());
     redis.disconnect();
   }
 
@@ -134,7 +142,9 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
       await dispatch();
     } catch (err) {
       logError("error", err, "reconcile failed; it is tried again");
-      if (err instanceof UsageError) unfit.abort(new UsageError([CHANGED, ...err.lines], { cause: err }));
+      if (err instanceof UsageError) {
+        unfit.abort(isRefused(err) ? err : new UsageError([CHANGED, ...err.lines], { cause: err }));
+      }
     }
   }
 
@@ -152,7 +162,7 @@ export async function startWorker(services: Services): Promise<WorkerApp> {
   }
 
   async function consumption(): Promise<Consumption[]> {
-    const counts = await queues.counts().catch(() => undefined);
+    const counts = await within(COUNT_MS, queues.counts()).catch(() => undefined);
     return workers.activity().map((activity) => {
       return { ...activity, waiting: counts?.find(({ queue }) => queue === activity.queue)?.waiting };
     });

@@ -150,7 +150,10 @@ export class Services {
       const redis = await this.redis();
       const { Queues } = await import("./queues/queues.ts"); // its library is slow to load, and few commands need it
       const logError = repeated(this.log);
-      return new Queues(redis, this.config.queuePrefix, (error) => logError("warn", error, "queue error"));
+      const { explainRedisError } = await import("./db/redis/connect.ts");
+      const explain = (error: unknown) => explainRedisError(redisAddress(this.config), error);
+      const onError = (error: Error) => logError("warn", explain(error), "queue error");
+      return new Queues(redis, this.config.queuePrefix, onError, explain);
     },
     (queues) => queues.close(),
   );

@@ -7,6 +7,7 @@ import { CHUNK_JOBS } from "../jobs/index.ts";
 import { planRun } from "../jobs/plan-run.ts";
 import type { Job } from "../task/job.ts";
 import { PAYLOAD_VERSION } from "../task/payload.ts";
+import { unlessAborted } from "./within.ts";
 
 /** The queues: `fresh` for the refresh and the nightly rebuild, `bulk` for everything else. */
 export const QUEUES = ["fresh", "bulk"] as const satisfies readonly QueueName[];
@@ -16,6 +17,9 @@ const QUEUE_FULL = 1_000;
 const QUEUE_LOW = 500;
 /** So many of the most urgent chunks are added even to a full queue; those of a new run are among them. */
 const QUEUE_FRONT = 50;
+
+/** A process that stops waits no longer for Redis. */
+const LAST_WORDS_MS = 3_000;
 
 /** BullMQ's priorities that one urgency takes, of 2^21; the lowest goes first. */
 const URGENCY_STEP = 500_000;
@@ -31,8 +35,18 @@ export class Queues {
   readonly #queues: Readonly<Record<QueueName, Queue>>;
   #dispatching: Promise<void> | undefined;
   #again = false;
+  readonly #explain: (error: unknown) => Error;
+  readonly #gaveUp = new AbortController();
+  #isStopping = false;
 
-  constructor(redis: RedisClient, prefix: string, onError: (error: Error) => void) {
+  /** @param explain what an error of Redis means to an operator; it is thrown instead */
+  constructor(
+    redis: RedisClient,
+    prefix: string,
+    onError: (error: Error) => void,
+    explain = (error: unknown): Error => error as Error,
+  ) {
+    this.#explain = explain;
     const create = (name: QueueName) => {
       const queue = new Queue(name, { ...sharedOptions(redis, prefix), defaultJobOptions: JOB_OPTIONS });
       queue.on("error", onError);
@@ -43,7 +57,7 @@ export class Queues {
 
   /** Adds a job unless the queue holds one of its id. */
   async enqueue<P extends z.ZodType>(job: Job<string, P>, payload: z.output<P>, name: QueueName): Promise<void> {
-    await this.#queues[name].add(job.name, payload, { jobId: job.id(payload) });
+    await this.#asked(() => this.#queues[name].add(job.name, payload, { jobId: job.id(payload) }));
   }
 
   /**
@@ -52,16 +66,18 @@ export class Queues {
    * this one function. Calls during a dispatch share one further dispatch.
    */
   async dispatch(work: DueWork): Promise<void> {
+    if (this.#isStopping) return;
     if (this.#dispatching) {
       this.#again = true;
       return this.#dispatching;
     }
-    this.#dispatching = (async () => {
+    const fillAll = async () => {
       do {
         this.#again = false;
         for (const name of QUEUES) await this.#fill(name, work);
       } while (this.#again);
-    })().finally(() => {
+    };
+    this.#dispatching = fillAll().finally(() => {
       this.#dispatching = undefined;
     });
     return this.#dispatching;
@@ -69,9 +85,10 @@ export class Queues {
 
   async #fill(name: QueueName, work: DueWork): Promise<void> {
     const queue = this.#queues[name];
-    const isLow = (await queue.getJobCountByTypes("waiting", "prioritized", "delayed")) < QUEUE_LOW;
-    const due = await work.of(name, isLow ? QUEUE_FULL : QUEUE_FRONT);
-    if ((await queue.isPaused()) !== due.paused) await (due.paused ? queue.pause() : queue.resume());
+    const held = await this.#asked(() => queue.getJobCountByTypes("waiting", "prioritized", "delayed"));
+    const due = await work.of(name, held < QUEUE_LOW ? QUEUE_FULL : QUEUE_FRONT);
+    const isPaused = await this.#asked(() => queue.isPaused());
+    if (isPaused !== due.paused) await this.#asked(() => (due.paused ? queue.pause() : queue.resume()));
     const jobs = [
       ...inTurn(due.runs).map(({ id, ...place }) => {
         return entry(planRun, { v: PAYLOAD_VERSION, runId: id }, priorityOf(place));
@@ -81,18 +98,37 @@ export class Queues {
         return entry(CHUNK_JOBS[chunk.kind], payload, priorityOf(chunk), chunk.lapsed);
       }),
     ];
-    if (jobs.length > 0) await queue.addBulk(jobs);
+    if (jobs.length > 0) await this.#asked(() => queue.addBulk(jobs));
   }
 
   /** How many jobs each queue holds, by state, for `status`. */
   async counts(): Promise<{ queue: QueueName; waiting: number; active: number; delayed: number }[]> {
     return Promise.all(
       QUEUES.map(async (name) => {
-        const counts = await this.#queues[name].getJobCounts("waiting", "prioritized", "active", "delayed");
+        const states = ["waiting", "prioritized", "active", "delayed"] as const;
+        const counts = await this.#asked(() => this.#queues[name].getJobCounts(...states));
         const waiting = (counts["waiting"] ?? 0) + (counts["prioritized"] ?? 0);
         return { queue: name, waiting, active: counts["active"] ?? 0, delayed: counts["delayed"] ?? 0 };
       }),
     );
+  }
+
+  /** The process stops: nothing more is added, and Redis is waited for some seconds only. */
+  stopDispatching(): void {
+    this.#isStopping = true;
+    setTimeout(
+      () => this.#gaveUp.abort(new Error("the process stops before Redis has answered")),
+      LAST_WORDS_MS,
+    ).unref();
+  }
+
+  /** @throws what an error of Redis means to an operator */
+  async #asked<T>(ask: () => Promise<T>): Promise<T> {
+    try {
+      return await unlessAborted(this.#gaveUp.signal, ask());
+    } catch (error) {
+      throw this.#explain(error);
+    }
   }
 
   async close(): Promise<void> {

@@ -6,6 +6,7 @@ import type { Logger } from "../log.ts";
 import type { Executor } from "../task/executor.ts";
 import { NewerVersionError, PermanentError, type Job } from "../task/job.ts";
 import { sharedOptions } from "./queues.ts";
+import { within } from "./within.ts";
 
 /** The signal's reason when the process stops: the job goes back without an attempt spent. */
 const SHUTDOWN = "shutdown";
@@ -13,8 +14,8 @@ const SHUTDOWN = "shutdown";
 const NEWER_DELAY_MS = 5_000;
 /** Jobs still running this long after the stop began are cancelled. */
 const GRACE_MS = 5_000;
-/** A stop that waits longer than this waits for a Redis that does not answer: what it would tell it is found out anyway. */
-const CLOSE_MS = 10_000;
+/** At the stop Redis is waited for no longer: what it would be told is found out anyway. */
+const LAST_WORDS_MS = 3_000;
 /**
  * A job that nobody works on any more is given out again after the two together: one whose worker died, or that was given out
  * in an answer that never arrived. All workers need the same, since Redis remembers when the last one looked.
@@ -54,6 +55,11 @@ export interface Activity {
  * disk), and would keep a core busy with it.
  */
 class PausingWorker extends Worker {
+  /** The library calls it without a time after an error while it waits for a job. */
+  override delay(ms?: number, ...rest: unknown[]): Promise<void> {
+    return super.delay(ms ?? PAUSE_MS, ...(rest as []));
+  }
+
   protected override async moveToActive(token: string, name?: string): ReturnType<Worker["moveToActive"]> {
     try {
       return await super.moveToActive(token, name);
@@ -74,6 +80,8 @@ export class QueueWorker {
   /** when each running job last gave a sign, and how long it may give none */
   readonly #running = new Map<object, { lastSign: number; readonly quietMs: number }>();
   #lastSign = Date.now();
+  #onIdle: () => void = () => undefined;
+  #isStopped = false;
 
   constructor(options: WorkerOptions) {
     this.#options = options;
@@ -81,6 +89,7 @@ export class QueueWorker {
     this.#worker = new PausingWorker(queue, (job, token, signal) => this.#process(job, token, signal), {
       ...sharedOptions(redis, prefix),
       concurrency,
+      runRetryDelay: PAUSE_MS,
       autorun: false,
       removeOnComplete: { count: 0 }, // also for jobs that others added: a kept id would block ours
       removeOnFail: { count: 0 },
@@ -88,10 +97,12 @@ export class QueueWorker {
       stalledInterval: STALLED_MS,
       maxStalledCount: 1_000_000_000, // PostgreSQL counts claims, so the queue need not
     });
-    this.#worker.on("error", (error) => onError(error, queue));
+    this.#worker.on("error", (error) => {
+      if (!this.#isStopped) onError(error, queue);
+    });
     this.#worker.on("lockRenewalFailed", (ids: string[]) => {
-      log.warn({ queue, ids }, "the queue's lock on jobs was lost, so they are cancelled here");
-      for (const id of ids) this.#worker.cancelJob(id, "the queue's lock was lost");
+      // They go on: whoever else gets them from the queue finds their claims in PostgreSQL, and Redis is told at their end.
+      log.info({ queue, ids }, "the queue has given up jobs that run here, since Redis was away");
     });
   }
 
@@ -107,18 +118,25 @@ export class QueueWorker {
     return { queue: this.#options.queue, active: running.length, hanging, idleMs: now - this.#lastSign };
   }
 
-  /** Takes no further job, cancels jobs that do not end within a few seconds, and waits for their end. */
+  /**
+   * Takes no further job, cancels jobs that do not end within a few seconds, and waits for their end; for Redis it waits
+   * only some seconds more.
+   */
   async stop(): Promise<void> {
     const cancel = setTimeout(() => this.#worker.cancelAllJobs(SHUTDOWN), GRACE_MS);
-    const patience = new AbortController();
+    const closing = this.#worker.close();
     try {
-      const closing = this.#worker.close();
-      const tooLong = sleep(CLOSE_MS, undefined, { signal: patience.signal }).catch(() => undefined);
-      await Promise.race([closing, tooLong]);
+      await Promise.race([closing, this.#idle().then(() => within(LAST_WORDS_MS, closing))]);
     } finally {
-      patience.abort();
       clearTimeout(cancel);
+      this.#isStopped = true; // what still fails is the end of the connections
     }
+  }
+
+  /** Resolves when no job runs. */
+  #idle(): Promise<void> {
+    if (this.#running.size === 0) return Promise.resolve();
+    return new Promise((resolve) => (this.#onIdle = resolve));
   }
 
   async #process(queueJob: QueueJob, token?: string, cancelled?: AbortSignal): Promise<unknown> {
@@ -139,7 +157,7 @@ export class QueueWorker {
         throw new DelayedError();
       }
       if (cancelled?.aborted && cancelled.reason === SHUTDOWN) {
-        await queueJob.moveToWait(token);
+        await within(LAST_WORDS_MS, queueJob.moveToWait(token));
         throw new WaitingError();
       }
       if (error instanceof PermanentError) throw new UnrecoverableError(error.message);
@@ -147,6 +165,7 @@ export class QueueWorker {
     } finally {
       this.#running.delete(run);
       this.#lastSign = Date.now();
+      if (this.#running.size === 0) this.#onIdle();
     }
   }
 }

@@ -13,8 +13,11 @@ export interface RedisAddress {
   readonly sentinelName: string;
 }
 
-/** What is wrong with the connection, said by the server itself: it waits for a failover, or for its data. */
-const NOT_NOW = /^(READONLY|MASTERDOWN|LOADING|CLUSTERDOWN|UNBLOCKED)/;
+/**
+ * What is wrong with the connection, said by the server itself: it is a replica by now, or loads or copies its data. Redis
+ * before 7 says it in the middle of a script's error.
+ */
+const NOT_NOW = /\b(READONLY|MASTERDOWN|NOREPLICAS|LOADING|CLUSTERDOWN|UNBLOCKED)\b/;
 /** The server refuses this user: a password was changed, or a right was taken away. */
 const REFUSED = /(^|\b)(NOAUTH|WRONGPASS|NOPERM)\b|ACL failure in script|can't run this command or subcommand/;
 
@@ -24,11 +27,16 @@ export function isRefused(error: unknown): boolean {
 }
 
 /**
- * Connects again where the server answers that it does not serve now, and sends the command again there: it may be the
- * primary of yesterday, and the address leads to another one by now.
+ * Connects again where the server answers that it does not serve now: the address may lead to another one by then. The
+ * command fails, so that the log says why, and its caller tries again after a pause.
  */
-export function reconnectOnError(error: Error): false | 2 {
-  return NOT_NOW.test(error.message) ? 2 : false;
+export function reconnectOnError(error: Error): boolean {
+  return isUnfit(error);
+}
+
+/** Does the error of a command mean that the server does not serve now, or takes no writes? */
+export function isUnfit(error: unknown): boolean {
+  return NOT_NOW.test((error as Error).message);
 }
 
 /** Options of a connection to the address, beside those of its purpose. */

@@ -3,7 +3,7 @@ import { MongoClient } from "mongodb";
 import { expect, test } from "vitest";
 import { CLIENT_OPTIONS } from "../../../src/db/mongo/client.ts";
 import { connectionOptions } from "../../../src/db/postgres/pool.ts";
-import { COMMAND_OPTIONS } from "../../../src/db/redis/connect.ts";
+import { COMMAND_OPTIONS, createWorkerRedis } from "../../../src/db/redis/connect.ts";
 import { keeperOptions } from "../../../src/indexes/engines/postgres/connect.ts";
 
 /** In ms: whoever waits for a command hears within this time of a server that is away. */
@@ -22,6 +22,25 @@ test("a command tries to connect to Redis once, for ten seconds at most", () => 
   expect(options.connectTimeout).toBeLessThanOrEqual(AT_MOST);
   expect(options.retryStrategy?.(1)).toBeNull();
   expect(options).toMatchObject({ maxRetriesPerRequest: 1, enableOfflineQueue: false });
+});
+
+test("a worker's connection is made again when Redis is silent; a command that takes jobs is never given up", () => {
+  const found = new Redis("redis://h", COMMAND_OPTIONS);
+  const address = { url: "redis://h", sentinels: [], sentinelName: "primary" };
+  const redis = createWorkerRedis(address, found, () => undefined);
+  // The queue library makes its own copies of the first.
+  const [jobs, copy, queues] = [redis.jobs, (redis.jobs as Redis).duplicate(), redis.queues].map(
+    ({ options }) => options as Redis["options"],
+  );
+  redis.disconnect();
+  for (const options of [jobs, copy, queues]) {
+    expect(options).toMatchObject({ maxRetriesPerRequest: null });
+    expect(options?.socketTimeout).toBeGreaterThan(10_000); // the queue's longest wait for a job
+    expect(options?.reconnectOnError?.(new Error("READONLY You can't write against a read only replica."))).toBe(true);
+    expect(options?.reconnectOnError?.(new Error("ERR no such key"))).toBe(false);
+  }
+  expect([jobs?.commandTimeout, copy?.commandTimeout]).toEqual([undefined, undefined]);
+  expect(queues?.commandTimeout).toBeGreaterThan(0);
 });
 
 test.each([
