@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { EXIT, OperatorError } from "../errors.ts";
 import { takeOver } from "../log.ts";
 import { action, createCommand } from "./command.ts";
+import type { Lines } from "./lines.ts";
 import { complain } from "./terminal.ts";
 
 /** `worker`: works on the queues until it is stopped. */
@@ -32,7 +33,10 @@ export function workerCommand(): Command {
 }
 
 /** How a worker ends by itself, and why, for the operator. */
-function endOf(reason: Error): { code: number; why: string } {
-  if (reason instanceof OperatorError) return { code: reason.exitCode, why: reason.message };
-  return { code: EXIT.unreachable, why: `${reason.message}; the worker ends, so that its supervisor starts it again.` };
+function endOf(reason: Error): { code: number; why: Lines } {
+  if (reason instanceof OperatorError) return { code: reason.exitCode, why: reason.lines };
+  return {
+    code: EXIT.unreachable,
+    why: [`${reason.message}; the worker ends, so that its supervisor starts it again.`],
+  };
 }
