@@ -30,7 +30,7 @@ export class IndexKeeper {
   /**
    * A manifest that comes with Tallyman, by name, or from a file.
    *
-   * @param schema for Tallyman's own; by default the one that has the cache table
+   * @param schema of the cache table, for Tallyman's own indexes; undefined = the database is asked
    * @throws UsageError
    */
   async manifest(nameOrFile: string, schema?: string): Promise<Manifest> {

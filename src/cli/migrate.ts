@@ -13,7 +13,7 @@ export function migrateCommand(): Command {
     .action(
       action<{ new?: true }>(async (options, { config, answer }) => {
         const { migrate } = await import("../db/postgres/migrate.ts");
-        const names = await migrate(databaseUrl(config), "up", { anew: options.new });
+        const names = await migrate(databaseUrl(config), "up", { secondSet: options.new });
         answer({ applied: names }, names.length > 0 ? `Applied ${names.join(", ")}.` : "Nothing to apply.");
         return undefined;
       }),

@@ -140,6 +140,15 @@ export class Scene {
     };
   }
 
+  /** A fault for each chunk that spent an attempt, which it must not. @param by what spent it, for a person */
+  async spentAttempts(runId: string, by: string): Promise<string[]> {
+    const spent = await this.ask<{ number: number; attempts: number }>(
+      "SELECT number, attempts FROM usage_chunk WHERE run_id = $1 AND attempts > 0",
+      [runId],
+    );
+    return spent.map(({ number, attempts }) => `chunk ${number}: ${attempts} attempts spent by ${by}`);
+  }
+
   /** The chunk that this process holds by the table, whether or not it lives. */
   async heldBy(runId: string, pid: number | undefined): Promise<HeldChunk | undefined> {
     const { held } = await this.progress(runId);

@@ -70,7 +70,7 @@ export async function requireMigrated(connection: Connection): Promise<void> {
 /** How to migrate. */
 export interface MigrateOptions {
   /** makes a second set of tables, although another schema of the database has one */
-  readonly anew?: boolean | undefined;
+  readonly secondSet?: boolean | undefined;
 }
 
 /**
@@ -84,7 +84,7 @@ export interface MigrateOptions {
 export async function migrate(
   databaseUrl: string,
   direction: "up" | "down",
-  { anew = false }: MigrateOptions = {},
+  { secondSet = false }: MigrateOptions = {},
 ): Promise<string[]> {
   const { runner } = await import("node-pg-migrate"); // slow to load, and needed here alone
   const client = new pg.Client(connectionOptions(databaseUrl));
@@ -98,7 +98,7 @@ export async function migrate(
   }
   const quiet = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
   try {
-    if (!anew) await requireRightPlace(client);
+    if (!secondSet) await requireRightPlace(client);
     const schema = await ownSchema(client);
     if (direction === "up") await requireRightToCreate(client, schema);
     for (const deadline = Date.now() + WAIT_MS; ;) {

@@ -44,13 +44,7 @@ export const diskFull: Scenario = {
           ? `full for ${fullS} s: ${refused} workers refused, chunk ${held[0].number} in hand at ${done}/${planned}`
           : undefined,
       at,
-      faults: async () => {
-        const spent = await scene.ask<{ number: number; attempts: number }>(
-          "SELECT number, attempts FROM usage_chunk WHERE run_id = $1 AND attempts > 0",
-          [runId],
-        );
-        return spent.map((chunk) => `chunk ${chunk.number}: ${chunk.attempts} attempts spent by a full disk`);
-      },
+      faults: () => scene.spentAttempts(runId, "a full disk"),
     };
   },
 };

@@ -43,11 +43,7 @@ function silent(
         at,
         faults: async () => {
           await proxy.close();
-          const spent = await scene.ask<{ number: number; attempts: number }>(
-            "SELECT number, attempts FROM usage_chunk WHERE run_id = $1 AND attempts > 0",
-            [runId],
-          );
-          return spent.map((chunk) => `chunk ${chunk.number}: ${chunk.attempts} attempts spent by a silent server`);
+          return scene.spentAttempts(runId, "a silent server");
         },
       };
     },

@@ -29,15 +29,12 @@ export const stoppedWorker: Scenario = {
         ? `chunk ${held.number} handed back at ${before.done}/${before.planned}, exit ${code} after ${(ms / 1_000).toFixed(1)} s`
         : undefined;
       const faults = async () => {
-        const spent = await scene.ask<{ number: number; attempts: number }>(
-          "SELECT number, attempts FROM usage_chunk WHERE run_id = $1 AND attempts > 0",
-          [runId],
-        );
+        const spent = await scene.spentAttempts(runId, "a stop");
         return [
           ...(code === 0 ? [] : [`the stopped worker ended with ${code}`]),
           ...(ms <= DEADLINE_MS ? [] : [`the worker took ${Math.round(ms)} ms to stop`]),
           ...(after.held.length === 0 ? [] : [`chunk ${after.held[0]?.number} was not handed back`]),
-          ...spent.map(({ number, attempts }) => `chunk ${number}: ${attempts} attempts spent by a stop`),
+          ...spent,
         ];
       };
       // A worker that kept its chunk was hit as well, and is wrong.

@@ -14,7 +14,7 @@ afterEach(() => queue.obliterate({ force: true }));
 async function inOrder(): Promise<string[]> {
   const jobs = await queue.getJobs(["wait", "prioritized"], 0, -1, true);
   const priorities = new Map(jobs.map((job) => [job.id, job.opts.priority ?? 0]));
-  // Without a priority comes first, then the lowest; among equals the one that was added first.
+  // A job without a priority goes first, then the lower priority before the higher; of two equal ones the older.
   return [...jobs]
     .sort((a, b) => (priorities.get(a.id) ?? 0) - (priorities.get(b.id) ?? 0) || a.timestamp - b.timestamp)
     .map((job) => job.name);

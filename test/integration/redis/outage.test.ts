@@ -125,7 +125,7 @@ describe("a node of a Redis Cluster that freezes, and breaks no connection", () 
     return cluster.servers.find(({ uri }) => new URL(uri).port === String(port)) as PrivateServer;
   }
 
-  test("is given up by a worker, which goes on with the replica that took its place", async () => {
+  test("does not hold up a worker, which goes on with the replica that is the primary now", async () => {
     const key = `{${world.config.queuePrefix}}`;
     const owner = await ownerOf(key, cluster.servers[0] as PrivateServer);
     const others = cluster.servers.filter((server) => server !== owner);

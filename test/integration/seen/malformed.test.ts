@@ -267,7 +267,7 @@ describe("the row of a day", () => {
     expect(short(await now())).toEqual(["acme model wrongType int 1"]);
   });
 
-  test("that two rebuilds write at once has the fields of the one that is in force", async () => {
+  test("which two rebuilds write at once has the malformed fields of the rebuild whose row is stored", async () => {
     await world.insert([event({ cost: "x" })]);
     await rebuild();
     const readAt = { older: await stampAt(world.pool, "-1 minute"), newer: await stampAt(world.pool) };
