@@ -10,7 +10,8 @@ export type QueueName = "fresh" | "bulk";
 
 const PERMIT_CLASS = 0x74616c6d;
 const WORKER_CLASS = 0x74616c77;
-const PROCESS_CLASS = 0x74616c70;
+/** The class of the lock that each process holds for its whole life. */
+export const PROCESS_CLASS = 0x74616c70;
 const POLL_MS = { first: 10, most: 250 };
 
 /** The connection is tried so often. */
@@ -20,12 +21,19 @@ const MOST_SILENT_BEATS = 3;
 /** A process that has not tried its connection for so long is frozen, or gone with its machine: the server ends it. */
 const FROZEN = "30s";
 
+/** What is added to the number of a permit whose holder is frozen: the permit that stands in for it. */
+const STAND_IN = 1_000_000;
+/** Tries for a permit, some seconds, after each of which a waiting process looks for frozen holders. */
+const TRIES_PER_LOOK = 20;
+
 /**
  * The locks that one process holds for its whole life, on one dedicated connection, so that its death frees them all.
  * This rules out a transaction pooler in front of PostgreSQL. When the connection is lost, `lost` aborts and ends every
  * read under a permit, because another process may hold the same permit by then.
  *
- * Permits are session advisory locks 1..N and cap the concurrent aggregations over all processes.
+ * Permits are session advisory locks 1..N and cap the concurrent aggregations over all processes. A permit whose holder
+ * says nothing any more, because its process or PostgreSQL's own is frozen, has a stand-in: nobody can take the lock away,
+ * and what was read under it has long ended.
  */
 export class Session {
   /** identifies this process by a lock that it holds as long as the connection lives; a chunk's claim names it */
@@ -69,23 +77,47 @@ export class Session {
   /** Waits for a permit. Aborting `signal` ends the wait with its reason. */
   async takePermit(queue: QueueName, signal: AbortSignal): Promise<number> {
     const first = queue === "bulk" && this.#permits > 1 ? 2 : 1;
-    for (let delay = POLL_MS.first; ; delay = Math.min(delay * 2, POLL_MS.most)) {
+    let frozen: ReadonlySet<number> = new Set();
+    for (let tries = 1, delay = POLL_MS.first; ; tries++, delay = Math.min(delay * 2, POLL_MS.most)) {
       for (let permit = first; permit <= this.#permits; permit++) {
-        signal.throwIfAborted();
-        this.lost.throwIfAborted();
-        if (this.#held.has(permit)) continue; // the same session would get its own lock again
-        this.#held.add(permit);
-        try {
-          if (await this.#tryLock("SELECT pg_try_advisory_lock($1, $2) AS locked", [PERMIT_CLASS, permit]))
-            return permit;
-        } catch (error) {
-          this.#held.delete(permit);
-          throw error;
-        }
-        this.#held.delete(permit);
+        let number = permit;
+        let isTaken = await this.#tryPermit(number, signal);
+        while (!isTaken && frozen.has(number)) isTaken = await this.#tryPermit((number += STAND_IN), signal);
+        if (isTaken) return number;
       }
       await sleep(delay * (0.5 + Math.random()), undefined, { signal }).catch(() => signal.throwIfAborted());
+      if (tries % TRIES_PER_LOOK === 0) frozen = await this.#frozenPermits();
     }
+  }
+
+  /** Tries to take a permit by its number. */
+  async #tryPermit(permit: number, signal: AbortSignal): Promise<boolean> {
+    signal.throwIfAborted();
+    this.lost.throwIfAborted();
+    if (this.#held.has(permit)) return false; // the same session would get its own lock again
+    this.#held.add(permit);
+    let isTaken = false;
+    try {
+      isTaken = await this.#tryLock("SELECT pg_try_advisory_lock($1, $2) AS locked", [PERMIT_CLASS, permit]);
+      return isTaken;
+    } finally {
+      if (!isTaken) this.#held.delete(permit);
+    }
+  }
+
+  /**
+   * The permits of sessions that have not tried their connection for so long that they can hold no read any more. Of
+   * another role's sessions this is not known, unless ours may read all statistics.
+   */
+  async #frozenPermits(): Promise<ReadonlySet<number>> {
+    const { rows } = await this.#query<{ permit: number }>(
+      `SELECT l.objid::int AS permit FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+        WHERE l.locktype = 'advisory' AND l.classid = $1 AND l.objsubid = 2 AND l.granted
+          AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+          AND a.state_change < clock_timestamp() - $2::interval`,
+      [PERMIT_CLASS, FROZEN],
+    );
+    return new Set(rows.map(({ permit }) => permit));
   }
 
   /** Gives a permit back. */

@@ -1,16 +1,17 @@
+import { PROCESS_CLASS } from "../../../src/db/postgres/session.ts";
 import type { Scene } from "../scene.ts";
 import type { Scenario } from "../scenario.ts";
 
 /**
  * PostgreSQL's process of the connection that holds a worker's locks is frozen, while all others work: the worker notices,
- * hands its chunk back and ends, and its supervisor starts it again.
+ * hands its chunk back and ends, and its supervisor starts it again. The one permit, which nobody can take from the frozen
+ * connection, has a stand-in.
  */
 export const frozenBackend: Scenario = {
   name: "frozen-backend",
   owns: ["postgres"],
   processes: 1,
-  // Nobody but the system can end a frozen process of PostgreSQL: a permit that it holds is lost, so there is another.
-  settings: { WORKER_CONCURRENCY: "1", MONGODB_CONCURRENCY: "3" },
+  settings: { WORKER_CONCURRENCY: "1", MONGODB_CONCURRENCY: "1" },
   async inject(scene) {
     const runId = await scene.backfill();
     const replica = await scene.startReplica();
@@ -30,9 +31,6 @@ export const frozenBackend: Scenario = {
     };
   },
 };
-
-/** Of src/db/postgres/session.ts: the lock that each process holds for its whole life. */
-const PROCESS_CLASS = 0x74616c70;
 
 async function backendOfLocks(scene: Scene): Promise<number> {
   const [row] = await scene.ask<{ pid: number }>(

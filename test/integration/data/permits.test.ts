@@ -1,8 +1,10 @@
 import { randomUUID } from "node:crypto";
-import { expect, test } from "vitest";
-import { countWorkers, Session, type QueueName } from "../../../src/db/postgres/session.ts";
+import { describe, expect, test } from "vitest";
+import { countWorkers, PROCESS_CLASS, Session, type QueueName } from "../../../src/db/postgres/session.ts";
 import { until } from "../../support/until.ts";
-import { useWorld } from "../../support/world.ts";
+import { openedForEach } from "../../support/opened.ts";
+import { useWorld, useWorldForEach, type World } from "../../support/world.ts";
+import { SteppedClock } from "../fencing/stepped-clock.ts";
 
 const world = useWorld("permits");
 
@@ -13,8 +15,9 @@ async function withSessions<T>(
   count: number,
   permits: number,
   work: (...sessions: Session[]) => Promise<T>,
+  { env }: World = world,
 ): Promise<T> {
-  const url = world.env["DATABASE_URL"] as string;
+  const url = env["DATABASE_URL"] as string;
   const sessions = await Promise.all(Array.from({ length: count }, () => Session.open(url, permits)));
   try {
     return await work(...sessions);
@@ -22,9 +25,6 @@ async function withSessions<T>(
     await Promise.all(sessions.map((session) => session.close()));
   }
 }
-
-/** Of src/db/postgres/session.ts: the lock that each process holds for its whole life. */
-const PROCESS_CLASS = 0x74616c70;
 
 /** The process ids of the backends that hold another lock now. */
 async function holders(): Promise<number[]> {
@@ -36,13 +36,13 @@ async function holders(): Promise<number[]> {
 }
 
 /** Does it stay open while the waiting process tries three times to get the permit of another? */
-async function staysPending(work: Promise<unknown>): Promise<boolean> {
+async function staysPending(work: Promise<unknown> | undefined, { pool }: World = world): Promise<boolean> {
   let settled = false;
   const settle = () => (settled = true);
-  work.then(settle, settle);
+  work?.then(settle, settle);
   const tries = new Set<string>();
   await until("third try for a permit", async () => {
-    const { rows } = await world.pool.query<{ at: string }>(
+    const { rows } = await pool.query<{ at: string }>(
       "SELECT query_start::text AS at FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%pg_try_advisory_lock($1, $2)%'",
     );
     for (const { at } of rows) tries.add(at);
@@ -177,4 +177,32 @@ test("a worker is counted for as long as its process holds its connection, whate
     });
   });
   await until("end of both", async () => (await count()) === 0);
+});
+
+describe("a permit whose holder is frozen", () => {
+  const frozenWorld = useWorldForEach("frozen_permits");
+  const clock = openedForEach(() => SteppedClock.create(frozenWorld.env["DATABASE_URL"]));
+
+  test("has one stand-in, which is given back like any other", async () => {
+    await withSessions(
+      3,
+      1,
+      async (frozen, one, two) => {
+        expect(await frozen?.takePermit("fresh", never())).toBe(1);
+        const waiting = one?.takePermit("fresh", never());
+        expect(await staysPending(waiting, frozenWorld)).toBe(true);
+        // To others every session has said nothing for a minute; its own next word is not seen by this clock either.
+        await clock.ahead("1 minute");
+        const standIn = (await waiting);
+        expect(standIn).toBeGreaterThan(1);
+        await clock.ahead("0 s");
+        const next = two?.takePermit("fresh", never());
+        expect(await staysPending(next, frozenWorld)).toBe(true); // neither of the two is free, and nobody is frozen
+        await one?.releasePermit(standIn);
+        await frozen?.releasePermit(1);
+        expect(await next).toBe(1);
+      },
+      frozenWorld,
+    );
+  });
 });
