@@ -160,7 +160,8 @@ async function ensureIndexes({ services }: World, signal: AbortSignal): Promise<
 }
 
 async function insertSample({ services }: World, from: Day, to: Day, signal: AbortSignal): Promise<Inserted> {
-  const { collection } = await services.source();
+  const { db } = await services.source();
+  const collection = db.collection(services.config.eventsCollection);
   const sample = sampleEvents(from, to, Date.now(), services.config.timeZone);
   const about = eventsInDays(DAYS).toLocaleString("en");
   const onBatch = (done: number) => passing(`  ${done.toLocaleString("en")} of about ${about} events`);

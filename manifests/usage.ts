@@ -6,6 +6,9 @@ import type { Contract, Manifest, MongoIndex, SampledParam } from "../src/indexe
 import { by } from "./keys.ts";
 import { cacheIndexes } from "./usage-cache.ts";
 
+/** The index that every read of a tenant's events goes through. */
+export const TENANT_DATE_INDEX = "idx_tenant_date";
+
 /** Tallyman's name of an event's field -> its name in the source collection (`EVENTS_FIELDS`). */
 interface EventFields {
   readonly tenant_id: string;
@@ -65,7 +68,7 @@ function eventIndexes(fields: UsageNames["fields"]): readonly MongoIndex[] {
   const own = { ...tenants, [user]: "$p:user" };
   return [
     {
-      name: "idx_tenant_date",
+      name: TENANT_DATE_INDEX,
       required: true,
       why: "every rebuild reads a tenant-day through it; tenant-wide statistics",
       note:

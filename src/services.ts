@@ -1,5 +1,5 @@
 import { hostname } from "node:os";
-import type { Collection, Db, MongoClient } from "mongodb";
+import type { Db, MongoClient } from "mongodb";
 import { computeSettings, redisAddress, requireConnection, type ComputeSettings, type Config } from "./config.ts";
 import type { ArrivalReader } from "./db/mongo/arrivals.ts";
 import type { EventReader } from "./db/mongo/events.ts";
@@ -15,7 +15,7 @@ import { DueWork } from "./db/postgres/runs/due.ts";
 import { Runs } from "./db/postgres/runs/runs.ts";
 import { Session } from "./db/postgres/session.ts";
 import { IndexKeeper, OWN_MANIFEST } from "./index-keeper.ts";
-import { newestReport, requireIndexes, type StatsReport } from "./indexes/index.ts";
+import { newestReport, requireIndexes, type ServingIndexes, type StatsReport } from "./indexes/index.ts";
 import type { Logger } from "./log.ts";
 import type { Tenants } from "./rebuild/tenants.ts";
 import { recently } from "./recently.ts";
@@ -31,7 +31,6 @@ const ANSWERED_MS = 1_000;
 interface Mongo {
   readonly client: MongoClient;
   readonly db: Db;
-  readonly collection: Collection;
 }
 
 /** The source of events, connected. */
@@ -103,21 +102,32 @@ export class Services {
   readonly #mongo = this.#resources.lazily(
     async (): Promise<Mongo> => {
       const uri = requireConnection(this.config, "mongodbUri");
-      const { connectMongo } = await import("./db/mongo/client.ts"); // the driver is slow to load
-      const { client, db } = await connectMongo(uri);
-      return { client, db, collection: db.collection(this.config.eventsCollection) };
+      const { connectMongo, requirePrimary } = await import("./db/mongo/client.ts"); // the driver is slow to load
+      const mongo = await connectMongo(uri);
+      try {
+        await requirePrimary(mongo.db);
+        return mongo;
+      } catch (error) {
+        await mongo.client.close();
+        throw error;
+      }
     },
     ({ client }) => client.close(),
   );
 
   /** The events. @throws UsageError if a required index is missing, or if it is unknown for how long events are kept */
   readonly source = this.#resources.lazily(async (): Promise<Source> => {
-    const { eventsFields, timeZone } = this.config;
+    const { eventsCollection, eventsFields, timeZone } = this.config;
     const pool = await this.agreedPool();
     const mongo = await this.#mongo();
     await this.requireIndexes();
     await this.retention(); // or an error that says what must be set
-    const { collection } = mongo;
+    const { TENANT_DATE_INDEX } = await import("../manifests/usage.ts");
+    const { EventCollection } = await import("./db/mongo/event-collection.ts");
+    const collection = new EventCollection(mongo.db.collection(eventsCollection), eventsFields, async (when) => {
+      const serving = await this.requireIndexes(when);
+      return serving.get(eventsCollection)?.get(TENANT_DATE_INDEX);
+    });
     const { EventReader } = await import("./db/mongo/events.ts");
     const { TenantReader } = await import("./db/mongo/tenants.ts");
     const { ArrivalReader } = await import("./db/mongo/arrivals.ts");
@@ -126,11 +136,11 @@ export class Services {
     const { Tenants } = await import("./rebuild/tenants.ts");
     return {
       ...mongo,
-      events: new EventReader(collection, eventsFields),
-      tenants: new Tenants(new TenantReader(collection, eventsFields, timeZone), pool, this.today),
-      arrivals: new ArrivalReader(collection, eventsFields, timeZone),
-      totals: new TotalsReader(collection, eventsFields),
-      invisible: new InvisibleReader(collection, eventsFields),
+      events: new EventReader(collection),
+      tenants: new Tenants(new TenantReader(collection, timeZone), pool, this.today),
+      arrivals: new ArrivalReader(collection, timeZone),
+      totals: new TotalsReader(collection),
+      invisible: new InvisibleReader(collection),
     };
   });
 
@@ -175,29 +185,29 @@ export class Services {
 
   readonly audits = async (): Promise<Audits> => new Audits(await this.pool());
 
-  /** Asks MongoDB for a sign of life. @throws if it gives none within some seconds */
+  /** Asks MongoDB for a sign of life. @throws if it gives none within some seconds, or is not the primary */
   readonly sourceAnswers = recently(ANSWERED_MS, async (): Promise<void> => {
     const { db } = await this.#mongo();
-    const { pingMongo } = await import("./db/mongo/client.ts");
-    await pingMongo(db);
+    const { requirePrimary } = await import("./db/mongo/client.ts");
+    await requirePrimary(db);
   });
 
   /** Checks the indexes that a rebuild needs; a DBA may drop one at any time. */
-  readonly requireIndexes = recently(LOOKED_AT_MS, async (): Promise<void> => {
+  readonly requireIndexes = recently(LOOKED_AT_MS, async (): Promise<ServingIndexes> => {
     const [{ db }, pool, manifest] = await Promise.all([
       this.#mongo(),
       this.pool(),
       this.keeper.manifest(OWN_MANIFEST),
     ]);
-    await requireIndexes(manifest, db, pool);
+    return requireIndexes(manifest, db, pool);
   });
 
   /** For how long raw events are kept: a DBA may set a TTL at any time. */
   readonly retention = recently(LOOKED_AT_MS, async () => {
-    const { collection } = await this.#mongo();
-    const { eventsFields, eventsRetentionDays } = this.config;
+    const { db } = await this.#mongo();
+    const { eventsCollection, eventsFields, eventsRetentionDays } = this.config;
     const { readRetention } = await import("./db/mongo/retention.ts");
-    return readRetention(collection, eventsFields, eventsRetentionDays);
+    return readRetention(db.collection(eventsCollection), eventsFields, eventsRetentionDays);
   });
 
   /** Reports on Tallyman's own indexes, and stores the report where this process's role may read it. */

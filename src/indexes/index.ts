@@ -11,6 +11,7 @@ import type { EnsureOptions, EnsureReport } from "./ensure/ensure.ts";
 import type { MaintainOptions, MaintainReport } from "./maintain.ts";
 import type { ManifestDescription } from "./manifest/describe.ts";
 import type { Manifest, PostgresIndex } from "./manifest/manifest.ts";
+import type { ServingIndexes } from "./required.ts";
 import type { RollbackRequest } from "./rollback/rollback.ts";
 import type { UndoneEntry } from "./rollback/undo.ts";
 import type { StatsOptions, StatsReport } from "./stats/stats.ts";
@@ -22,6 +23,7 @@ export type { CheckReport, IndexFinding, TargetFinding } from "./check/check.ts"
 export type { PlannedStep, PlanReport } from "./check/plan.ts";
 export type { EnsureOptions, EnsureReport };
 export type { MaintainReport };
+export type { ServingIndexes };
 export type { RollbackRequest, UndoneEntry };
 export type { StatsReport };
 export type { IndexReport, TargetReport } from "./stats/report.ts";
@@ -122,7 +124,10 @@ export async function maintainIndexes(options: MaintainOptions): Promise<Maintai
   return (await import("./maintain.ts")).maintainIndexes(options);
 }
 
-/** @throws UsageError that names the first required index that is missing, hidden or invalid, and the fix */
-export async function requireIndexes(manifest: Manifest, db: Db, pool: Pick<Pool, "query">): Promise<void> {
+/**
+ * The indexes of MongoDB that serve the required ones.
+ * @throws UsageError that names the first required index that no usable one serves, and the fix
+ */
+export async function requireIndexes(manifest: Manifest, db: Db, pool: Pick<Pool, "query">): Promise<ServingIndexes> {
   return (await import("./required.ts")).requireIndexes(manifest, db, pool);
 }

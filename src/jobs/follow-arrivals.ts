@@ -19,6 +19,8 @@ const COUNTED_AT_ONCE = 2;
 /** Tenant-days that one statement marks as dirty. */
 const MARK_BATCH = 1_000;
 const COUNT_LIMIT_MS = 60_000;
+/** Members are behind by some seconds at most while they are up. */
+const MAJORITY_LATE_MS = 60_000;
 
 const NEEDS = [
   "arrivals",
@@ -54,6 +56,7 @@ export const followArrivals = defineJob({
     const mark = await watermarks.read();
     const now = await context.stamp();
     const clock = stampMillis(now);
+    const seen = await seenThrough(clock, context); // before the scan, which may see more
     // A watermark that a wrong clock set may lie in the future.
     const through = mark.through ? Math.min(stampMillis(mark.through), clock) : clock - refresh.overlapSeconds * 1_000;
 
@@ -75,11 +78,27 @@ export const followArrivals = defineJob({
       found.differing += await markDiffering(days, now, context);
     }
 
-    const next = new Date(clock - refresh.delaySeconds * 1_000).toISOString().replace("Z", "000Z");
+    const next = new Date(seen - refresh.delaySeconds * 1_000).toISOString().replace("Z", "000Z");
     const moved = await watermarks.move(mark.through, next);
     return { ...found, moved, runId: await startRefresh(context) };
   },
 });
+
+/**
+ * Up to when events that were stored can be seen: now, or the last write that a majority of the members has. That stands
+ * still while too few members are up, and the watermark with it.
+ */
+async function seenThrough(clock: number, { arrivals, signal, log }: RefreshContext): Promise<number> {
+  const majority = await arrivals.majority(signal);
+  if (!majority) return clock;
+  if (majority.lastWrite - majority.through > MAJORITY_LATE_MS) {
+    log.warn(
+      { through: new Date(majority.through).toISOString() },
+      "too few members of MongoDB's replica set are up: events stored since then are not seen, and are not counted, before they are",
+    );
+  }
+  return Math.min(clock, majority.through);
+}
 
 function readPage(start: ScanStart, { arrivals, today, underPermit, signal }: RefreshContext): Promise<ArrivalPage> {
   return underPermit("fresh", () => arrivals.page(start, today(), signal));

@@ -46,7 +46,7 @@ export interface JobContext extends AuditContext, Execution {
   /** @throws if MongoDB does not answer now */
   readonly sourceAnswers: () => Promise<void>;
   /** @throws UsageError while an index is missing that a rebuild needs to be right, or to end in reasonable time */
-  readonly requireIndexes: () => Promise<void>;
+  readonly requireIndexes: () => Promise<unknown>;
   readonly ensureIndexes: (signal: AbortSignal) => Promise<EnsureReport>;
   readonly reportIndexUsage: (signal: AbortSignal) => Promise<StatsReport>;
 }

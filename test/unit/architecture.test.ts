@@ -103,6 +103,7 @@ const ORDER = [
   "redact",
   "printable",
   "postgres",
+  "mongo",
   "log",
   "repeated",
   "setting",
@@ -196,7 +197,7 @@ describe("dependencies", () => {
   test("the databases know nothing of commands, the application or queues, nor of the settings", () => {
     for (const { path, files } of inPart("db")) {
       expect(
-        files.filter((file) => !["db", "usage", "errors", "redact", "log", "postgres"].includes(partOf(file))),
+        files.filter((file) => !["db", "usage", "errors", "redact", "log", "postgres", "mongo"].includes(partOf(file))),
         path,
       ).toEqual([]);
     }
@@ -253,10 +254,10 @@ describe("the index keeper", () => {
     expect(past).toEqual([]);
   });
 
-  test("imports nothing of Tallyman but its errors, and how a session of PostgreSQL is opened", () => {
+  test("imports nothing of Tallyman but its errors, and what it has in common with the readers of a server", () => {
     const others = own.flatMap(({ path, files }) =>
       files
-        .filter((file) => !["indexes", "errors", "postgres"].includes(partOf(file)))
+        .filter((file) => !["indexes", "errors", "postgres", "mongo"].includes(partOf(file)))
         .map((file) => `${path} imports ${file}`),
     );
     expect(others).toEqual([]);

@@ -1,10 +1,13 @@
-import { Binary, MongoServerError, ObjectId, Timestamp, type Collection, type Document, type Int32 } from "mongodb";
+import { Binary, ObjectId, Timestamp, type Document, type Int32, type Long } from "mongodb";
+import { isOutOfTime } from "../../mongo/errors.ts";
 import { addDays, dayBounds, dayOf, FIRST_DAY, type Day, type DayBounds } from "../../usage/day.ts";
 import { MAX_TENANT_BYTES, tenantFault, type FieldMap } from "../../usage/event.ts";
 import type { InvisibleReason } from "../../usage/invisible.ts";
+import type { EventCollection } from "./event-collection.ts";
 import { idText } from "./ids.ts";
+import type { MajorityPoint } from "./majority.ts";
 import { matchRange } from "./pipeline.ts";
-import { aggregation, TIMED_OUT, type ReadOptions } from "./read.ts";
+import { limits, type ReadOptions } from "./read.ts";
 
 /** Where a scan begins: at ids made at an instant (milliseconds since the epoch), or after the last id of a page. */
 export type ScanStart = { readonly since: number } | { readonly after: ObjectId };
@@ -43,14 +46,19 @@ const FOREIGN_IDS: readonly (readonly [string, Document])[] = [
 
 /** Finds arrived events by `_id`, and counts the present events of a tenant-day. */
 export class ArrivalReader {
-  readonly #collection: Collection;
+  readonly #events: EventCollection;
   readonly #fields: FieldMap;
   readonly #timeZone: string;
 
-  constructor(collection: Collection, fields: FieldMap, timeZone: string) {
-    this.#collection = collection;
-    this.#fields = fields;
+  constructor(events: EventCollection, timeZone: string) {
+    this.#events = events;
+    this.#fields = events.fields;
     this.#timeZone = timeZone;
+  }
+
+  /** Up to when stored events can be seen, at least; undefined where the server does not tell. */
+  majority(signal: AbortSignal): Promise<MajorityPoint | undefined> {
+    return this.#events.majority(signal);
   }
 
   /**
@@ -61,31 +69,24 @@ export class ArrivalReader {
    */
   async page(start: ScanStart, today: Day, signal: AbortSignal, pageDays = PAGE_DAYS): Promise<ArrivalPage> {
     const { tenant_id, created_at } = this.#fields;
-    const cursor = this.#collection.find(
-      { _id: "after" in start ? { $gt: start.after, $lte: LAST_ID } : { $gte: firstId(start.since), $lte: LAST_ID } },
-      {
-        sort: { _id: 1 },
-        hint: { _id: 1 },
-        projection: { [tenant_id]: 1, [created_at]: 1 },
-        batchSize: BATCH,
-        promoteValues: false,
-        readPreference: "primary",
-        readConcern: { level: "majority" },
-        comment: "tallyman",
-        signal,
-      },
-    );
-    const fold = new ArrivalFold(this.#fields, this.#timeZone, today);
-    let events = 0;
-    let next: ScanStart | undefined;
-    for await (const event of cursor) {
-      fold.add(event);
-      events++;
-      if (fold.size < pageDays) continue;
-      next = { after: event._id }; // leaving the loop closes the cursor
-      break;
-    }
-    return { days: fold.days(), events, invisible: fold.invisible, next };
+    const filter = {
+      _id: "after" in start ? { $gt: start.after, $lte: LAST_ID } : { $gte: firstId(start.since), $lte: LAST_ID },
+    };
+    return this.#events.byId(async (collection, settings) => {
+      const projection = { [tenant_id]: 1, [created_at]: 1 };
+      const cursor = collection.find(filter, { ...settings, sort: { _id: 1 }, projection, batchSize: BATCH, signal });
+      const fold = new ArrivalFold(this.#fields, this.#timeZone, today);
+      let events = 0;
+      let next: ScanStart | undefined;
+      for await (const event of cursor) {
+        fold.add(event);
+        events++;
+        if (fold.size < pageDays) continue;
+        next = { after: event._id }; // leaving the loop closes the cursor
+        break;
+      }
+      return { days: fold.days(), events, invisible: fold.invisible, next };
+    });
   }
 
   /** The number of events of a tenant-day, by the index that rebuilds use; undefined if that takes too long. */
@@ -93,23 +94,25 @@ export class ArrivalReader {
     const range = { tenant, ...dayBounds(date, this.#timeZone) };
     const pipeline = [{ $match: matchRange(range, this.#fields) }, { $group: { _id: null, n: { $sum: 1 } } }];
     try {
-      const [counted] = await this.#collection
-        .aggregate<{ n: Int32 }>(pipeline, aggregation(this.#fields, options))
-        .toArray();
+      const [counted] = await this.#events.throughIndex((collection, settings) =>
+        collection.aggregate<{ n: Int32 | Long }>(pipeline, { ...settings, ...limits(options) }).toArray(),
+      );
       return counted ? BigInt(counted.n.toString()) : 0n;
     } catch (error) {
-      if (error instanceof MongoServerError && Number(error.code) === TIMED_OUT) return undefined;
+      if (isOutOfTime(error)) return undefined;
       throw error;
     }
   }
 
   /** A type other than ObjectId among the ids, whose events a scan may never find; undefined = none. */
   async foreignIdType(signal: AbortSignal): Promise<string | undefined> {
-    for (const [type, range] of FOREIGN_IDS) {
-      const options = { hint: { _id: 1 }, projection: { _id: 1 }, comment: "tallyman", signal } as const;
-      if (await this.#collection.findOne({ _id: range }, options)) return type;
-    }
-    return undefined;
+    return this.#events.byId(async (collection, settings) => {
+      for (const [type, range] of FOREIGN_IDS) {
+        const found = await collection.findOne({ _id: range }, { ...settings, projection: { _id: 1 }, signal });
+        if (found) return type;
+      }
+      return undefined;
+    });
   }
 }
 

@@ -4,7 +4,9 @@ import {
   MongoNetworkTimeoutError,
   MongoParseError,
   MongoServerError,
+  ReadPreference,
   type Db,
+  type Document,
   type MongoClientOptions,
 } from "mongodb";
 import { isConnectionLoss, UnreachableError, UsageError } from "../../errors.ts";
@@ -19,6 +21,9 @@ export const CLIENT_OPTIONS = {
   socketTimeoutMS: 13 * 60 * 60_000,
   enableUtf8Validation: false, // invalid UTF-8 becomes U+FFFD; one bad event must not fail a day
   retryReads: true,
+  // The catalog, lists of tenants and spans must not come from a member that is behind, whatever the URI prefers.
+  readPreference: ReadPreference.primary,
+  readPreferenceTags: [],
 } as const satisfies MongoClientOptions;
 
 /** Connects and pings the server. The database is the path of the connection string. */
@@ -42,9 +47,29 @@ const PING_MS = 10_000;
 
 /** Asks the server for a sign of life. @throws MongoNetworkTimeoutError where it gives none in time */
 export async function pingMongo(db: Db): Promise<void> {
+  await within(db, { ping: 1 });
+}
+
+/**
+ * Asks for a sign of life, and whether the server is one to read from: a connection string that names one member
+ * directly leads to it whatever it has become, and the driver then reads from it.
+ *
+ * @throws MongoNetworkTimeoutError where it gives no sign in time
+ * @throws UnreachableError where it is not the primary
+ */
+export async function requirePrimary(db: Db): Promise<void> {
+  const hello = await within(db, { hello: 1 });
+  if (hello["isWritablePrimary"] !== false) return;
+  throw new UnreachableError(
+    `MONGODB_URI leads to ${hello["me"] ?? "a member"}, which is not the primary, so it may lack events. ` +
+      "Name the replica set in it (replicaSet=...), without directConnection.",
+  );
+}
+
+async function within(db: Db, command: Document): Promise<Document> {
   const limit = AbortSignal.timeout(PING_MS);
   try {
-    await db.command({ ping: 1 }, { signal: limit });
+    return await db.command(command, { signal: limit });
   } catch (error) {
     if (!limit.aborted) throw error;
     throw new MongoNetworkTimeoutError(`the server has not answered for ${PING_MS / 1_000} seconds`, {

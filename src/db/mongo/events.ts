@@ -1,17 +1,18 @@
 import type { Double } from "mongodb";
-import { Decimal128, Int32, Long, MongoServerError, type Collection, type Document } from "mongodb";
+import { Decimal128, Int32, Long, MongoServerError, type Document } from "mongodb";
+import { isOutOfTime, isTooLarge } from "../../mongo/errors.ts";
 import { scaled, whole, type Whole } from "../../usage/decimal.ts";
 import type { DayBounds } from "../../usage/day.ts";
 import { DIMENSIONS, type Keys } from "../../usage/dimensions.ts";
-import type { FieldMap } from "../../usage/event.ts";
 import type { MalformedField } from "../../usage/malformed.ts";
 import { cleanKey, UNKNOWN_KEY } from "../../usage/keys.ts";
 import { COSTS, MEASURES, noMeasures, WHOLES, type MeasureName } from "../../usage/measures.ts";
 import { RollupBuilder, type Group, type Rollup } from "../../usage/rollup.ts";
+import type { EventCollection } from "./event-collection.ts";
 import { idText, readDecimal128 } from "./ids.ts";
 import { decodeMalformed, malformedPipeline, type MalformedGroup } from "./malformed.ts";
 import { ODD_EVENT, packed, plainPipeline, strictPipeline, type TenantRange } from "./pipeline.ts";
-import { aggregation, TIMED_OUT, type ReadOptions } from "./read.ts";
+import { limits, type ReadOptions } from "./read.ts";
 
 /** A tenant-day that no retry can read: it alone counts as failed, and its chunk continues. */
 export class TenantDayError extends Error {
@@ -29,21 +30,27 @@ const SLICE_EVENTS = 2_000_000;
 /** A slice this short that takes too long is not slow because of its size. */
 const SHORTEST_SLICE_MS = 10 * 60_000;
 
-/** BSONObjectTooLarge, and ExceededMemoryLimit, which MongoDB raises when `$push` holds more than 100 MB. */
-const TOO_LARGE = new Set([10_334, 146]);
+/** The error of a range that took too long, which says why where that can be known. */
+export async function timedOut(
+  events: EventCollection,
+  { maxTimeMs, signal }: ReadOptions,
+  cause: unknown,
+): Promise<TenantDayError> {
+  const why = await events.slowness(signal).catch(() => undefined);
+  const reason = why === undefined ? "" : `: ${why}`;
+  return new TenantDayError(`the read took longer than ${maxTimeMs} ms${reason}`, { cause });
+}
 
 /** Reads tenant-days of one events collection, summed on the server. */
 export class EventReader {
-  readonly #collection: Collection;
-  readonly #fields: FieldMap;
+  readonly #events: EventCollection;
   /** Tenants whose last day was not plain -> so many further days go to the strict pipeline at once. */
   readonly #strict = new Map<string, number>();
   /** Tenants whose last day had to be halved -> its number of slices, with which the next day begins. */
   readonly #slices = new Map<string, number>();
 
-  constructor(collection: Collection, fields: FieldMap) {
-    this.#collection = collection;
-    this.#fields = fields;
+  constructor(events: EventCollection) {
+    this.#events = events;
   }
 
   /**
@@ -76,10 +83,9 @@ export class EventReader {
     { start, end }: DayBounds,
     options: ReadOptions,
   ): Promise<MalformedField[] | undefined> {
-    const pipeline = malformedPipeline({ tenant, start, end }, this.#fields);
-    const through = { ...aggregation(this.#fields, options), allowDiskUse: true };
+    const pipeline = malformedPipeline({ tenant, start, end }, this.#events.fields);
     try {
-      return decodeMalformed(await this.#collection.aggregate<MalformedGroup>(pipeline, through).toArray());
+      return decodeMalformed(await this.#aggregate<MalformedGroup>(pipeline, options));
     } catch (error) {
       if (error instanceof MongoServerError && !options.signal.aborted) return undefined;
       throw error;
@@ -92,10 +98,9 @@ export class EventReader {
     try {
       groups = await this.#readGroups(range, options);
     } catch (error) {
-      const code = error instanceof MongoServerError ? Number(error.code) : undefined;
-      if (code === undefined || !(code === TIMED_OUT || TOO_LARGE.has(code))) throw error;
-      if (code === TIMED_OUT && range.end - range.start <= SHORTEST_SLICE_MS)
-        throw new TenantDayError(`the read took longer than ${options.maxTimeMs} ms`, { cause: error });
+      const isLate = isOutOfTime(error);
+      if (!isLate && !isTooLarge(error)) throw error;
+      if (isLate && range.end - range.start <= SHORTEST_SLICE_MS) throw await timedOut(this.#events, options, error);
       const middle = Math.floor((range.start + range.end) / 2);
       if (middle === range.start)
         throw new TenantDayError("the groups of one millisecond are too large", { cause: error });
@@ -112,20 +117,23 @@ export class EventReader {
       this.#strict.set(range.tenant, strictDays - 1);
     } else {
       this.#strict.delete(range.tenant);
-      const groups = (await this.#run(plainPipeline(range, this.#fields), options)).map(decodePlain);
+      const groups = (await this.#run(plainPipeline(range, this.#events.fields), options)).map(decodePlain);
       if (groups.every((group) => group !== undefined)) return groups;
       this.#strict.set(range.tenant, STRICT_DAYS);
     }
-    return (await this.#run(strictPipeline(range, this.#fields), options)).map(decodeStrict);
+    return (await this.#run(strictPipeline(range, this.#events.fields), options)).map(decodeStrict);
   }
 
   async #run(pipeline: Document[], options: ReadOptions): Promise<PackedGroup[]> {
-    const cursor = this.#collection.aggregate<{ groups: PackedGroup[] }>(packed(pipeline), {
-      ...aggregation(this.#fields, options),
-      allowDiskUse: true,
-    });
-    const documents = await cursor.toArray().finally(options.onRead);
+    const read = this.#aggregate<{ groups: PackedGroup[] }>(packed(pipeline), options);
+    const documents = await read.finally(options.onRead);
     return documents.flatMap(({ groups }) => groups);
+  }
+
+  #aggregate<T extends Document>(pipeline: Document[], options: ReadOptions): Promise<T[]> {
+    return this.#events.throughIndex((collection, settings) =>
+      collection.aggregate<T>(pipeline, { ...settings, ...limits(options), allowDiskUse: true }).toArray(),
+    );
   }
 }
 

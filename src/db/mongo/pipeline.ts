@@ -12,11 +12,6 @@ export interface TenantRange {
   readonly end: number;
 }
 
-/** The index that every read of a tenant's range goes through, by key pattern, whatever its name. */
-export function tenantDateIndex(fields: FieldMap): Record<string, 1 | -1> {
-  return { [fields.tenant_id]: 1, [fields.created_at]: -1 };
-}
-
 /**
  * Matches the tenant in every type that its text can stand for, and the range. Leaves out arrays: an array matches when
  * one of its elements does, so an event with an array of dates could count on two days. Leaves out the deprecated symbol

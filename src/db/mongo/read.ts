@@ -1,10 +1,3 @@
-import type { Abortable, AggregateOptions } from "mongodb";
-import type { FieldMap } from "../../usage/event.ts";
-import { tenantDateIndex } from "./pipeline.ts";
-
-/** MaxTimeMSExpired */
-export const TIMED_OUT = 50;
-
 /** A server that stays silent for so much longer than its limit hangs; waiting longer would hold a permit. */
 const SILENCE_MS = 30_000;
 
@@ -24,22 +17,7 @@ export function withinTime({ maxTimeMs, signal }: Pick<ReadOptions, "maxTimeMs" 
   return AbortSignal.any([signal, AbortSignal.timeout(maxTimeMs + SILENCE_MS)]);
 }
 
-/**
- * Options that every aggregation over events has: the tenant/date index, read concern majority, a time limit. Numbers
- * come as BSON types, since the type of a sum is part of its proof.
- */
-export function aggregation(
-  fields: FieldMap,
-  options: ReadOptions,
-  comment = "tallyman",
-): AggregateOptions & Abortable {
-  return {
-    hint: tenantDateIndex(fields),
-    maxTimeMS: options.maxTimeMs,
-    promoteValues: false,
-    readPreference: "primary",
-    readConcern: { level: "majority" },
-    comment,
-    signal: withinTime(options),
-  };
+/** The limits of one aggregation, for the driver. */
+export function limits(options: ReadOptions): { readonly maxTimeMS: number; readonly signal: AbortSignal } {
+  return { maxTimeMS: options.maxTimeMs, signal: withinTime(options) };
 }

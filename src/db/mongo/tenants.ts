@@ -1,9 +1,10 @@
-import type { Abortable, AggregateOptions, Collection, Document } from "mongodb";
+import type { Document } from "mongodb";
 import { addDays, countDays, dayBounds, dayOf, earlierDay, FIRST_DAY, laterDay, type Day } from "../../usage/day.ts";
 import { tenantFault, type FieldMap } from "../../usage/event.ts";
 import type { DayRange } from "../../usage/tenant-day.ts";
+import type { EventCollection } from "./event-collection.ts";
 import { idText } from "./ids.ts";
-import { matchTenants, tenantDateIndex } from "./pipeline.ts";
+import { matchTenants } from "./pipeline.ts";
 
 /** Where to search for a tenant's span. */
 export interface SpanSearch {
@@ -14,37 +15,51 @@ export interface SpanSearch {
   readonly known: DayRange | undefined;
 }
 
-/** Every distinct value of the tenant field, from the index alone; some servers skip from one value to the next. */
+/** A list may be long: few round trips. */
+const LISTING = { allowDiskUse: true, batchSize: 10_000 } as const;
+
+interface FoundSpan {
+  readonly _id: unknown;
+  readonly first: Date;
+  readonly last: Date;
+}
+
+/**
+ * Every distinct value of the tenant field, from the index alone. mongod skips from one value to the next where the
+ * collection is not sharded and no event ever had an array there; elsewhere the whole index is read.
+ */
 export function tenantsPipeline(fields: FieldMap): Document[] {
   return [{ $group: { _id: `$${fields.tenant_id}` } }];
 }
 
 /** Reads about tenants from the events' tenant/date index. */
 export class TenantReader {
-  readonly #collection: Collection;
+  readonly #events: EventCollection;
   readonly #fields: FieldMap;
   readonly #timeZone: string;
 
-  constructor(collection: Collection, fields: FieldMap, timeZone: string) {
-    this.#collection = collection;
-    this.#fields = fields;
+  constructor(events: EventCollection, timeZone: string) {
+    this.#events = events;
+    this.#fields = events.fields;
     this.#timeZone = timeZone;
   }
 
   /** The text of every tenant that can have a row, each once, in no order, without values that are no id. */
   async list(signal: AbortSignal): Promise<string[]> {
-    const cursor = this.#collection.aggregate(tenantsPipeline(this.#fields), listing(this.#fields, signal));
-    const tenants = new Set<string>();
-    for await (const { _id } of cursor) {
-      const text = idText(_id);
-      if (text !== undefined && tenantFault(text) === undefined) tenants.add(text);
-    }
-    return [...tenants];
+    return this.#events.throughIndex(async (collection, settings) => {
+      const cursor = collection.aggregate(tenantsPipeline(this.#fields), { ...settings, ...LISTING, signal });
+      const tenants = new Set<string>();
+      for await (const { _id } of cursor) {
+        const text = idText(_id);
+        if (text !== undefined && tenantFault(text) === undefined) tenants.add(text);
+      }
+      return [...tenants];
+    });
   }
 
   /**
    * The span of a tenant's events; undefined if it has none. The only query is whether a range has any event: every
-   * server answers it from the index, even one that cannot sort by it, but may read the whole range. So the search
+   * server answers it through the index, even one that cannot sort by it, but may read the whole range. So the search
    * begins with small or empty ranges near the likely answer: at the known span, else at the ends of the days in
    * question.
    */
@@ -72,12 +87,10 @@ export class TenantReader {
 
   /** Has any of the tenants an event on these days? Stops at the first event. */
   async hasEvents(tenants: readonly string[], from: Day, to: Day, signal: AbortSignal): Promise<boolean> {
-    const event = await this.#collection.findOne(matchTenants(tenants, this.#instants(from, to), this.#fields), {
-      hint: tenantDateIndex(this.#fields),
-      projection: { _id: 1 },
-      comment: "tallyman",
-      signal,
-    });
+    const match = matchTenants(tenants, this.#instants(from, to), this.#fields);
+    const event = await this.#events.throughIndex((collection, settings) =>
+      collection.findOne(match, { ...settings, projection: { _id: 1 }, signal }),
+    );
     return event !== null;
   }
 
@@ -94,12 +107,13 @@ export class TenantReader {
     const at = `$${this.#fields.created_at}`;
     const group = { _id: `$${this.#fields.tenant_id}`, first: { $min: at }, last: { $max: at } };
     const match = matchTenants(tenants, this.#instants(from, to), this.#fields);
-    const cursor = this.#collection.aggregate<{ _id: unknown; first: Date; last: Date }>(
-      [{ $match: match }, { $group: group }],
-      listing(this.#fields, signal),
+    const groups = await this.#events.throughIndex((collection, settings) =>
+      collection
+        .aggregate<FoundSpan>([{ $match: match }, { $group: group }], { ...settings, ...LISTING, signal })
+        .toArray(),
     );
     const spans = new Map<string, DayRange>();
-    for (const { _id, ...found } of await cursor.toArray()) {
+    for (const { _id, ...found } of groups) {
       const text = idText(_id);
       if (text === undefined) continue;
       const first = dayOf(found.first.getTime(), this.#timeZone);
@@ -115,7 +129,7 @@ export class TenantReader {
 
   /** The approximate number of events, from the collection's own figures. */
   async estimatedEvents(): Promise<number> {
-    return this.#collection.estimatedDocumentCount({ comment: "tallyman" });
+    return this.#events.estimatedCount();
   }
 
   #instants(from: Day, to: Day): { start: number; end: number } {
@@ -167,16 +181,4 @@ async function halveToLast(has: HasEvents, from: Day, to: Day): Promise<Day> {
     else high = addDays(middle, -1);
   }
   return low;
-}
-
-/** How a list of tenants is read: through the index, in types as they are stored, and in few round trips. */
-function listing(fields: FieldMap, signal: AbortSignal): AggregateOptions & Abortable {
-  return {
-    hint: tenantDateIndex(fields),
-    allowDiskUse: true,
-    promoteValues: false,
-    batchSize: 10_000,
-    comment: "tallyman",
-    signal,
-  };
 }

@@ -1,9 +1,10 @@
-import { MongoServerError, ObjectId, type Collection, type Document } from "mongodb";
-import type { FieldMap } from "../../usage/event.ts";
+import { ObjectId, type Document } from "mongodb";
+import { isOutOfTime } from "../../mongo/errors.ts";
 import { noMeasures, type Measures } from "../../usage/measures.ts";
-import { decodePlain, decodeStrict, STRICT_DAYS, TenantDayError, type PackedGroup } from "./events.ts";
+import type { EventCollection } from "./event-collection.ts";
+import { decodePlain, decodeStrict, STRICT_DAYS, timedOut, type PackedGroup } from "./events.ts";
 import { plainPipeline, strictPipeline, type TenantRange } from "./pipeline.ts";
-import { aggregation, TIMED_OUT, type ReadOptions } from "./read.ts";
+import { limits, type ReadOptions } from "./read.ts";
 
 /** The pipeline with a single group: the same sums under the same proof, and almost nothing to send. */
 export function ungrouped(pipeline: readonly Document[]): Document[] {
@@ -14,14 +15,12 @@ export function ungrouped(pipeline: readonly Document[]): Document[] {
 
 /** Sums a tenant's range over all users, models and providers: an audit compares these sums first. */
 export class TotalsReader {
-  readonly #collection: Collection;
-  readonly #fields: FieldMap;
+  readonly #events: EventCollection;
   /** tenants whose last range was not plain -> how many further ranges go directly to the strict pipeline */
   readonly #strict = new Map<string, number>();
 
-  constructor(collection: Collection, fields: FieldMap) {
-    this.#collection = collection;
-    this.#fields = fields;
+  constructor(events: EventCollection) {
+    this.#events = events;
   }
 
   /**
@@ -36,24 +35,26 @@ export class TotalsReader {
       this.#strict.set(range.tenant, strictRanges - 1);
     } else {
       this.#strict.delete(range.tenant);
-      const group = await this.#run(bounded(plainPipeline(range, this.#fields)), options);
+      const group = await this.#run(bounded(plainPipeline(range, this.#events.fields)), options);
       if (!group) return noMeasures();
       const plain = decodePlain(group);
       if (plain) return plain.sums;
       this.#strict.set(range.tenant, STRICT_DAYS);
     }
-    const group = await this.#run(bounded(strictPipeline(range, this.#fields)), options);
+    const group = await this.#run(bounded(strictPipeline(range, this.#events.fields)), options);
     return group ? decodeStrict(group).sums : noMeasures();
   }
 
   async #run(pipeline: Document[], options: ReadOptions): Promise<PackedGroup | undefined> {
-    const read = aggregation(this.#fields, options, "tallyman audit");
-    const cursor = this.#collection.aggregate<PackedGroup>(ungrouped(pipeline), read);
     try {
-      return (await cursor.toArray())[0];
+      const groups = await this.#events.throughIndex((collection, settings) => {
+        const read = { ...settings, ...limits(options), allowDiskUse: true, comment: "tallyman audit" };
+        return collection.aggregate<PackedGroup>(ungrouped(pipeline), read).toArray();
+      });
+      return groups[0];
     } catch (error) {
-      if (!(error instanceof MongoServerError) || Number(error.code) !== TIMED_OUT) throw error;
-      throw new TenantDayError(`the read took longer than ${options.maxTimeMs} ms`, { cause: error });
+      if (!isOutOfTime(error)) throw error;
+      throw await timedOut(this.#events, options, error);
     }
   }
 }

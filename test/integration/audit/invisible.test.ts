@@ -8,6 +8,7 @@ import { hostileEvents } from "../../support/hostile.ts";
 import { HOSTILE_TENANTS, INVISIBLE_CREATED_AT, INVISIBLE_TENANTS, MISSING } from "../../support/hostile-ids.ts";
 import { oracle } from "../../support/oracle.ts";
 import { event } from "../../support/sample.ts";
+import { eventsOf } from "../../support/event-collection.ts";
 import { useWorlds, type World } from "../../support/world.ts";
 
 const NONE: InvisibleCounts = {
@@ -23,12 +24,12 @@ const NONE: InvisibleCounts = {
 
 const openWorld = useWorlds("invisible");
 
-async function countedBy({ events, config }: World): Promise<InvisibleCounts> {
-  const { timeZone, eventsFields } = config;
+async function countedBy(world: World): Promise<InvisibleCounts> {
+  const { timeZone } = world.config;
   const tomorrow = addDays(dayOf(Date.now(), timeZone), 1);
   const visible = { start: dayBounds("2000-01-01", timeZone).start, end: dayBounds(tomorrow, timeZone).end };
   const options = { maxTimeMs: 600_000, signal: new AbortController().signal };
-  return new InvisibleReader(events, eventsFields).count(visible, options);
+  return new InvisibleReader(eventsOf(world)).count(visible, options);
 }
 
 const total = (counts: InvisibleCounts) => Object.values(counts).reduce((sum, n) => sum + n, 0);

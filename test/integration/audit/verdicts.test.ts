@@ -8,6 +8,7 @@ import { rebuild } from "../../support/rebuild.ts";
 import { event } from "../../support/sample.ts";
 import { useWorld, useWorlds } from "../../support/world.ts";
 import { arrived } from "./arrived.ts";
+import { eventsOf } from "../../support/event-collection.ts";
 import { audit } from "./audited.ts";
 
 const DAY = "2026-03-03";
@@ -189,7 +190,7 @@ describe("events that came or went after a row was read", () => {
 
   test("make the audit read again a row that was written while it read", async () => {
     await stored("rewritten");
-    const totals = new TotalsReader(world.events, world.config.eventsFields);
+    const totals = new TotalsReader(eventsOf(world));
     let isRewritten = false;
     const { days } = await audit(
       world,

@@ -1,14 +1,8 @@
 import { Decimal128, Long, ObjectId, type Document } from "mongodb";
 import { expect, test } from "vitest";
+import { TENANT_DATE_INDEX } from "../../../manifests/usage.ts";
 import { EventReader, TenantDayError } from "../../../src/db/mongo/events.ts";
-import {
-  matchRange,
-  packed,
-  plainPipeline,
-  strictPipeline,
-  tenantDateIndex,
-  type TenantRange,
-} from "../../../src/db/mongo/pipeline.ts";
+import { matchRange, packed, plainPipeline, strictPipeline, type TenantRange } from "../../../src/db/mongo/pipeline.ts";
 import { TenantReader, tenantsPipeline } from "../../../src/db/mongo/tenants.ts";
 import { Services } from "../../../src/services.ts";
 import { dayBounds } from "../../../src/usage/day.ts";
@@ -16,6 +10,7 @@ import type { Rollup } from "../../../src/usage/rollup.ts";
 import { rebuild } from "../../support/rebuild.ts";
 import { event, sampleEvents } from "../../support/sample.ts";
 import { storedRows } from "../../support/stored-rows.ts";
+import { eventsOf } from "../../support/event-collection.ts";
 import { useWorld } from "../../support/world.ts";
 
 const DAY = "2026-03-01";
@@ -39,7 +34,7 @@ function watchedReader(change: (pipeline: Document[]) => Document[] = (pipeline)
       };
     },
   });
-  const reader = new EventReader(collection, world.config.eventsFields);
+  const reader = new EventReader(eventsOf(world, collection));
   return {
     reader,
     sent,
@@ -137,7 +132,7 @@ test("groups of one millisecond that do not fit fail the day, since time cannot 
   const start = at(DAY).getTime();
   const users = ["a", "b"].map((letter) => letter.repeat(8_500_000));
   await world.insert(users.map((user_id) => event({ tenant_id: "crowd", user_id, created_at: new Date(start + 1) })));
-  const reader = new EventReader(world.events, world.config.eventsFields);
+  const reader = new EventReader(eventsOf(world));
   const read = reader.readDay("crowd", { start, end: start + 4 }, options());
   await expect(read).rejects.toThrow(new TenantDayError("the groups of one millisecond are too large"));
 });
@@ -201,8 +196,8 @@ test("every query on the events goes through the tenant/date index", async () =>
   await world.insert(
     sampleEvents(3_000, (n) => ({ tenant_id: `plan${n % 100}`, created_at: new Date(at(DAY).getTime() + n) })),
   );
-  const hint = tenantDateIndex(fields);
-  const through = { indexes: ["idx_tenant_date"], scans: false };
+  const hint = TENANT_DATE_INDEX;
+  const through = { indexes: [TENANT_DATE_INDEX], scans: false };
   const range = (tenant: string): TenantRange => ({ tenant, ...dayBounds(DAY, "UTC") });
   for (const tenant of ["plan7", "42", "0123456789abcdef01234567"]) {
     for (const pipeline of [plainPipeline, strictPipeline]) {
@@ -222,7 +217,7 @@ test("every query on the events goes through the tenant/date index", async () =>
 test("the span of a tenant is the first and last day with an event, wherever the search begins", async () => {
   const instants = ["2019-05-05T00:00:00Z", "2022-01-01T10:00:00Z", "2026-02-28T23:59:59.999Z"];
   await world.insert(instants.map((instant) => event({ tenant_id: 4711, created_at: new Date(instant) })));
-  const reader = new TenantReader(world.events, world.config.eventsFields, "UTC");
+  const reader = new TenantReader(eventsOf(world), "UTC");
   const { signal } = new AbortController();
   const days = ["2000-01-01", "2019-05-05", "2023-01-01", "2026-11-01"];
   for (const [index, from] of days.entries()) {

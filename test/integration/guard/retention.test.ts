@@ -67,6 +67,6 @@ describe("without the setting, it cannot be told", () => {
   ])("%s", async (_, indexes, field) => {
     const asked = retention(indexes, undefined, field);
     await expect(asked).rejects.toBeInstanceOf(UsageError);
-    await expect(asked).rejects.toThrow(/TTL index on \w+, .* Set EVENTS_RETENTION_DAYS/);
+    await expect(asked).rejects.toThrow(/TTL on \w+, .* Set EVENTS_RETENTION_DAYS/);
   });
 });

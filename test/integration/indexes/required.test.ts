@@ -33,7 +33,20 @@ const look = () => {
 };
 
 test("a required index is found by its keys, under any name", async () => {
-  await expect(look()).resolves.toBeUndefined();
+  const serving = await look();
+  expect(serving.get("token_usage_events")?.get("idx_tenant_date")).toBe("whatever");
+});
+
+test("of two that serve the required one, that with its own name is taken", async () => {
+  await world.events.createIndex(KEYS, { name: "idx_tenant_date", unique: true });
+  const serving = await look();
+  expect(serving.get("token_usage_events")?.get("idx_tenant_date")).toBe("idx_tenant_date");
+});
+
+test("one over a part of the events beside it, with the same keys, changes nothing", async () => {
+  const late = { created_at: { $gte: new Date("2030-01-01") } };
+  await world.events.createIndex(KEYS, { name: "idx_tenant_date_recent", partialFilterExpression: late });
+  expect((await look()).get("token_usage_events")?.get("idx_tenant_date")).toBe("whatever");
 });
 
 test.each([
@@ -64,7 +77,7 @@ test("the primary key of the upsert is required too", async () => {
     /^public\.daily_usage_cache has no usable index as daily_usage_cache_pkey .*migration/,
   );
   await world.pool.query("CREATE UNIQUE INDEX another_name ON daily_usage_cache (tenant_id, date)");
-  await expect(look()).resolves.toBeUndefined();
+  expect((await look()).size).toBe(1);
   await world.pool.query("DROP INDEX another_name");
   await world.pool.query(`ALTER TABLE daily_usage_cache ADD CONSTRAINT ${name} PRIMARY KEY (tenant_id, date)`);
 });

@@ -7,6 +7,7 @@ import type { Rollup } from "../../../src/usage/rollup.ts";
 import { hostileEvents } from "../../support/hostile.ts";
 import { oracle } from "../../support/oracle.ts";
 import { sampleEvents } from "../../support/sample.ts";
+import { eventsOf } from "../../support/event-collection.ts";
 import { useWorld } from "../../support/world.ts";
 
 const DAY = "2026-03-29"; // 23 hours in Berlin
@@ -56,7 +57,7 @@ function watchedReader(longestMs = Infinity) {
       };
     },
   });
-  const reader = new EventReader(collection, world.config.eventsFields);
+  const reader = new EventReader(eventsOf(world, collection));
   const signal = new AbortController().signal;
   const read = (tenant: string, expected?: number, bounds = dayBounds(DAY, ZONE), onRead?: () => void) =>
     reader.readDay(tenant, bounds, { maxTimeMs: 600_000, signal, expected, onRead });

@@ -4,6 +4,7 @@ import { TenantReader } from "../../../src/db/mongo/tenants.ts";
 import { Tenants } from "../../../src/rebuild/tenants.ts";
 import type { Day } from "../../../src/usage/day.ts";
 import { event } from "../../support/sample.ts";
+import { eventsOf } from "../../support/event-collection.ts";
 import { useWorld } from "../../support/world.ts";
 
 const TODAY = "2026-03-10";
@@ -26,7 +27,7 @@ async function tenantsOn(today: Day) {
       };
     },
   });
-  const reader = new TenantReader(collection, world.config.eventsFields, "UTC");
+  const reader = new TenantReader(eventsOf(world, collection), "UTC");
   return { asked, tenants: new Tenants(reader, await world.services.pool(), () => today) };
 }
 

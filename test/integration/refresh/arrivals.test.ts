@@ -6,6 +6,7 @@ import { event } from "../../support/sample.ts";
 import { rebuild } from "../../support/rebuild.ts";
 import { storedRows } from "../../support/stored-rows.ts";
 import { useWorld } from "../../support/world.ts";
+import { eventsOf } from "../../support/event-collection.ts";
 import { dateAt, DAY, dirty, follow, HOUR, idAt, noon, setWatermark, watermark, workOff, ZONE } from "./follow.ts";
 
 const world = useWorld("arrivals", { USAGE_TIMEZONE: ZONE, SETTLE_HOURS: "8760" });
@@ -65,6 +66,39 @@ test("the watermark is the clock before the scan less the delay, never an id", a
   const through = Date.parse((await watermark(world)) as string);
   expect(through).toBeGreaterThanOrEqual(before - 10_000);
   expect(through).toBeLessThanOrEqual(stampMillis(await stampAt(world.pool)) - 10_000);
+});
+
+/** Arrivals as they are read while a majority of the replica set has nothing newer than so many seconds ago. */
+function heldBack(through: number, lastWrite: number, now: number): ArrivalReader {
+  const arrivals = new ArrivalReader(eventsOf(world), ZONE);
+  const [at, last] = [now - through * 1_000, now - lastWrite * 1_000];
+  arrivals.majority = () => Promise.resolve({ through: at, lastWrite: last });
+  return arrivals;
+}
+
+test("while a majority of MongoDB's members is away the watermark waits with it, and what was not seen is found later", async () => {
+  const now = Date.now();
+  await setWatermark(world, 2 * HOUR, now);
+  const followed = await follow(world, { arrivals: heldBack(1.5 * HOUR, 30, now) });
+  expect(followed).toMatchObject({ events: 0, moved: true });
+  expect(followed.warnings).toMatchObject([{ through: new Date(now - 1.5 * HOUR * 1_000).toISOString() }]);
+  expect(followed.warnings[0]?.msg).toMatch(/^too few members of MongoDB's replica set are up/);
+  expect(Date.parse((await watermark(world)) as string)).toBe(now - 1.5 * HOUR * 1_000 - 10_000);
+  // Stored long before the scan, but seen only now.
+  await world.insert([arrived(HOUR, "acme", dateAt(-3))]);
+  const later = await follow(world, { arrivals: heldBack(2, 1, now) });
+  expect(later).toMatchObject({ events: 1, differing: 1, warnings: [] });
+  await workOff(world, later.runId);
+});
+
+test("a majority that is a write behind, or an hour old with nothing written since, is no warning", async () => {
+  const now = Date.now();
+  await setWatermark(world, 60, now);
+  expect(await follow(world, { arrivals: heldBack(20, 0, now) })).toMatchObject({ warnings: [] });
+  expect(await follow(world, { arrivals: heldBack(HOUR, HOUR, now) })).toMatchObject({ warnings: [] });
+  // A primary whose clock is ahead moves the watermark no further than our own clock.
+  expect(await follow(world, { arrivals: heldBack(-HOUR, -HOUR, now) })).toMatchObject({ warnings: [] });
+  expect(Date.parse((await watermark(world)) as string)).toBeLessThanOrEqual(Date.now() - 10_000);
 });
 
 test.each([
@@ -196,7 +230,7 @@ test("pages end at a number of tenant-days and go on behind their last event", a
 test("arrivals that fill several pages are all found", async () => {
   const days = Array.from({ length: 7 }, (_, n) => dateAt(-1 - n));
   await world.insert([...days.map((date) => arrived(60, "acme", date)), arrived(60, "", dateAt(-1))]);
-  const arrivals = new ArrivalReader(world.events, world.config.eventsFields, ZONE);
+  const arrivals = new ArrivalReader(eventsOf(world), ZONE);
   const page = arrivals.page.bind(arrivals);
   arrivals.page = (start, today, signal) => page(start, today, signal, 2);
   const { warnings, ...followed } = await follow(world, { arrivals });

@@ -6,6 +6,7 @@ import { rebuild } from "../../support/rebuild.ts";
 import { event } from "../../support/sample.ts";
 import { storedRows } from "../../support/stored-rows.ts";
 import { useWorld, type World } from "../../support/world.ts";
+import { eventsOf } from "../../support/event-collection.ts";
 import { dateAt, dirty, follow, idAt, noon, workOff, ZONE } from "./follow.ts";
 
 const world = useWorld("foreign", { USAGE_TIMEZONE: ZONE, SETTLE_HOURS: "8760" });
@@ -73,7 +74,7 @@ describe.each([
       const said = both.flatMap(({ warnings }) => warnings);
       expect(said).toHaveLength(1);
       expect(said[0]?.msg).toContain("not every _id is an ObjectId");
-      const arrivals = new ArrivalReader(world.events, world.config.eventsFields, ZONE);
+      const arrivals = new ArrivalReader(eventsOf(world), ZONE);
       arrivals.foreignIdType = () => Promise.reject(new Error("asked again"));
       expect(await follow(world, { arrivals })).toMatchObject({ moved: true, warnings: [] });
     } finally {
@@ -111,8 +112,8 @@ test("every question goes through the index on _id or the one on tenant and date
     if (["find", "aggregate"].includes(commandName)) sent.push(plain);
   });
   try {
-    const fields = world.config.eventsFields;
-    const arrivals = new ArrivalReader(client.db().collection(world.config.eventsCollection), fields, ZONE);
+    const watched = client.db().collection(world.config.eventsCollection);
+    const arrivals = new ArrivalReader(eventsOf(world, watched), ZONE);
     const page = await arrivals.page({ since: now - 100_000 }, dateAt(0), signal, 5);
     await arrivals.page(page.next as NonNullable<typeof page.next>, dateAt(0), signal);
     await arrivals.count("t7", "2026-03-01", { maxTimeMs: 600_000, signal });

@@ -244,7 +244,7 @@ describe("a server that returns no sample", () => {
       /^the server returned no sample within 1 ms: /,
     );
 
-    // The server refuses a hint of an index that is not there.
+    // The index goes before the first read.
     const context = await jobContext(world.services);
     await world.events.dropIndexes();
     const finding = await explainNothing({ tenants: ["acme"], known: [] }, context);

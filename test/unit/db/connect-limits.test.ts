@@ -1,5 +1,5 @@
 import { Redis } from "ioredis";
-import { MongoClient } from "mongodb";
+import { MongoClient, type ReadPreference } from "mongodb";
 import { expect, test } from "vitest";
 import { CLIENT_OPTIONS } from "../../../src/db/mongo/client.ts";
 import { connectionOptions } from "../../../src/db/postgres/pool.ts";
@@ -15,6 +15,19 @@ test("a connection to MongoDB is given up after ten seconds at most, where the d
   expect(limits(own)).toEqual([AT_MOST, AT_MOST]);
   expect(limits(plain)).toEqual([30_000, 30_000]);
   await Promise.all([own.close(), plain.close()]);
+});
+
+test.each([
+  "mongodb://h/db",
+  "mongodb://h/db?readPreference=secondaryPreferred",
+  "mongodb://h/db?readPreference=nearest&readPreferenceTags=dc:ny&readPreferenceTags=&maxStalenessSeconds=120",
+  "mongodb://a,b/db?replicaSet=rs&readPreference=secondary",
+])("everything is read from the primary, whatever the connection string prefers: %s", async (uri) => {
+  const client = new MongoClient(uri, CLIENT_OPTIONS);
+  const { mode, tags, maxStalenessSeconds } = client.db().collection("events").readPreference as ReadPreference;
+  expect({ mode, tags: tags ?? [], maxStalenessSeconds }).toEqual({ mode: "primary", tags: [] });
+  expect(client.readPreference.mode).toBe("primary");
+  await client.close();
 });
 
 test("a command tries to connect to Redis once, for ten seconds at most", () => {

@@ -106,7 +106,7 @@ export async function listIndexes(db: Db, target: string): Promise<Record<string
 }
 
 /** Names of the indexes being built. Without the right to read $indexStats, a running build counts as finished. */
-async function buildingNames(db: Db, target: string): Promise<Set<string>> {
+export async function buildingNames(db: Db, target: string): Promise<ReadonlySet<string>> {
   const stats = await db
     .collection(target)
     .aggregate([{ $indexStats: {} }])
