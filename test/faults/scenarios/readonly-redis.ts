@@ -1,45 +1,7 @@
-import { setTimeout as sleep } from "node:timers/promises";
-import { below } from "../../support/random.ts";
 import { askRedis, follow, promote } from "../../support/redis-servers.ts";
 import { startRedis, type PrivateServer } from "../../../dev/servers.ts";
 import { TcpProxy } from "../../support/tcp-proxy.ts";
-import { runBuilt } from "../built.ts";
 import { ONE_AT_A_TIME, type Scenario } from "../scenario.ts";
-
-/** Redis accepts connections and says nothing, for up to a minute; then it answers what has waited. */
-export const silentRedis: Scenario = {
-  name: "silent-redis",
-  owns: [],
-  processes: 3,
-  settings: ONE_AT_A_TIME,
-  async inject(scene) {
-    const uri = scene.env["REDIS_URL"] as string;
-    const proxy = await TcpProxy.open(uri);
-    const env = { REDIS_URL: proxy.through(uri) };
-    const runId = await scene.backfill();
-    await scene.startReplica(env);
-    await scene.startReplica(env);
-    const silentS = 10 + below(scene.random, 50);
-    const moment = await scene.someMoment(runId, 5, 30);
-    const { held, done, planned } = await scene.progress(runId);
-    proxy.silence();
-    const over = sleep(silentS * 1_000); // how long it is silent is the fault
-    const asked = await runBuilt({ ...scene.env, ...env }, "status");
-    await over;
-    proxy.restore();
-    const at = performance.now();
-    return {
-      moment,
-      hit: held[0] && `silent for ${silentS} s, chunk ${held[0].number} in hand at ${done}/${planned}`,
-      at,
-      async faults() {
-        await proxy.close();
-        // The command's own limit may end after the silence.
-        return asked.code === 5 || asked.code === 0 ? [] : [`status ended with ${asked.code}: ${asked.stderr}`];
-      },
-    };
-  },
-};
 
 /**
  * The replica of Redis becomes the primary, and the old primary its replica: the workers' open connections lead to one that
