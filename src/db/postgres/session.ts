@@ -23,7 +23,7 @@ const FROZEN = "30s";
 
 /** What is added to the number of a permit whose holder is frozen: the permit that stands in for it. */
 const STAND_IN = 1_000_000;
-/** Tries for a permit, some seconds, after each of which a waiting process looks for frozen holders. */
+/** Tries for a permit, some seconds, after which a waiting process looks for frozen holders. */
 const TRIES_PER_LOOK = 20;
 
 /**
@@ -41,6 +41,8 @@ export class Session {
   readonly #client: pg.Client;
   readonly #permits: number;
   readonly #held = new Set<number>();
+  /** permits whose holders were frozen at the last look */
+  #frozen: ReadonlySet<number> = new Set();
   readonly #lost = new AbortController();
   /** one statement at a time: pg would queue them, but a permit must be marked as held before the next try */
   #turn: Promise<unknown> = Promise.resolve();
@@ -77,16 +79,16 @@ export class Session {
   /** Waits for a permit. Aborting `signal` ends the wait with its reason. */
   async takePermit(queue: QueueName, signal: AbortSignal): Promise<number> {
     const first = queue === "bulk" && this.#permits > 1 ? 2 : 1;
-    let frozen: ReadonlySet<number> = new Set();
     for (let tries = 1, delay = POLL_MS.first; ; tries++, delay = Math.min(delay * 2, POLL_MS.most)) {
+      // Where holders were frozen at the last look, most permits may be theirs: each wait would be long.
+      if (this.#frozen.size > 0 || tries % TRIES_PER_LOOK === 0) this.#frozen = await this.#frozenPermits();
       for (let permit = first; permit <= this.#permits; permit++) {
         let number = permit;
         let isTaken = await this.#tryPermit(number, signal);
-        while (!isTaken && frozen.has(number)) isTaken = await this.#tryPermit((number += STAND_IN), signal);
+        while (!isTaken && this.#frozen.has(number)) isTaken = await this.#tryPermit((number += STAND_IN), signal);
         if (isTaken) return number;
       }
       await sleep(delay * (0.5 + Math.random()), undefined, { signal }).catch(() => signal.throwIfAborted());
-      if (tries % TRIES_PER_LOOK === 0) frozen = await this.#frozenPermits();
     }
   }
 
