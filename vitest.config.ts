@@ -5,8 +5,11 @@ import { propertySettings } from "./test/support/property-settings.ts";
 const HANG_MS = 10 * 60_000;
 
 const env = propertySettings();
-/** What both projects have in common. No file may leave anything behind in its process, which works on many. */
+/** What all projects have in common. No file may leave anything behind in its process, which works on many. */
 const shared = { env, isolate: false, testTimeout: HANG_MS, hookTimeout: HANG_MS };
+
+/** Projects with servers share three workers, on two cores: much of the work is waiting, for servers and processes. */
+const besideEachOther = { sequence: { groupOrder: 1 }, maxWorkers: 3 };
 
 export default defineConfig({
   test: {
@@ -18,11 +21,20 @@ export default defineConfig({
       {
         test: {
           ...shared,
+          ...besideEachOther,
           name: "integration",
           include: ["test/integration/**/*.test.ts"],
-          sequence: { groupOrder: 1 },
           globalSetup: ["test/support/servers.ts"],
-          maxWorkers: 3, // on two cores: much of the work is waiting, for servers and for processes
+        },
+      },
+      {
+        // What needs a MongoDB and nothing else: also run by npm run check:mongodb, on the server that it is given.
+        test: {
+          ...shared,
+          ...besideEachOther,
+          name: "mongodb",
+          include: ["test/mongodb/**/*.test.ts"],
+          globalSetup: ["test/support/mongodb-server.ts"],
         },
       },
     ],

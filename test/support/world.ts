@@ -7,6 +7,7 @@ import { loadConfig, type Config } from "../../src/config.ts";
 import { migrate } from "../../src/db/postgres/migrate.ts";
 import { createLogger } from "../../src/log.ts";
 import { Services } from "../../src/services.ts";
+import { insertEvents } from "./insert-events.ts";
 import { openedForEach, openedOnce } from "./opened.ts";
 import { endProcesses } from "./program.ts";
 import { quietPeriod } from "./quiet-hours.ts";
@@ -102,17 +103,7 @@ async function createWorld(purpose: string, settings: Settings = {}): Promise<Wo
     services,
     events,
     pool,
-    async insert(documents) {
-      let batch: Document[] = [];
-      for (const document of documents) {
-        batch.push(document);
-        if (batch.length === 5_000) {
-          await events.insertMany(batch, { ordered: false });
-          batch = [];
-        }
-      }
-      if (batch.length > 0) await events.insertMany(batch, { ordered: false });
-    },
+    insert: (documents) => insertEvents(events, documents),
     async reset() {
       await Promise.all([events.deleteMany({}), pool.query(RESET)]);
     },

@@ -1,4 +1,4 @@
-import { Binary, Decimal128, Double, Int32, Long, MongoClient, ObjectId, Timestamp, UUID } from "mongodb";
+import { MongoClient, UUID } from "mongodb";
 import { beforeEach, describe, expect, test } from "vitest";
 import { ArrivalReader } from "../../../src/db/mongo/arrivals.ts";
 import { Services } from "../../../src/services.ts";
@@ -13,30 +13,6 @@ const world = useWorld("foreign", { USAGE_TIMEZONE: ZONE, SETTLE_HOURS: "8760" }
 beforeEach(() => world.reset());
 
 const { signal } = new AbortController();
-
-describe("an id that is no ObjectId is noticed by its type", () => {
-  test.each([
-    ["string", new UUID().toString()],
-    ["string", ""],
-    ["number", new Int32(7)],
-    ["number", Long.fromString("-9223372036854775808")],
-    ["number", new Double(-0.5)],
-    ["number", Decimal128.fromString("1E+6144")],
-    ["binary", new UUID()],
-    ["binary", new Binary(Buffer.alloc(0), 0)],
-    ["object", { tenant: "acme", n: 1 }],
-    ["object", {}],
-    ["date", new Date(-8.64e15)],
-    ["timestamp", Timestamp.fromBits(0, 1)],
-    ["boolean", false],
-  ])("%s: %j", async (type, _id) => {
-    const { arrivals } = await world.services.source();
-    await world.insert([event({ _id: new ObjectId("0".repeat(24)) }), event({ _id: new ObjectId("f".repeat(24)) })]);
-    expect(await arrivals.foreignIdType(signal)).toBeUndefined();
-    await world.insert([event({ _id })]);
-    expect(await arrivals.foreignIdType(signal)).toBe(type);
-  });
-});
 
 describe.each([
   ["UUIDs as text", () => new UUID().toString() as unknown],

@@ -1,8 +1,8 @@
 import type { CreateIndexesOptions, IndexSpecification } from "mongodb";
 import { beforeEach, describe, expect, test } from "vitest";
-import { readRetention } from "../../../src/db/mongo/retention.ts";
-import { UsageError } from "../../../src/errors.ts";
-import { useWorld } from "../../support/world.ts";
+import { readRetention } from "../../src/db/mongo/retention.ts";
+import { UsageError } from "../../src/errors.ts";
+import { useMongoWorld } from "../support/mongo-world.ts";
 
 const DAY = 86_400;
 type Index = [keys: IndexSpecification, options: CreateIndexesOptions];
@@ -11,7 +11,7 @@ const TTL = (field: string, seconds: number, options: CreateIndexesOptions = {})
   { expireAfterSeconds: seconds, ...options },
 ];
 
-const world = useWorld("retention");
+const world = useMongoWorld("retention");
 beforeEach(async () => {
   await world.events.dropIndexes();
 });

@@ -1,46 +1,25 @@
-import { Decimal128, Long, ObjectId, type Document } from "mongodb";
+import { Decimal128, Long, ObjectId } from "mongodb";
 import { expect, test } from "vitest";
-import { TENANT_DATE_INDEX } from "../../../manifests/usage.ts";
-import { EventReader, TenantDayError } from "../../../src/db/mongo/events.ts";
-import { matchRange, packed, plainPipeline, strictPipeline, type TenantRange } from "../../../src/db/mongo/pipeline.ts";
-import { TenantReader, tenantsPipeline } from "../../../src/db/mongo/tenants.ts";
-import { Services } from "../../../src/services.ts";
-import { dayBounds } from "../../../src/usage/day.ts";
-import type { Rollup } from "../../../src/usage/rollup.ts";
-import { rebuild } from "../../support/rebuild.ts";
-import { event, sampleEvents } from "../../support/sample.ts";
-import { storedRows } from "../../support/stored-rows.ts";
-import { eventsOf } from "../../support/event-collection.ts";
-import { useWorld } from "../../support/world.ts";
+import { TENANT_DATE_INDEX } from "../../manifests/usage.ts";
+import { EventReader, TenantDayError } from "../../src/db/mongo/events.ts";
+import { matchRange, packed, plainPipeline, strictPipeline, type TenantRange } from "../../src/db/mongo/pipeline.ts";
+import { TenantReader, tenantsPipeline } from "../../src/db/mongo/tenants.ts";
+import { dayBounds } from "../../src/usage/day.ts";
+import { event, sampleEvents } from "../support/sample.ts";
+import { eventsOf } from "../support/event-collection.ts";
+import { useMongoWorld } from "../support/mongo-world.ts";
+import { multiplied, watchedReader } from "../support/watched-reader.ts";
 
 const DAY = "2026-03-01";
 const options = () => ({ maxTimeMs: 600_000, signal: new AbortController().signal });
 const at = (day: string, time = "12:00:00") => new Date(`${day}T${time}Z`);
 
-const world = useWorld("reader");
+const world = useMongoWorld("reader");
 
-/** Only the strict pipeline counts the malformed. */
-const isStrictGroup = (stage: Document) => "malformed" in ((stage["$group"] ?? {}) as Document);
-
-/** A reader, and which pipelines it has sent. */
-function watchedReader(change: (pipeline: Document[]) => Document[] = (pipeline) => pipeline) {
-  const sent: ("plain" | "strict")[] = [];
-  const collection = new Proxy(world.events, {
-    get(target, name) {
-      if (name !== "aggregate") return Reflect.get(target, name, target) as unknown;
-      return (pipeline: Document[], settings: object) => {
-        sent.push(pipeline.some(isStrictGroup) ? "strict" : "plain");
-        return target.aggregate(change(pipeline), settings);
-      };
-    },
-  });
-  const reader = new EventReader(eventsOf(world, collection));
-  return {
-    reader,
-    sent,
-    read: (tenant: string, day = DAY): Promise<Rollup> => reader.readDay(tenant, dayBounds(day, "UTC"), options()),
-  };
-}
+const watched = (change?: Parameters<typeof watchedReader>[1]) => {
+  const { read, ...rest } = watchedReader(world, change);
+  return { ...rest, read: (tenant: string, day = DAY) => read(tenant, day) };
+};
 
 test("the plain and the strict pipeline sum clean days alike", async () => {
   const clean = (day: string) =>
@@ -57,13 +36,13 @@ test("the plain and the strict pipeline sum clean days alike", async () => {
   const bad = event({ tenant_id: "both", total_tokens: 1, prompt_tokens: "ten", created_at: at("2026-03-02") });
   await world.insert([...clean(DAY), ...clean("2026-03-02"), bad, ...clean("2026-03-03")]);
 
-  const plain = watchedReader();
+  const plain = watched();
   const expected = await plain.read("both");
   expect(plain.sent).toEqual(["plain"]);
   expect(expected.malformed).toBe(0);
   expect(expected.totals.requests).toBe(60);
 
-  const strict = watchedReader();
+  const strict = watched();
   const dirty = await strict.read("both", "2026-03-02");
   expect(dirty.malformed).toBe(1);
   expect(dirty.totals.requests).toBe(61);
@@ -73,7 +52,7 @@ test("the plain and the strict pipeline sum clean days alike", async () => {
 
 test("a tenant with one bad day is tried plainly again after thirty days", async () => {
   await world.insert([event({ tenant_id: "recovers", cost: "free" })]);
-  const { sent, read } = watchedReader();
+  const { sent, read } = watched();
   await read("recovers");
   for (let day = 1; day <= 31; day++) await read("recovers", `2026-03-${String(day).padStart(2, "0")}`);
   expect(sent.slice(0, 2)).toEqual(["plain", "strict"]);
@@ -92,7 +71,7 @@ test("a day whose groups do not fit into one answer is read in parts, and whole"
   }));
   const outside = [start - 1, start + 86_400_000];
   await world.insert([...many, ...outside.map((ms) => event({ tenant_id: "wide", created_at: new Date(ms) }))]);
-  const { sent, read } = watchedReader();
+  const { sent, read } = watched();
   const { totals, rows } = await read("wide");
   expect(sent).toHaveLength(3);
   expect(totals).toMatchObject({ requests: 200, prompt: 2_000, cost: 200n * 10n ** 15n });
@@ -100,29 +79,17 @@ test("a day whose groups do not fit into one answer is read in parts, and whole"
   expect(rows.filter(({ sums }) => sums.requests === 2)).toHaveLength(20);
 });
 
-/** Makes each event of the strict pipeline count as many, on the server: nobody inserts ten million events here. */
-function multiplied(factor: string) {
-  return (pipeline: Document[]): Document[] =>
-    pipeline.map((stage) => {
-      if (!isStrictGroup(stage)) return stage;
-      const group = stage["$group"] as Record<string, { $sum: unknown }>;
-      return {
-        $group: { ...group, prompt: { $sum: { $multiply: [group["prompt"]?.$sum, Long.fromString(factor)] } } },
-      };
-    });
-}
-
 test("a sum of tokens past 64 bits fails the day, in one group and over groups", async () => {
   const big = Long.fromString("1000000000000");
   const users = (tenant_id: string, ids: string[]) =>
     ids.map((user_id) => event({ tenant_id, user_id, prompt_tokens: big, cost: "bad" }));
   await world.insert([...users("one", ["a", "a"]), ...users("two", ["a", "b"])]);
 
-  const fits = watchedReader(multiplied("4611686"));
+  const fits = watched(multiplied("4611686"));
   expect((await fits.read("one")).totals.prompt).toBe(9_223_372_000_000_000_000n);
   expect((await fits.read("two")).totals.prompt).toBe(9_223_372_000_000_000_000n);
 
-  const past = watchedReader(multiplied("4611687"));
+  const past = watched(multiplied("4611687"));
   await expect(past.read("one")).rejects.toThrow("the sum of prompt tokens is past 64 bits");
   await expect(past.read("two")).rejects.toThrow("the sum of the day's tokens is past 64 bits");
   expect(past.sent).toContain("strict");
@@ -135,44 +102,6 @@ test("groups of one millisecond that do not fit fail the day, since time cannot 
   const reader = new EventReader(eventsOf(world));
   const read = reader.readDay("crowd", { start, end: start + 4 }, options());
   await expect(read).rejects.toThrow(new TenantDayError("the groups of one millisecond are too large"));
-});
-
-test("a day that cannot be summed fails alone: the others of its chunk are stored, it is dirty and listed", async () => {
-  const day = (n: number, differs: Document) =>
-    event({ tenant_id: "past", created_at: at(`2026-04-0${n}`), ...differs });
-  await world.insert([day(1, {}), day(2, { prompt_tokens: 1e12 }), day(2, { prompt_tokens: 1e12 }), day(3, {})]);
-  const source = await world.services.source();
-  const honest = source.events;
-  const rebuildPast = () => rebuild(world, { from: "2026-04-01", to: "2026-04-03", tenants: ["past"] });
-
-  Object.assign(source, { events: watchedReader(multiplied("4611687")).reader });
-  const run = await rebuildPast().finally(() => Object.assign(source, { events: honest }));
-  expect(run).toMatchObject({
-    state: "failed",
-    error: "0 chunks and 1 tenant-days failed",
-    chunks: { planned: 1, done: 1, failed: 0 },
-    days: { planned: 3, written: 2, unchanged: 0, stale: 0, refused: 0, failed: 1 },
-    sourceEvents: 2,
-  });
-  expect([...(await storedRows(world.pool)).keys()]).toEqual(["past|2026-04-01", "past|2026-04-03"]);
-  const dirty = await world.pool.query(
-    "SELECT tenant_id, date::text, not_before > found_at + interval '14 minutes' AS waits FROM usage_dirty",
-  );
-  expect(dirty.rows).toEqual([{ tenant_id: "past", date: "2026-04-02", waits: true }]);
-  const error = "the sum of prompt tokens is past 64 bits";
-  expect(await (await world.services.runs()).problems(run.id)).toEqual([
-    {
-      number: 0,
-      state: "done",
-      error: null,
-      failedDays: [{ tenant: "past", date: "2026-04-02", error }],
-      refusedDays: [],
-    },
-  ]);
-
-  // Without the multiplication all three are other numbers than before.
-  expect(await rebuildPast()).toMatchObject({ state: "done", days: { failed: 0 } });
-  expect((await world.pool.query("SELECT 1 FROM usage_dirty")).rows).toEqual([]);
 });
 
 /** The names of all indexes in a plan, and whether a part of it reads the whole collection. */
@@ -234,20 +163,4 @@ test("the span of a tenant is the first and last day with an event, wherever the
   const anywhere = { near: { from: "2026-01-01", to: "2026-01-01" }, latest: "2026-11-21", known: undefined };
   expect(await reader.span("nobody", anywhere, signal)).toBeUndefined();
   expect(await reader.list(signal)).toEqual(expect.arrayContaining(["4711", "wide", "crowd"]));
-});
-
-test("many tenants asked about at once leave no warning of a leak", async () => {
-  const warnings: string[] = [];
-  const collect = (warning: Error) => warnings.push(warning.name);
-  // A process that has just started: its first queries wait for connections, and listen there too.
-  const services = new Services(world.config, world.services.log);
-  process.on("warning", collect);
-  try {
-    const tenants = Array.from({ length: 100 }, (_, n) => `plan${n}`);
-    await rebuild({ ...world, services }, { from: DAY, to: DAY, tenants });
-  } finally {
-    process.off("warning", collect);
-    await services.close();
-  }
-  expect(warnings).toEqual([]);
 });

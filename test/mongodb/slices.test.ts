@@ -1,14 +1,14 @@
 import type { Document } from "mongodb";
 import { beforeAll, expect, test } from "vitest";
-import { EventReader, TenantDayError } from "../../../src/db/mongo/events.ts";
-import { dayBounds } from "../../../src/usage/day.ts";
-import { toDocuments } from "../../../src/usage/document.ts";
-import type { Rollup } from "../../../src/usage/rollup.ts";
-import { hostileEvents } from "../../support/hostile.ts";
-import { oracle } from "../../support/oracle.ts";
-import { sampleEvents } from "../../support/sample.ts";
-import { eventsOf } from "../../support/event-collection.ts";
-import { useWorld } from "../../support/world.ts";
+import { EventReader, TenantDayError } from "../../src/db/mongo/events.ts";
+import { dayBounds } from "../../src/usage/day.ts";
+import { toDocuments } from "../../src/usage/document.ts";
+import type { Rollup } from "../../src/usage/rollup.ts";
+import { hostileEvents } from "../support/hostile.ts";
+import { oracle } from "../support/oracle.ts";
+import { sampleEvents } from "../support/sample.ts";
+import { eventsOf } from "../support/event-collection.ts";
+import { useMongoWorld } from "../support/mongo-world.ts";
 
 const DAY = "2026-03-29"; // 23 hours in Berlin
 const ZONE = "Europe/Berlin";
@@ -16,7 +16,7 @@ const MILLION = 1_000_000;
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 
-const world = useWorld("slices", { USAGE_TIMEZONE: ZONE });
+const world = useMongoWorld("slices", { USAGE_TIMEZONE: ZONE });
 let tenants: string[];
 beforeAll(async () => {
   const events = [...hostileEvents({ seed: 7, from: DAY, days: 1, timeZone: ZONE, perDay: 1_500 })];
@@ -34,8 +34,8 @@ beforeAll(async () => {
 });
 
 /** Each event of a day beside each event of the collection: no server is through with it within a millisecond. */
-const ENDLESS: Document[] = [
-  { $lookup: { from: "token_usage_events", pipeline: [], as: "each" } },
+const endless = (): Document[] => [
+  { $lookup: { from: world.events.collectionName, pipeline: [], as: "each" } },
   { $unwind: "$each" },
   { $count: "pairs" },
 ];
@@ -53,7 +53,7 @@ function watchedReader(longestMs = Infinity) {
         const { $gte, $lt } = (pipeline[0]?.["$match"] as { created_at: { $gte: Date; $lt: Date } }).created_at;
         slices.push({ start: $gte.getTime(), end: $lt.getTime() });
         const isTooLong = $lt.getTime() - $gte.getTime() > longestMs;
-        return isTooLong ? target.aggregate(ENDLESS, { maxTimeMS: 1 }) : target.aggregate(pipeline, settings);
+        return isTooLong ? target.aggregate(endless(), { maxTimeMS: 1 }) : target.aggregate(pipeline, settings);
       };
     },
   });

@@ -1,15 +1,15 @@
 import { Binary, Decimal128, Double, Int32, Long, ObjectId, UUID, type Document } from "mongodb";
 import { expect, test } from "vitest";
-import { InvisibleReader } from "../../../src/db/mongo/invisible.ts";
-import type { InvisibleCounts } from "../../../src/usage/invisible.ts";
-import { addDays, dayBounds, dayOf } from "../../../src/usage/day.ts";
-import { dayStart } from "../../support/civil-day.ts";
-import { hostileEvents } from "../../support/hostile.ts";
-import { HOSTILE_TENANTS, INVISIBLE_CREATED_AT, INVISIBLE_TENANTS, MISSING } from "../../support/hostile-ids.ts";
-import { oracle } from "../../support/oracle.ts";
-import { event } from "../../support/sample.ts";
-import { eventsOf } from "../../support/event-collection.ts";
-import { useWorlds, type World } from "../../support/world.ts";
+import { InvisibleReader } from "../../src/db/mongo/invisible.ts";
+import type { InvisibleCounts } from "../../src/usage/invisible.ts";
+import { addDays, dayBounds, dayOf } from "../../src/usage/day.ts";
+import { dayStart } from "../support/civil-day.ts";
+import { hostileEvents } from "../support/hostile.ts";
+import { HOSTILE_TENANTS, INVISIBLE_CREATED_AT, INVISIBLE_TENANTS, MISSING } from "../support/hostile-ids.ts";
+import { oracle } from "../support/oracle.ts";
+import { event } from "../support/sample.ts";
+import { eventsOf } from "../support/event-collection.ts";
+import { useMongoWorlds, type MongoWorld } from "../support/mongo-world.ts";
 
 const NONE: InvisibleCounts = {
   tenantMissing: 0,
@@ -22,9 +22,9 @@ const NONE: InvisibleCounts = {
   dayOutOfRange: 0,
 };
 
-const openWorld = useWorlds("invisible");
+const openWorld = useMongoWorlds("invisible");
 
-async function countedBy(world: World): Promise<InvisibleCounts> {
+async function countedBy(world: MongoWorld): Promise<InvisibleCounts> {
   const { timeZone } = world.config;
   const tomorrow = addDays(dayOf(Date.now(), timeZone), 1);
   const visible = { start: dayBounds("2000-01-01", timeZone).start, end: dayBounds(tomorrow, timeZone).end };
