@@ -1,4 +1,4 @@
-import type { Document } from "mongodb";
+import { MongoServerError, type Document } from "mongodb";
 import { beforeAll, expect, test } from "vitest";
 import { EventReader, TenantDayError } from "../../src/db/mongo/events.ts";
 import { dayBounds } from "../../src/usage/day.ts";
@@ -40,11 +40,16 @@ const endless = (): Document[] => [
   { $count: "pairs" },
 ];
 
-/**
- * A reader that notes which slices it asks for; for those longer than it may answer the server is asked for endless work
- * within a millisecond, and says that its time is up.
- */
-function watchedReader(longestMs = Infinity) {
+/** The server is asked for endless work within a millisecond, and says that its time is up. */
+const late = () => world.events.aggregate(endless(), { maxTimeMS: 1 });
+
+/** What a server says whose answer, or what it needs for it, is too large, or of a mongos whose shard is late. */
+const refusing = (code: number) => () => ({
+  toArray: () => Promise.reject(new MongoServerError({ message: `refused with ${code}`, code })),
+});
+
+/** A reader that notes which slices it asks for; those longer than it may answer are refused. */
+function watchedReader(longestMs = Infinity, refuse: () => object = late) {
   const slices: { start: number; end: number }[] = [];
   const collection = new Proxy(world.events, {
     get(target, name) {
@@ -53,7 +58,7 @@ function watchedReader(longestMs = Infinity) {
         const { $gte, $lt } = (pipeline[0]?.["$match"] as { created_at: { $gte: Date; $lt: Date } }).created_at;
         slices.push({ start: $gte.getTime(), end: $lt.getTime() });
         const isTooLong = $lt.getTime() - $gte.getTime() > longestMs;
-        return isTooLong ? target.aggregate(endless(), { maxTimeMS: 1 }) : target.aggregate(pipeline, settings);
+        return isTooLong ? refuse() : target.aggregate(pipeline, settings);
       };
     },
   });
@@ -108,6 +113,20 @@ test("a slice that takes too long is halved, and the tenant's next day begins in
   slices.length = 0;
   expect(hashOf(await read("crowd"))).toBe(whole);
   expect(distinct(slices).map(({ start, end }) => (end - start) / HOUR)).toEqual([5.75, 5.75, 5.75, 5.75]);
+});
+
+test.each([50, 202, 262, 407, 10_334, 146, 292, 13_548, 4_031_700])(
+  "a slice that is refused with %i is halved until it is small enough",
+  async (code) => {
+    const whole = hashOf(await watchedReader().read("crowd"));
+    const { slices, read } = watchedReader(12 * HOUR, refusing(code));
+    expect(hashOf(await read("crowd"))).toBe(whole);
+    expect(distinct(slices).map(({ start, end }) => (end - start) / HOUR)).toEqual([23, 11.5, 11.5]);
+  },
+);
+
+test.each([13, 26, 175, 11_600])("a slice that is refused with %i, whatever its length, is an error", async (code) => {
+  await expect(watchedReader(12 * HOUR, refusing(code)).read("crowd")).rejects.toThrow(`refused with ${code}`);
 });
 
 test("each aggregation of a large day is a sign that its read gets on, also one that took too long", async () => {
