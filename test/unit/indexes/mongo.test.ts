@@ -104,3 +104,9 @@ test("a conflict leads to a fresh look, a stepdown to a retry, bad data to a fai
     ["again", "again", "retry", "retry", "fail", "fail"], // prettier-ignore
   );
 });
+
+test("a mongos that does not reach a shard in time, or whose shards do other DDL, is asked again", async () => {
+  const engine = await engineOf(stub({}).db);
+  const verdict = (code: number) => engine.recovery(new MongoServerError({ message: "x", code }));
+  for (const code of [6, 7, 89, 117, 202, 262, 407]) expect(await verdict(code), String(code)).toBe("retry");
+});

@@ -1,5 +1,6 @@
 /** The indexes of a MongoDB collection in their normal form. */
-import { BSON, MongoServerError, type CollationOptions, type Db } from "mongodb";
+import { BSON, type CollationOptions, type Db } from "mongodb";
+import { serverCode } from "../../../mongo/errors.ts";
 import type { MongoIndex } from "../../manifest/manifest.ts";
 import { ATTRIBUTES, canonicalFilter, IDENTITY, mongoForm, mongoSpec } from "./normal-form.ts";
 import type { Observation, ActualIndex, DeclaredForm } from "../../decision/observation.ts";
@@ -100,7 +101,7 @@ export async function listIndexes(db: Db, target: string): Promise<Record<string
   try {
     return (await db.collection(target).listIndexes().toArray()) as Record<string, unknown>[];
   } catch (error) {
-    if (error instanceof MongoServerError && error.code === NAMESPACE_NOT_FOUND) return [];
+    if (serverCode(error) === NAMESPACE_NOT_FOUND) return [];
     throw error;
   }
 }

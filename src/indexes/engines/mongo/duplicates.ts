@@ -1,5 +1,6 @@
 /** Looks for duplicates that a unique index would refuse, before it is built. */
 import type { Collection, Document } from "mongodb";
+import { isOutOfTime, isTooLarge } from "../../../mongo/errors.ts";
 import type { MongoIndex } from "../../manifest/manifest.ts";
 
 const SAMPLES = 5;
@@ -7,7 +8,8 @@ const PROBE_TIMEOUT_MS = 60_000;
 
 /**
  * A missing field counts as null, as it does in the index. @returns some keys that several documents have, for a
- * person; undefined without duplicates, or if the search takes over PROBE_TIMEOUT_MS
+ * person; undefined without duplicates, or if the search takes over PROBE_TIMEOUT_MS or
+ * more memory than the server allows
  */
 export async function findDuplicates(collection: Collection, index: MongoIndex): Promise<string | undefined> {
   if (index.unique !== true) return undefined;
@@ -27,7 +29,8 @@ export async function findDuplicates(collection: Collection, index: MongoIndex):
     )
     .toArray()
     .catch((error: unknown) => {
-      if ((error as { codeName?: string }).codeName === "MaxTimeMSExpired") return [];
+      // Tiers that ignore allowDiskUse refuse to group more than fits into memory; the build finds the duplicates itself.
+      if (isOutOfTime(error) || isTooLarge(error)) return [];
       throw error;
     });
   if (groups.length === 0) return undefined;

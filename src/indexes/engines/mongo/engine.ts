@@ -1,6 +1,7 @@
 /** The engine for MongoDB-compatible servers. */
-import { MongoNetworkError, MongoServerError, MongoServerSelectionError, type Db } from "mongodb";
+import { MongoNetworkError, MongoServerSelectionError, type Db } from "mongodb";
 import { UnreachableError } from "../../../errors.ts";
+import { isOutOfTime, serverCode } from "../../../mongo/errors.ts";
 import type { MongoIndex } from "../../manifest/manifest.ts";
 import { pause, type Engine, type EngineOptions, type Recovery } from "../engine.ts";
 import { build, type BuildOptions } from "./build.ts";
@@ -15,8 +16,12 @@ import { shellText } from "./shell.ts";
 
 /** 85, 86: another index has the name or the definition. A fresh look shows which one. */
 const CONFLICTS = new Set([85, 86]);
-/** A build or drop in progress, a stepdown, a shutdown: the build may go on, and the same command joins it. */
-const PASSING = new Set([91, 189, 276, 285, 10107, 11600, 11602, 12587, 13435, 13436]);
+/**
+ * A build or drop in progress, a stepdown, a shutdown; of a mongos also that it does not reach a shard (HostUnreachable,
+ * HostNotFound, NetworkTimeout) or that another DDL operation runs (ConflictingOperationInProgress). The build may go on,
+ * and the same command joins it.
+ */
+const PASSING = new Set([6, 7, 89, 91, 117, 189, 276, 285, 10107, 11600, 11602, 12587, 13435, 13436]);
 const INDEX_NOT_FOUND = 27;
 const NAMESPACE_EXISTS = 48;
 const WAIT_POLL_MS = 500;
@@ -48,7 +53,7 @@ export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> 
     try {
       await db.command({ dropIndexes: target, index: name });
     } catch (error) {
-      if (codeOf(error) !== INDEX_NOT_FOUND) throw error;
+      if (serverCode(error) !== INDEX_NOT_FOUND) throw error;
     }
   }
 
@@ -98,7 +103,7 @@ export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> 
 
     async createTarget(target) {
       await reach(() => db.createCollection(target)).catch((error: unknown) => {
-        if (codeOf(error) !== NAMESPACE_EXISTS) throw error;
+        if (serverCode(error) !== NAMESPACE_EXISTS) throw error;
       });
     },
 
@@ -122,14 +127,10 @@ function commandText(target: string, spec: Record<string, unknown>): string {
 
 function recoveryOf(error: unknown): Recovery {
   if (error instanceof MongoNetworkError) return "retry";
-  const code = codeOf(error);
+  const code = serverCode(error);
   if (code === undefined) return "fail";
   if (CONFLICTS.has(code)) return "again";
-  return PASSING.has(code) ? "retry" : "fail";
-}
-
-function codeOf(error: unknown): number | undefined {
-  return error instanceof MongoServerError ? Number(error.code) : undefined;
+  return PASSING.has(code) || isOutOfTime(error) ? "retry" : "fail";
 }
 
 async function reach<T>(work: () => Promise<T>): Promise<T> {

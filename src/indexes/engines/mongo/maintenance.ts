@@ -1,8 +1,9 @@
 /** Maintenance of MongoDB: compacts a collection with its indexes, on the connected node. */
 import type { Db } from "mongodb";
+import { serverCode } from "../../../mongo/errors.ts";
 import { messageOf, type Maintenance, type MaintenanceResult, type MaintenanceTask } from "../engine.ts";
 
-const NO_SUCH_COMMAND = new Set([59, 115, 238]);
+const NO_SUCH_COMMAND: ReadonlySet<number | undefined> = new Set([59, 115, 238]);
 
 export function mongoMaintenance(db: Db): Maintenance {
   return {
@@ -13,7 +14,7 @@ export function mongoMaintenance(db: Db): Maintenance {
       try {
         return await compact(db, task);
       } catch (error) {
-        if (NO_SUCH_COMMAND.has(Number((error as { code?: unknown }).code))) {
+        if (NO_SUCH_COMMAND.has(serverCode(error))) {
           return { action: "refused", state: "left", why: `this server has no compact: ${messageOf(error)}` };
         }
         return { state: "failed", why: messageOf(error) };

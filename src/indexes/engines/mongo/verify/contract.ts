@@ -3,6 +3,7 @@
  */
 import { type CollationOptions, type Db, type Document, MongoServerError } from "mongodb";
 import { isConnectionLoss, UnreachableError } from "../../../../errors.ts";
+import { serverCode } from "../../../../mongo/errors.ts";
 import { messageOf } from "../../engine.ts";
 import type { Contract } from "../../../manifest/manifest.ts";
 import { explainOnMongo, measureOnMongo, type MongoExplained, type MongoTarget } from "./explain.ts";
@@ -153,7 +154,7 @@ async function tryHint(
 }
 
 function noNamespace(error: unknown): [] {
-  if (error instanceof MongoServerError && error.code === NO_NAMESPACE) return [];
+  if (serverCode(error) === NO_NAMESPACE) return [];
   throw error;
 }
 

@@ -1,13 +1,12 @@
 /** Runs `explain` for one query, and measures its whole answer, on MongoDB and FerretDB. */
-import { type Db, type Document, MongoServerError } from "mongodb";
+import type { Db, Document } from "mongodb";
+import { isOutOfTime } from "../../../../mongo/errors.ts";
 import type { Contract } from "../../../manifest/manifest.ts";
 import { readFerretPlan } from "./ferret-plan.ts";
 import { readMongoPlan } from "./plan.ts";
 import type { Query } from "./sample.ts";
 import type { PlanFacts } from "../../../contract/plan-facts.ts";
 import { shortest, type Timed } from "../../../contract/shortest.ts";
-
-const TOOK_TOO_LONG = 50;
 
 export interface MongoExplained {
   readonly plan: PlanFacts;
@@ -50,7 +49,7 @@ export async function explainOnMongo(
     const ms = (reply["executionStats"] as Document | undefined)?.["executionTimeMillis"] as number | undefined;
     return { plan: readMongoPlan(reply), isCutOff: false, ...(ms === undefined ? {} : { ms }) };
   } catch (error) {
-    if (!tookTooLong(error)) throw error;
+    if (!isOutOfTime(error)) throw error;
     const reply = await db.command({ explain, verbosity: "queryPlanner", maxTimeMS: limitMs });
     return { plan: readMongoPlan(reply), isCutOff: true };
   }
@@ -65,7 +64,7 @@ export function measureOnMongo(
 ): Promise<Timed<number> | undefined> {
   return shortest(maxMs, () =>
     runOnce(target, contract, query).catch((error: unknown) => {
-      if (!tookTooLong(error)) throw error;
+      if (!isOutOfTime(error)) throw error;
       return undefined;
     }),
   );
@@ -89,8 +88,4 @@ async function runOnce(
   let documents = 0;
   for await (const _document of cursor) documents += 1;
   return documents;
-}
-
-function tookTooLong(error: unknown): boolean {
-  return error instanceof MongoServerError && error.code === TOOK_TOO_LONG;
 }
