@@ -42,6 +42,12 @@ export function usageManifest({ collection, fields, schema = "public" }: UsageNa
   };
 }
 
+/**
+ * Tallyman compares ids byte by byte, so that "ACME" and "acme" are two tenants also where the collection was made with a
+ * collation of its own: there, an index in that collation would serve none of its reads.
+ */
+const BYTES = { locale: "simple" } as const;
+
 /** Both of the document's indexes are needed: {tenant, date} is no prefix of {tenant, user, date}. */
 function eventIndexes(fields: UsageNames["fields"]): readonly MongoIndex[] {
   const { tenant_id: tenant, user_id: user, created_at: created } = fields;
@@ -66,7 +72,7 @@ function eventIndexes(fields: UsageNames["fields"]): readonly MongoIndex[] {
   });
   const tenants = { [tenant]: "$p:tenant" };
   const own = { ...tenants, [user]: "$p:user" };
-  return [
+  const indexes: readonly MongoIndex[] = [
     {
       name: TENANT_DATE_INDEX,
       required: true,
@@ -115,4 +121,9 @@ function eventIndexes(fields: UsageNames["fields"]): readonly MongoIndex[] {
       ],
     },
   ];
+  return indexes.map(({ contracts = [], ...index }) => ({
+    ...index,
+    collation: BYTES,
+    contracts: contracts.map((contract) => ({ ...contract, collation: BYTES })),
+  }));
 }

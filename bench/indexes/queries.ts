@@ -39,8 +39,8 @@ type Runnable = Pick<BenchQuery, "run" | "plan">;
 
 async function onMongo(db: Db, name: string, contract: Contract): Promise<Runnable> {
   const collection = db.collection(name);
-  const { query } = await filledQuery(collection, unlimited(contract), LIMIT_MS);
   const target = { db, name, isFerret: "ferretdb" in (await db.command({ buildInfo: 1 })), limitMs: LIMIT_MS };
+  const { query } = await filledQuery(target, unlimited(contract));
   return {
     async run() {
       const { find, count, aggregate = [] } = query;

@@ -21,10 +21,26 @@ const failing = (code: number) => answering(new MongoServerError({ message: "no"
 
 test("a search that the server ends for its time or its memory tells nothing, so the build finds the duplicates", async () => {
   for (const code of [50, 202, 262, 407, 10334, 146, 292, 13548]) {
-    expect(await findDuplicates(failing(code), UNIQUE), String(code)).toBeUndefined();
+    expect(await findDuplicates(failing(code), UNIQUE, undefined), String(code)).toBeUndefined();
   }
 });
 
 test("another error of the search fails it", async () => {
-  await expect(findDuplicates(failing(13), UNIQUE)).rejects.toThrow("no");
+  await expect(findDuplicates(failing(13), UNIQUE, undefined)).rejects.toThrow("no");
+});
+
+test("the search compares in the collation that the index will have", async () => {
+  const english = { locale: "en", strength: 2 };
+  const simple = { locale: "simple" };
+  const said = async (ofIndex: MongoIndex["collation"], ofCollection: MongoIndex["collation"]) => {
+    const { collection, asked } = answering([]);
+    await findDuplicates(collection, ofIndex ? { ...UNIQUE, collation: ofIndex } : UNIQUE, ofCollection);
+    return asked[0]?.["collation"] as unknown;
+  };
+  expect(await said(simple, english)).toEqual(simple);
+  expect(await said(english, undefined)).toEqual(english);
+  // The server itself lets the search inherit what the index inherits.
+  expect(await said(undefined, english)).toBeUndefined();
+  // FerretDB refuses to be told what is its default.
+  expect(await said(simple, undefined)).toBeUndefined();
 });

@@ -2,6 +2,7 @@
 import { BSON, type CollationOptions, type Db } from "mongodb";
 import { serverCode } from "../../../mongo/errors.ts";
 import type { MongoIndex } from "../../manifest/manifest.ts";
+import { collationOf } from "./collation.ts";
 import { ATTRIBUTES, canonicalFilter, IDENTITY, mongoForm, mongoSpec } from "./normal-form.ts";
 import type { Observation, ActualIndex, DeclaredForm } from "../../decision/observation.ts";
 import { fingerprint, type NormalForm } from "../../decision/normal-form.ts";
@@ -9,19 +10,25 @@ import { fingerprint, type NormalForm } from "../../decision/normal-form.ts";
 const NAMESPACE_NOT_FOUND = 26;
 const VERSION_DIGITS = 6;
 
+export interface MongoObservation extends Observation {
+  /** of the collection; indexes and queries that name none get it */
+  readonly collation: CollationOptions | undefined;
+}
+
 /** Reads all indexes of a collection, and brings them and the declared ones into their normal form. */
 export async function observe(
   db: Db,
   target: string,
   declared: readonly MongoIndex[],
   blocking: boolean,
-): Promise<Observation> {
+): Promise<MongoObservation> {
   const [info] = await db.listCollections({ name: target }).toArray();
   const type = info?.type ?? "collection";
   if (type !== "collection") {
-    return { unusable: `it is a ${type}`, actual: [], declared: new Map(), rules: {}, busy: false };
+    const nothing = { actual: [], declared: new Map(), rules: {}, busy: false, collation: undefined };
+    return { unusable: `it is a ${type}`, ...nothing };
   }
-  const options = (info as { options?: { collation?: CollationOptions } } | undefined)?.options;
+  const collation = collationOf(info);
   const specs = info ? await listIndexes(db, target) : [];
   // listIndexes shows a running build like a finished index; only $indexStats tells them apart.
   const building = info && !blocking ? await buildingNames(db, target) : new Set<string>();
@@ -36,7 +43,7 @@ export async function observe(
   }));
   const forms = declared.map((index): [string, DeclaredForm] => [
     index.name,
-    { name: index.name, form: mongoForm(mongoSpec(index), options?.collation) },
+    { name: index.name, form: mongoForm(mongoSpec(index, collation), collation) },
   ]);
   const isMissing = info === undefined;
   const names = new Set(declared.map(({ name }) => name));
@@ -45,7 +52,7 @@ export async function observe(
     attributes: ATTRIBUTES,
     isVersion: (name: string, of: string) => !names.has(name) && isVersionName(name, of),
   };
-  return { isMissing, actual, declared: new Map(forms), rules, busy: false };
+  return { isMissing, actual, declared: new Map(forms), rules, busy: false, collation };
 }
 
 /** The name of the new index of a replacement: it needs one of its own, since MongoDB cannot rename an index. */

@@ -1,7 +1,8 @@
 /** Looks for duplicates that a unique index would refuse, before it is built. */
-import type { Collection, Document } from "mongodb";
+import type { Collection, CollationOptions, Document } from "mongodb";
 import { isOutOfTime, isTooLarge } from "../../../mongo/errors.ts";
 import type { MongoIndex } from "../../manifest/manifest.ts";
+import { statedCollation } from "./collation.ts";
 
 const SAMPLES = 5;
 const PROBE_TIMEOUT_MS = 60_000;
@@ -10,8 +11,13 @@ const PROBE_TIMEOUT_MS = 60_000;
  * A missing field counts as null, as it does in the index. @returns some keys that several documents have, for a
  * person; undefined without duplicates, or if the search takes over PROBE_TIMEOUT_MS or
  * more memory than the server allows
+ * @param ofCollection the collation of the collection, which the index and this search get unless the index names one
  */
-export async function findDuplicates(collection: Collection, index: MongoIndex): Promise<string | undefined> {
+export async function findDuplicates(
+  collection: Collection,
+  index: MongoIndex,
+  ofCollection: CollationOptions | undefined,
+): Promise<string | undefined> {
   if (index.unique !== true) return undefined;
   const fields = index.keys.map(([field]) => field);
   const key = Object.fromEntries(fields.map((field, at) => [`k${at}`, { $ifNull: [`$${field}`, null] }]));
@@ -24,7 +30,7 @@ export async function findDuplicates(collection: Collection, index: MongoIndex):
         maxTimeMS: PROBE_TIMEOUT_MS,
         allowDiskUse: true,
         comment: "tallyman indexes ensure",
-        ...(index.collation ? { collation: index.collation } : {}),
+        ...statedCollation(index.collation, ofCollection),
       },
     )
     .toArray()

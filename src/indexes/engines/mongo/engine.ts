@@ -1,11 +1,11 @@
 /** The engine for MongoDB-compatible servers. */
-import { MongoNetworkError, MongoServerSelectionError, type Db } from "mongodb";
+import { MongoNetworkError, MongoServerSelectionError, type CollationOptions, type Db } from "mongodb";
 import { UnreachableError } from "../../../errors.ts";
 import { isOutOfTime, serverCode } from "../../../mongo/errors.ts";
 import type { MongoIndex } from "../../manifest/manifest.ts";
 import { pause, type Engine, type EngineOptions, type Recovery } from "../engine.ts";
 import { build, type BuildOptions } from "./build.ts";
-import { listIndexes, observe } from "./catalog.ts";
+import { listIndexes, observe, type MongoObservation } from "./catalog.ts";
 import { findDuplicates } from "./duplicates.ts";
 import { mongoFigures } from "./figures.ts";
 import { MongoLedger } from "./ledger.ts";
@@ -45,7 +45,17 @@ export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> 
     return index;
   }
 
-  const look = (target: string) => reach(() => observe(db, target, indexes[target] ?? [], blocking));
+  /** Of the collections, from the last look at each. */
+  const collations = new Map<string, CollationOptions | undefined>();
+
+  async function look(target: string): Promise<MongoObservation> {
+    const view = await reach(() => observe(db, target, indexes[target] ?? [], blocking));
+    collations.set(target, view.collation);
+    return view;
+  }
+
+  const specOf = (target: string, name: string) => mongoSpec(find(target, name), collations.get(target));
+  const formOf = (target: string, name: string) => mongoForm(specOf(target, name), collations.get(target));
 
   const create = (target: string, spec: Record<string, unknown>) => reach(() => build(builds, target, spec));
 
@@ -69,7 +79,7 @@ export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> 
     targets: new Map(Object.entries(indexes)),
     ignored: new Set(options.ignored),
     ledger: new MongoLedger(db),
-    replacement: mongoReplacement({ db, find, look, create, drop, blocked }),
+    replacement: mongoReplacement({ db, specOf, formOf, look, create, drop, blocked }),
     statistics: {
       database: () => Promise.resolve(db.databaseName),
       figures: (target, at) => mongoFigures(db, target, Date.parse(at)),
@@ -79,13 +89,13 @@ export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> 
     observe: look,
 
     refusal: async (target, name, found) =>
-      found && isAttributeChange(mongoForm(mongoSpec(find(target, name))), found.form) ? undefined : blocked(target),
+      found && isAttributeChange(formOf(target, name), found.form) ? undefined : blocked(target),
 
-    duplicates: (target, name) => findDuplicates(db.collection(target), find(target, name)),
-    definition: (target, name) => commandText(target, mongoSpec(find(target, name))),
+    duplicates: (target, name) => findDuplicates(db.collection(target), find(target, name), collations.get(target)),
+    definition: (target, name) => commandText(target, specOf(target, name)),
     // The server itself removes a build that failed.
     removal: () => undefined,
-    create: (target, name) => create(target, mongoSpec(find(target, name))),
+    create: (target, name) => create(target, specOf(target, name)),
     // Polls instead of issuing the same createIndexes: under another name the server would refuse it at once.
     async waitForBuild(target, name) {
       const started = performance.now();

@@ -5,6 +5,7 @@
 import { BSON, type CollationOptions } from "mongodb";
 import type { MongoIndex } from "../../manifest/manifest.ts";
 import type { NormalForm } from "../../decision/normal-form.ts";
+import { collationText, statedCollation } from "./collation.ts";
 
 /** The server refuses a second index that is equal in all these parts (error 85). */
 export const IDENTITY = ["keys", "collation", "partial", "unique", "sparse", "wildcardProjection"] as const;
@@ -17,14 +18,15 @@ type Filter = Record<string, unknown>;
 
 /**
  * The index as the `createIndexes` command takes it. Keys are a Map, which keeps the order also of integer-like names.
+ * @param ofCollection the collation of the collection
  */
-export function mongoSpec(index: MongoIndex): Record<string, unknown> {
+export function mongoSpec(index: MongoIndex, ofCollection?: CollationOptions): Record<string, unknown> {
   const options: Record<string, unknown> = {
     unique: index.unique,
     sparse: index.sparse,
     partialFilterExpression: index.partial,
     expireAfterSeconds: index.expireAfterSeconds,
-    collation: index.collation,
+    ...statedCollation(index.collation, ofCollection),
     hidden: index.hidden,
     weights: index.weights,
     default_language: index.defaultLanguage,
@@ -88,24 +90,6 @@ function weightsText(spec: Spec, keys: readonly [string, string | number][]): st
     ...Object.keys(weights),
   ]);
   return JSON.stringify([...fields].sort().map((field) => [field, Number(weights[field] ?? 1)]));
-}
-
-/** ICU's defaults, which the server's specs contain and a manifest leaves out. */
-const COLLATION_DEFAULTS = {
-  caseLevel: false,
-  caseFirst: "off",
-  strength: 3,
-  numericOrdering: false,
-  alternate: "non-ignorable",
-  maxVariable: "punct",
-  normalization: false,
-  backwards: false,
-};
-
-function collationText(collation: (CollationOptions & { version?: string }) | undefined): string {
-  if (!collation || collation.locale === "simple") return "";
-  const { version: _version, ...rest } = collation;
-  return sortedJson({ ...COLLATION_DEFAULTS, ...rest });
 }
 
 /**

@@ -2,32 +2,33 @@
  * Replaces an index of MongoDB. No index can be renamed, so the new one keeps a name of its own and is found by its
  * definition. A difference in attributes alone is changed in place.
  */
-import { BSON, type Db, type Document } from "mongodb";
+import { BSON, type CollationOptions, type Db, type Document } from "mongodb";
 import { differencesOf, sameForm, type NormalForm } from "../../decision/normal-form.ts";
-import type { ActualIndex, Observation } from "../../decision/observation.ts";
-import type { MongoIndex } from "../../manifest/manifest.ts";
+import type { ActualIndex } from "../../decision/observation.ts";
 import type { Replacement } from "../engine.ts";
-import { isVersionName, listIndexes, versionName } from "./catalog.ts";
-import { ATTRIBUTES, IDENTITY, mongoForm, mongoSpec } from "./normal-form.ts";
+import { isVersionName, listIndexes, versionName, type MongoObservation } from "./catalog.ts";
+import { statedCollation } from "./collation.ts";
+import { ATTRIBUTES, IDENTITY, mongoForm } from "./normal-form.ts";
+
+/** What a definition from `listIndexes` means by naming no collation. */
+const SIMPLE: CollationOptions = { locale: "simple" };
 
 /** Functions of the engine. */
 export interface ReplacementTools {
   readonly db: Db;
-  readonly find: (target: string, name: string) => MongoIndex;
-  readonly look: (target: string) => Promise<Observation>;
+  /** the declared index as the server takes it, by the last look at its collection */
+  readonly specOf: (target: string, name: string) => Record<string, unknown>;
+  /** its normal form, with the collation of the collection */
+  readonly formOf: (target: string, name: string) => NormalForm;
+  readonly look: (target: string) => Promise<MongoObservation>;
   readonly create: (target: string, spec: Record<string, unknown>) => Promise<void>;
   readonly drop: (target: string, name: string) => Promise<void>;
   /** why nothing may be built on the target now */
   readonly blocked: (target: string) => Promise<string | undefined>;
 }
 
-export function mongoReplacement({ db, find, look, create, drop, blocked }: ReplacementTools): Replacement {
-  /** The declared normal form, with the collation of the collection. */
-  async function declaredForm(target: string, name: string): Promise<NormalForm> {
-    const declared = (await look(target)).declared.get(name);
-    if (!declared || declared instanceof Error) throw declared ?? new Error(`${name} is not declared on ${target}`);
-    return declared.form;
-  }
+export function mongoReplacement(tools: ReplacementTools): Replacement {
+  const { db, specOf, formOf, look, create, drop, blocked } = tools;
 
   async function setAttributes(target: string, name: string, spec: Document): Promise<void> {
     const ttl: unknown = spec["expireAfterSeconds"];
@@ -41,7 +42,7 @@ export function mongoReplacement({ db, find, look, create, drop, blocked }: Repl
 
   return {
     obstacle(target, name, found) {
-      const wanted = mongoForm(mongoSpec(find(target, name)));
+      const wanted = formOf(target, name);
       const isOwnName = found.name === name || isVersionName(found.name, name);
       if (!isOwnName)
         return `${found.name} is not declared, so the keeper does not touch it: change or drop it by hand.`;
@@ -52,8 +53,9 @@ export function mongoReplacement({ db, find, look, create, drop, blocked }: Repl
     },
 
     async perform(target, name, found) {
-      const spec = mongoSpec(find(target, name));
-      const wanted = await declaredForm(target, name);
+      await look(target);
+      const spec = specOf(target, name);
+      const wanted = formOf(target, name);
       if (isAttributeChange(wanted, found.form)) {
         await setAttributes(target, found.name, spec);
         return;
@@ -64,15 +66,15 @@ export function mongoReplacement({ db, find, look, create, drop, blocked }: Repl
 
     async finish(target, name) {
       const { actual, rules } = await look(target);
-      const wanted = await declaredForm(target, name);
+      const wanted = formOf(target, name);
       const others = actual.filter((index) => rules.isVersion?.(index.name, name) && !sameForm(index.form, wanted));
       for (const other of others) await drop(target, other.name);
       return others.length > 0;
     },
 
     async abandon(target, name) {
-      const version = versionName(name, await declaredForm(target, name));
       const { actual, rules } = await look(target);
+      const version = versionName(name, formOf(target, name));
       const isOld = (index: ActualIndex) => index.name === name || rules.isVersion?.(index.name, name) === true;
       // If the new index is the only one left, queries use it, so it stays.
       if (!actual.some((index) => isOld(index) && index.name !== version)) return false;
@@ -87,8 +89,11 @@ export function mongoReplacement({ db, find, look, create, drop, blocked }: Repl
       const present = (await listIndexes(db, target)).find((one) => one["name"] === spec["name"]);
       const refusal = present ? undefined : await blocked(target);
       if (refusal !== undefined) return refusal;
-      if (!present) await create(target, spec);
-      else if (!sameForm(wanted, mongoForm(present))) await setAttributes(target, String(present["name"]), spec);
+      if (!present) {
+        const { collation } = await look(target);
+        const { collation: own = SIMPLE, ...rest } = spec as { collation?: CollationOptions };
+        await create(target, { ...rest, ...statedCollation(own, collation) });
+      } else if (!sameForm(wanted, mongoForm(present))) await setAttributes(target, String(present["name"]), spec);
       if (made.name !== spec["name"]) await drop(target, made.name);
       return undefined;
     },

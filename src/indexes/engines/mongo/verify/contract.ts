@@ -1,12 +1,14 @@
 /**
  * Verifies a contract on MongoDB or FerretDB: its plan with real values, its plan with a hint for its index, its time.
  */
-import { type CollationOptions, type Db, type Document, MongoServerError } from "mongodb";
+import { type Db, type Document, MongoServerError } from "mongodb";
 import { isConnectionLoss, UnreachableError } from "../../../../errors.ts";
 import { serverCode } from "../../../../mongo/errors.ts";
 import { messageOf } from "../../engine.ts";
 import type { Contract } from "../../../manifest/manifest.ts";
-import { explainOnMongo, measureOnMongo, type MongoExplained, type MongoTarget } from "./explain.ts";
+import { explainOnMongo, measureOnMongo, type MongoExplained } from "./explain.ts";
+import type { MongoTarget } from "./target.ts";
+import { collationOf, collationText } from "../collation.ts";
 import { unprovenTerms } from "./implied.ts";
 import { filledQuery, type Query } from "./sample.ts";
 import { mongoReasons } from "./why.ts";
@@ -30,7 +32,6 @@ export interface MongoCollection extends MongoTarget {
   readonly exists: boolean;
   readonly size: ContractEvidence["size"];
   readonly specs: readonly Document[];
-  readonly collation: CollationOptions | undefined;
 }
 
 export interface MongoContract {
@@ -47,7 +48,7 @@ export async function isFerret(db: Db): Promise<boolean> {
 }
 
 /** @throws UnreachableError */
-export async function readCollection(target: MongoTarget): Promise<MongoCollection> {
+export async function readCollection(target: Omit<MongoTarget, "collation">): Promise<MongoCollection> {
   return reach(async () => {
     const { db, name, limitMs } = target;
     const [info] = await db.listCollections({ name }).toArray();
@@ -59,7 +60,7 @@ export async function readCollection(target: MongoTarget): Promise<MongoCollecti
       exists: info !== undefined,
       size: some === 0 ? "empty" : some < SMALL_DOCUMENTS ? "small" : "large",
       specs: specs as Document[],
-      collation: (info as { options?: { collation?: CollationOptions } } | undefined)?.options?.collation,
+      collation: collationOf(info),
     };
   });
 }
@@ -76,7 +77,7 @@ export async function verifyOnMongo(options: MongoContract): Promise<Judgement> 
 async function verify({ target, contract, accepted, own }: MongoContract): Promise<Judgement> {
   if (!target.exists) return refused("there is no such collection");
   const spec = target.specs.find(({ name }) => name === own);
-  const { query, isReal } = await filledQuery(target.db.collection(target.name), contract, target.limitMs);
+  const { query, isReal } = await filledQuery(target, contract);
   const first = await explainOnMongo(target, contract, query);
   const plan = withoutItsSort(first.plan, target);
   const isHeld = keepsShape(contract, accepted, plan);
@@ -124,7 +125,7 @@ async function verify({ target, contract, accepted, own }: MongoContract): Promi
 function unprovenOf({ isFerret, collation }: MongoCollection, spec: Document, contract: Contract, query: Query) {
   const partial = spec["partialFilterExpression"] as Document | undefined;
   if (!isFerret || !partial) return [];
-  return unprovenTerms(partial, leadingFilter(query), (contract.collation ?? collation) !== undefined);
+  return unprovenTerms(partial, leadingFilter(query), collationText(contract.collation ?? collation) !== "");
 }
 
 /** FerretDB sorts even where the index has the order, so its sort says nothing about the contract. */

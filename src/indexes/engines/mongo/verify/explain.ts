@@ -1,10 +1,12 @@
 /** Runs `explain` for one query, and measures its whole answer, on MongoDB and FerretDB. */
-import type { Db, Document } from "mongodb";
+import type { Document } from "mongodb";
 import { isOutOfTime } from "../../../../mongo/errors.ts";
 import type { Contract } from "../../../manifest/manifest.ts";
+import { statedCollation } from "../collation.ts";
 import { readFerretPlan } from "./ferret-plan.ts";
 import { readMongoPlan } from "./plan.ts";
 import type { Query } from "./sample.ts";
+import type { MongoTarget } from "./target.ts";
 import type { PlanFacts } from "../../../contract/plan-facts.ts";
 import { shortest, type Timed } from "../../../contract/shortest.ts";
 
@@ -14,18 +16,10 @@ export interface MongoExplained {
   readonly isCutOff: boolean;
 }
 
-export interface MongoTarget {
-  readonly db: Db;
-  readonly name: string;
-  /** FerretDB's explain only plans and counts nothing. */
-  readonly isFerret: boolean;
-  readonly limitMs: number;
-}
-
 /** The query as a command; `extra` may be a hint. */
-function commandOf({ name }: MongoTarget, contract: Contract, query: Query, extra: Document): Document {
+function commandOf({ name, collation }: MongoTarget, contract: Contract, query: Query, extra: Document): Document {
   const { find, count, aggregate } = query;
-  const common = { ...(contract.collation ? { collation: contract.collation } : {}), ...extra };
+  const common = { ...statedCollation(contract.collation, collation), ...extra };
   if (find) return { find: name, ...find, ...common };
   if (count) return { count: name, query: count, ...common };
   return { aggregate: name, pipeline: aggregate ?? [], cursor: {}, ...common };
@@ -71,12 +65,12 @@ export function measureOnMongo(
 }
 
 async function runOnce(
-  { db, name, limitMs }: MongoTarget,
+  { db, name, collation, limitMs }: MongoTarget,
   contract: Contract,
   { find, count, aggregate }: Query,
 ): Promise<number> {
   const collection = db.collection(name);
-  const options = { maxTimeMS: limitMs, ...(contract.collation ? { collation: contract.collation } : {}) };
+  const options = { maxTimeMS: limitMs, ...statedCollation(contract.collation, collation) };
   if (count) {
     const { n } = await db.command({ count: name, query: count, ...options });
     return Number(n);

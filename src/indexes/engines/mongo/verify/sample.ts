@@ -1,5 +1,5 @@
 /** Draws the values of a contract's placeholders from one document of the collection, with their BSON types. */
-import type { Collection, Document } from "mongodb";
+import type { Document } from "mongodb";
 import type { Contract, Param } from "../../../manifest/manifest.ts";
 import { isSample } from "../../../contract/contracts.ts";
 import {
@@ -11,6 +11,8 @@ import {
   type Placeholder,
 } from "../../../contract/placeholders.ts";
 import { moved, shiftMs } from "../../../contract/shift.ts";
+import { statedCollation } from "../collation.ts";
+import type { MongoTarget } from "./target.ts";
 
 /** Documents drawn to find one that has every field. */
 const TRIES = 50;
@@ -25,12 +27,12 @@ export interface Filled {
   readonly isReal: boolean;
 }
 
-export async function filledQuery(collection: Collection, contract: Contract, limitMs: number): Promise<Filled> {
+export async function filledQuery(target: MongoTarget, contract: Contract): Promise<Filled> {
   const placeholders = placeholdersOf(contract);
   const params = (contract.params ?? {}) as Readonly<Record<string, Param>>;
   const fields = new Map(placeholders.map((placeholder) => [placeholder.name, fieldOf(placeholder, params)]));
   const wanted = [...new Set(fields.values())].filter((field) => field !== undefined);
-  const document = wanted.length === 0 ? undefined : await draw(collection, contract, wanted, limitMs);
+  const document = wanted.length === 0 ? undefined : await draw(target, contract, wanted);
   const values = new Map(
     placeholders.map((placeholder) => {
       const field = fields.get(placeholder.name);
@@ -63,22 +65,21 @@ function valueOf({ name, role }: Placeholder, params: Readonly<Record<string, Pa
 
 /** A document that has a value in each field; undefined if none of the drawn documents does. */
 async function draw(
-  collection: Collection,
+  { db, name, collation, limitMs }: MongoTarget,
   contract: Contract,
   fields: readonly string[],
-  limitMs: number,
 ): Promise<Document | undefined> {
   // Drawn from documents that meet the filter's fixed part, so that the query finds something.
   const near = literalPart(leadingFilter(contract));
   const isNear = Object.keys(near).length > 0;
-  const options = { maxTimeMS: limitMs, promoteLongs: false };
+  const options = { maxTimeMS: limitMs, promoteLongs: false, ...statedCollation(contract.collation, collation) };
   const attempts: Document[][] = [
     isNear ? [{ $match: near }, { $limit: NEAR }, { $sample: { size: TRIES } }] : [{ $sample: { size: TRIES } }],
     [{ $match: { $and: [near, ...fields.map((field) => ({ [field]: { $ne: null } }))] } }, { $limit: 1 }],
     ...(isNear ? [[{ $sample: { size: TRIES } }]] : []),
   ];
   for (const pipeline of attempts) {
-    const documents = await collection.aggregate<Document>(pipeline, options).toArray();
+    const documents = await db.collection(name).aggregate<Document>(pipeline, options).toArray();
     const found = documents.find((document) => fields.every((field) => valueAt(document, field) != null));
     if (found) return found;
   }

@@ -1,7 +1,7 @@
 /** Finds out why MongoDB does not use an index for a query, from the index's spec and by trying changed queries. */
 import type { CollationOptions, Document } from "mongodb";
 import type { Contract } from "../../../manifest/manifest.ts";
-import { mongoForm } from "../normal-form.ts";
+import { collationText } from "../collation.ts";
 import { termsOf } from "./implied.ts";
 import type { Query } from "./sample.ts";
 import { leadingFilter } from "../../../contract/placeholders.ts";
@@ -25,11 +25,10 @@ export async function mongoReasons(question: MongoQuestion): Promise<string[]> {
   const { spec, contract, query, collectionCollation } = question;
   if (spec["hidden"] === true) return ["the index is hidden"];
   const collation = contract.collation ?? collectionCollation;
-  const [ofIndex, ofQuery] = [spec["collation"], collation].map(
-    (one) => mongoForm({ collation: one })["collation"] ?? "",
-  );
+  const ofIndex = collationText(spec["collation"] as CollationOptions | undefined);
+  const ofQuery = collationText(collation);
   if (ofIndex !== ofQuery) {
-    const said = (text: string | undefined) => (text ? text : "none");
+    const said = (text: string) => text || "none";
     return [
       `the collation differs: the index has ${said(ofIndex)}, the query ${said(ofQuery)}; give the query the index's`,
     ];
