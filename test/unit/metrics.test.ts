@@ -111,8 +111,8 @@ const report: StatsReport = {
         { name: "gone", state: "missing" },
       ],
       contracts: [
-        { index: "declared", contract: "a", ok: true, why: [] },
-        { index: "declared", contract: "b", ok: false, why: ["no"] },
+        { index: "declared", contract: "a", ok: true, why: [], warnings: [] },
+        { index: "declared", contract: "b", ok: false, why: ["no"], warnings: [] },
       ],
     },
   ],

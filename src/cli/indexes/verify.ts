@@ -44,7 +44,7 @@ export function verifyCommand(): Command {
     );
 }
 
-/** The report for a person: a row for each contract, then the checks that the server does not allow, and a summary. */
+/** The report for a person: a row for each contract, then the checks that the server does not allow, the warnings and a summary. */
 export function verifyText({ entries, ok }: VerifyReport): Lines {
   if (entries.length === 0) return ["No contract is declared."];
   const rows = entries.map((entry) => [
@@ -65,6 +65,9 @@ export function verifyText({ entries, ok }: VerifyReport): Lines {
     .filter((verdict) => of(verdict) > 0)
     .map((verdict) => `${of(verdict)} ${verdict}`);
   const broken = entries.filter((entry) => !entry.ok).length;
+  const warned = entries.flatMap(({ target, warnings }) =>
+    warnings.map(({ sentence }) => `Warning: ${target}: ${sentence}`),
+  );
   return [
     ...table(["target", "index", "query", "verdict", "examined/returned", "ms", "why"], rows),
     ...(checks.length > 0
@@ -72,6 +75,7 @@ export function verifyText({ entries, ok }: VerifyReport): Lines {
           `This server does not allow these checks, so ${unchecked.length} contracts went without: ${checks.join(", ")}.`,
         ]
       : []),
+    ...new Set(warned),
     `${entries.length} contracts: ${tally.join(", ")}. ${ok ? "All as promised." : `${broken} not as promised.`}`,
   ];
 }

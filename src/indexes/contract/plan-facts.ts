@@ -9,6 +9,11 @@ export interface Access {
   /** A condition picks the entries; false where the whole index is read. A partial index counts as bounded. */
   readonly bounded: boolean;
   readonly shard?: string;
+  /**
+   * For an index whose server keeps a mark that documents have, or had, arrays in its fields (MongoDB's multikey index): field
+   * -> the parts of its path that are arrays.
+   */
+  readonly arrays?: Readonly<Record<string, readonly string[]>>;
 }
 
 export interface PlanFacts {

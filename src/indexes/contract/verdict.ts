@@ -12,6 +12,13 @@ export type ContractVerdict = "uses" | "could use" | "cannot use" | "no data";
 /** Checks that not every server allows, named for a person. */
 export type Check = "examined per returned" | "covered" | "no sort";
 
+/** What makes a query dearer than its index should, whether or not the contract is kept; somebody has to act. */
+export interface Warning {
+  readonly kind: "multikey";
+  /** names the index, what is wrong and the fix */
+  readonly sentence: string;
+}
+
 export interface ContractEvidence {
   readonly plan: PlanFacts;
   /** The plan with cheaper ways of reading a small table switched off; made where `plan` does not keep the contract. */
@@ -29,6 +36,7 @@ export interface ContractEvidence {
   /** The query did not end within this many milliseconds. */
   readonly endedAfterMs?: number | undefined;
   readonly advice: readonly string[];
+  readonly warnings?: readonly Warning[];
   /** Promises that cannot be checked on this server. */
   readonly untold?: readonly Check[];
 }
@@ -46,13 +54,14 @@ export interface Judgement {
   why: string[];
   /** Hints that do not break the contract. */
   advice: string[];
+  warnings: readonly Warning[];
   /** Checks that this server does not allow. */
   unchecked: Check[];
 }
 
 /** The judgement of a query that the server refuses, or whose table does not exist. */
 export function refused(reason: string): Judgement {
-  const nothing = { used: [], returned: null, examined: null, ms: null, advice: [], unchecked: [] };
+  const nothing = { used: [], returned: null, examined: null, ms: null, advice: [], warnings: [], unchecked: [] };
   return { verdict: "cannot use", ok: false, why: [reason], ...nothing };
 }
 
@@ -119,6 +128,7 @@ export function judgeContract(contract: Contract, accepted: readonly string[], e
     returned: work?.returned ?? evidence.returned ?? null,
     examined: work?.examined ?? null,
     ms: evidence.ms ?? null,
+    warnings: evidence.warnings ?? [],
   };
   const advice = [...new Set([...decides.advice, ...evidence.advice])];
 

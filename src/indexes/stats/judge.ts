@@ -1,4 +1,5 @@
 /** Judges the figures of a table or collection by the limits of the manifest. Pure. */
+import type { Warning } from "../contract/verdict.ts";
 import type { Limits } from "../manifest/manifest.ts";
 import { FACTS } from "../engines/facts.ts";
 import { formatBytes, formatCount, formatDay, formatShare } from "../format.ts";
@@ -14,6 +15,7 @@ export type Kind =
   | "different"
   | "build-failed"
   | "contract"
+  | "multikey"
   | "size"
   | "too-many"
   | "hit-rate"
@@ -61,6 +63,8 @@ export interface Judged {
     readonly contract: string;
     readonly why: readonly string[];
   }[];
+  /** what verifying the contracts warned of; several contracts of an index may say the same */
+  readonly warned: readonly { readonly index: string | null; readonly warnings: readonly Warning[] }[];
   /** failed builds, from the newest ledger entry of each index */
   readonly failures: readonly { readonly name: string; readonly error: string; readonly at: string }[];
   readonly redundant: readonly { readonly name: string; readonly by: string; readonly kind: string }[];
@@ -96,6 +100,7 @@ export function verdictsOn(judged: Judged): IndexVerdict[] {
       const sentence = `the contract "${contract}" is not kept: ${why.join("; ")}. See: tallyman indexes verify.`;
       return { level: "alert", kind: "contract", ...(index === null ? {} : { index }), sentence };
     }),
+    ...judgeWarned(judged),
     ...indexes.flatMap((index) => judgeIndex(index, judged)),
     ...redundant.map(({ name, by, kind }): IndexVerdict => {
       const what = kind === "duplicate" ? "has the same keys as" : "has only the first keys of";
@@ -120,6 +125,16 @@ function judgeWanting({ name, required, detail }: Judged["wanting"][number]): In
   }
   const sentence = `${declared}, but the database has another definition (${detail}); see: tallyman indexes check.`;
   return { level, kind: "different", index: name, sentence };
+}
+
+function judgeWarned({ warned }: Judged): IndexVerdict[] {
+  const verdicts = warned.flatMap(({ index, warnings }) =>
+    warnings.map(({ kind, sentence }): [string, IndexVerdict] => [
+      sentence,
+      { level: "warn", kind, ...(index === null ? {} : { index }), sentence },
+    ]),
+  );
+  return [...new Map(verdicts).values()];
 }
 
 function judgeIndex(index: IndexHistory, { figures: target, at }: Judged): IndexVerdict[] {

@@ -1,4 +1,5 @@
 /** Combines the figures, rates and verdicts of one table or collection. Pure. */
+import type { Warning } from "../contract/verdict.ts";
 import type { DeclaredIndex } from "../engines/engine.ts";
 import type { LedgerEntry } from "../ledger/ledger.ts";
 import type { Limits } from "../manifest/manifest.ts";
@@ -32,6 +33,7 @@ export interface ContractResult {
   readonly contract: string;
   readonly ok: boolean;
   readonly why: readonly string[];
+  readonly warnings: readonly Warning[];
 }
 
 /** What declaration, catalog and ledger say about a target. */
@@ -121,6 +123,7 @@ export function targetReport(samples: readonly Sample[], catalog: Catalog): Targ
     fullScans,
     notAnalyzedSince: notAnalyzedSince(samples),
     broken: (catalog.contracts ?? []).filter(({ ok }) => !ok),
+    warned: catalog.contracts ?? [],
     failures: declared.flatMap(({ name, state }) => {
       const entry = catalog.newest.get(name);
       if (state === "ok" || entry?.state !== "failed") return [];

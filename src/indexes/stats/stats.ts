@@ -135,7 +135,7 @@ async function catalogOf(
 
 function contractsOf(all: StatsOptions["contracts"], engine: EngineName, target: string): ContractResult[] | null {
   const own = all?.filter((result) => result.engine === engine && result.target === target);
-  return own?.map(({ index, contract, ok, why }) => ({ index, contract, ok, why })) ?? null;
+  return own?.map(({ index, contract, ok, why, warnings }) => ({ index, contract, ok, why, warnings })) ?? null;
 }
 
 function limitsOf({ defaults }: Manifest, engine: EngineName): Limits {

@@ -83,6 +83,28 @@ test("the job stores a report that every replica shows, with each declared index
   expect(shown).not.toContain("acme");
 });
 
+test("an array in the time of an event is a warning of the daily report for each index of that field, logged with the remedy", async () => {
+  const { insertedId } = await world.events.insertOne({ tenant_id: "acme", created_at: [new Date(), new Date(0)] });
+  const warned: unknown[] = [];
+  const log = { error: () => expect.fail("no alert"), warn: (line: unknown) => warned.push(line) };
+  const context = {
+    reportIndexUsage: (given: AbortSignal) => world.services.reportIndexUsage(given),
+    log,
+    signal: new AbortController().signal,
+  } as unknown as Parameters<typeof reportIndexUsage.run>[1];
+  const result = await reportIndexUsage.run({ v: 1, slot: "2026-11-22T0415Z" }, context);
+  await world.events.deleteOne({ _id: insertedId });
+  expect(result).toMatchObject({ alerts: 0, warnings: 2 });
+  const names = ["idx_tenant_date", "idx_tenant_user_date"];
+  const verdictOf = (index: string) => {
+    const sentence = expect.stringContaining(`dropIndex("${index}")`) as string;
+    return { level: "warn", kind: "multikey", index, sentence };
+  };
+  expect(warned).toMatchObject([{ verdicts: names.map(verdictOf) }]);
+  for (const name of names) await world.events.dropIndex(name);
+  await world.services.keeper.ensure({ allowBlocking: true });
+});
+
 test("a dropped index is an alert in the next report, and --strict exits with 2", async () => {
   await world.pool.query("DROP INDEX idx_daily_usage_cache_date");
   await world.services.reportIndexUsage(new AbortController().signal);

@@ -290,3 +290,23 @@ test("a rolling index is verified by its declared name, and until the current wi
     { verdict: "cannot use", why: ["there is no index recent__2025_12"] },
   ]);
 });
+
+test("an array in a field of a range is warned of until the document is mended and the index is built again", async () => {
+  await insert(500);
+  const manifest = manifestOf({
+    by_time: [{ find: { filter: { companyId: "$p:company", at: { $gte: "$p:from", $lt: "$p:to" } } } }],
+  });
+  const warned = async () => (await verify(manifest)).entries.flatMap(({ warnings }) => warnings);
+  const contacts = own.mongo.collection("contacts");
+  expect(await warned()).toEqual([]);
+
+  const { insertedId } = await contacts.insertOne({ companyId: COMPANIES[0], at: [new Date(), new Date(0)] });
+  const [warning, ...more] = await warned();
+  expect(more).toEqual([]);
+  expect(warning?.kind).toBe("multikey");
+  expect(warning?.sentence).toMatch(/^by_time is multikey: .* an array in .*\bat\b.*dropIndex\("by_time"\)/);
+
+  await contacts.updateOne({ _id: insertedId }, { $set: { at: new Date() } });
+  await contacts.dropIndex("by_time");
+  expect(await warned()).toEqual([]);
+});

@@ -235,6 +235,7 @@ export const TEXTS: readonly (readonly [string, (id: string) => Lines])[] = [
             ms: 1,
             why: [id],
             advice: [id],
+            warnings: [{ kind: "multikey", sentence: id }],
             unchecked: [id],
           } as never,
         ],

@@ -17,7 +17,8 @@ function judged(indexes: readonly IndexHistory[], more: Partial<Judged> = {}): J
     hoursAgo(0),
     indexes.map((one) => one.figures),
   );
-  const nothing = { wanting: [], broken: [], failures: [], redundant: [], fullScans: null, notAnalyzedSince: null };
+  const lists = { wanting: [], broken: [], warned: [], failures: [], redundant: [] };
+  const nothing = { ...lists, fullScans: null, notAnalyzedSince: null };
   return { figures, at: hoursAgo(0), limits, indexes, ...nothing, ...more };
 }
 

@@ -68,8 +68,8 @@ test("a missing required index is an alert, and a failed build is reported until
 test("broken contracts are alerts; without verification the report has no contracts", () => {
   const now = sample(hoursAgo(0), [index("a")]);
   const contracts = [
-    { index: "a", contract: "reads", ok: true, why: [] },
-    { index: "a", contract: "lists", ok: false, why: ["a sort"] },
+    { index: "a", contract: "reads", ok: true, why: [], warnings: [] },
+    { index: "a", contract: "lists", ok: false, why: ["a sort"], warnings: [] },
   ];
   const report = targetReport([now], { ...catalog, contracts });
   expect(report.contracts).toEqual(contracts);
@@ -81,4 +81,13 @@ test("the report says that scans on other nodes are not counted", () => {
   const notes = (otherNodes: number) => targetReport([sample(hoursAgo(0), [], { otherNodes })], catalog).notes.join();
   expect(notes(2)).toContain("scans are those of 10.0.0.1:5432 alone; 2 other node(s) are not asked");
   expect(notes(0)).not.toContain("alone");
+});
+
+test("what verifying warned of is one warning, though several contracts of the index say it, also where they are kept", () => {
+  const now = sample(hoursAgo(0), [index("a")]);
+  const warnings = [{ kind: "multikey" as const, sentence: "a is multikey" }];
+  const contracts = ["reads", "lists"].map((contract) => ({ index: "a", contract, ok: true, why: [], warnings }));
+  expect(targetReport([now], { ...catalog, contracts }).verdicts).toEqual([
+    { level: "warn", kind: "multikey", index: "a", sentence: "a is multikey" },
+  ]);
 });

@@ -252,3 +252,49 @@ describe("sharded", () => {
     expect(goesThrough(readMongoPlan({ shards: { s1: withStages, s2: bad } }), ["a"])).toBe(false);
   });
 });
+
+describe("arrays in indexed fields", () => {
+  /** A stage that scans an index into whose `at` an array was written. */
+  const marked = (stage: string, more: Node = {}): Node => ({
+    ...scan("a"),
+    stage,
+    isMultiKey: true,
+    multiKeyPaths: { tenant: [], at: ["at"] },
+    ...more,
+  });
+  const arraysOf = (reply: Node) => readMongoPlan(reply).accesses.map(({ arrays }) => arrays);
+
+  test("are told by each stage that scans an index, in each shape of a plan", () => {
+    const shapes = [
+      find(fetch(marked("IXSCAN"))),
+      find({ stage: "COUNT", inputStage: marked("COUNT_SCAN") }),
+      find({ stage: "PROJECTION_COVERED", inputStage: marked("DISTINCT_SCAN") }),
+      { explainVersion: "2", ...find({ queryPlan: { stage: "GROUP", inputStage: fetch(marked("IXSCAN")) } }) },
+      { stages: [{ $cursor: find(fetch(marked("IXSCAN"))) }, { $group: {} }] },
+      { shards: { s1: find(fetch(marked("IXSCAN"))) } },
+    ];
+    for (const reply of shapes) expect(arraysOf(reply), JSON.stringify(reply)).toEqual([{ at: ["at"] }]);
+  });
+
+  test("name the parts of a path that are arrays", () => {
+    const paths = { tenant: [], "calls.at": ["calls"] };
+    expect(arraysOf(find(marked("IXSCAN", { multiKeyPaths: paths })))).toEqual([{ "calls.at": ["calls"] }]);
+  });
+
+  test("may be in any field where the server gives no paths", () => {
+    const old = fetch({ ...scan("a"), isMultiKey: true });
+    expect(arraysOf(find(old))).toEqual([{ tenant: ["tenant", "at"], at: ["tenant", "at"] }]);
+  });
+
+  test("are none where the index is not multikey", () => {
+    const clean = { ...scan("a"), isMultiKey: false, multiKeyPaths: { tenant: [], at: [] } };
+    expect(arraysOf(find(fetch(clean)))).toEqual([undefined]);
+  });
+});
+
+test("a DISTINCT_SCAN that fetches the documents itself is not covered", () => {
+  const distinct = (isFetching: boolean) =>
+    find({ stage: "PROJECTION_SIMPLE", inputStage: { ...scan("a"), stage: "DISTINCT_SCAN", isFetching } });
+  expect(readMongoPlan(distinct(true)).covered).toBe(false);
+  expect(readMongoPlan(distinct(false)).covered).toBe(true);
+});

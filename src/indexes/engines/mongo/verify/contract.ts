@@ -10,6 +10,7 @@ import { explainOnMongo, measureOnMongo, type MongoExplained } from "./explain.t
 import type { MongoTarget } from "./target.ts";
 import { collationOf, collationText } from "../collation.ts";
 import { unprovenTerms } from "./implied.ts";
+import { arrayWarnings } from "./multikey.ts";
 import { filledQuery, type Query } from "./sample.ts";
 import { mongoReasons } from "./why.ts";
 import { leadingFilter } from "../../../contract/placeholders.ts";
@@ -113,6 +114,7 @@ async function verify({ target, contract, accepted, own }: MongoContract): Promi
       : [],
     ms: answered?.ms ?? first.ms,
     returned: answered?.answer,
+    warnings: arrayWarnings(target.name, contract, query, accepted, [plan, forced]),
     untold: untold(first.plan, target),
     ...(isTooLong ? { endedAfterMs: target.limitMs } : {}),
   });

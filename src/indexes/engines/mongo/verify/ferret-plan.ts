@@ -33,8 +33,8 @@ export function readFerretPlan(reply: Readonly<Record<string, unknown>>): PlanFa
     const condition = node["Index Cond"] ?? "";
     const details = node.IndexDetails ?? above;
     if (index !== undefined) {
-      const bounds = details.find(({ indexName }) => indexName === index)?.indexBounds ?? [];
-      accesses.push(accessOf(stage, index, condition, bounds));
+      const detail = details.find(({ indexName }) => indexName === index);
+      accesses.push({ ...accessOf(stage, index, condition, detail?.indexBounds ?? []), ...arraysOf(detail) });
     } else if (WHOLE.has(stage)) accesses.push({ stage, index: undefined, bounded: false });
     if (stage === "Sort") sorts.push(...(node["Sort Key"] ?? []).flatMap(orderOf));
     for (const child of node.Plans ?? []) walk(child, details);
@@ -53,6 +53,16 @@ interface Detail {
   readonly indexName?: string;
   /** one for each range: `["tenant": ["a", "a"], "at": DESC(MinKey, MaxKey)]` */
   readonly indexBounds?: readonly string[];
+  readonly isMultiKey?: boolean;
+  /** as JSON: `{"tenant": 1,"at": -1}` */
+  readonly indexKey?: string;
+}
+
+/** FerretDB does not say which of the fields holds arrays. */
+function arraysOf(detail: Detail | undefined): Pick<Access, "arrays"> {
+  if (detail?.isMultiKey !== true) return {};
+  const fields = Object.keys(JSON.parse(detail.indexKey ?? "{}") as object);
+  return { arrays: Object.fromEntries(fields.map((field) => [field, fields])) };
 }
 
 function accessOf(stage: string, index: string, condition: string, bounds: readonly string[]): Access {

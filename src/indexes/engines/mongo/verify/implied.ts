@@ -46,7 +46,8 @@ function impliesTerm(query: Filter, term: Filter, isCollated: boolean): boolean 
   return conditionsOf(wanted).every((each) => given.some((one) => implies(one, each, isCollated)));
 }
 
-function conditionsOf(condition: unknown): Condition[] {
+/** The operators of the condition on one field. */
+export function conditionsOf(condition: unknown): Condition[] {
   const entries = isPlain(condition) ? Object.entries(condition) : [];
   if (entries.length === 0 || !entries.every(([key]) => key.startsWith("$"))) {
     return [{ operator: "$eq", value: condition }];
