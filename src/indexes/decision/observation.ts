@@ -67,6 +67,8 @@ export interface KeyOrder {
 export interface Rules {
   /** The server refuses a second index that is equal in these parts, whatever the others (MongoDB's error 85). */
   readonly identity?: readonly string[];
+  /** Why the server refuses such a second index, where newer versions do not; for a person. */
+  readonly limit?: string;
   /** Parts that can be changed without a rebuild. */
   readonly attributes?: ReadonlySet<string>;
   /** Declared names that another relation of the schema has already, with a description of that relation. */

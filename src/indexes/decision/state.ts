@@ -53,7 +53,7 @@ export function compare(declared: DeclaredForm, actual: readonly ActualIndex[], 
 
   const { identity } = rules;
   const near = identity && actual.find(({ form }) => identity.every((part) => form[part] === declared.form[part]));
-  return near ? different(declared, near) : { state: "missing" };
+  return near ? different(declared, near, rules.limit) : { state: "missing" };
 }
 
 function compareNamed(declared: DeclaredForm, named: ActualIndex): IndexState {
@@ -66,11 +66,12 @@ function compareNamed(declared: DeclaredForm, named: ActualIndex): IndexState {
   return { state: named.valid ? "present" : "invalid" };
 }
 
-function different(declared: DeclaredForm, found: ActualIndex): IndexState {
+/** @param limit why the server does not hold both */
+function different(declared: DeclaredForm, found: ActualIndex, limit?: string): IndexState {
   const differences = differencesOf(declared.form, found.form);
   const isOwnName = found.name === declared.name;
   const how = !isOwnName ? `as ${found.name}: ` : found.building ? "being built, " : found.valid ? "" : "invalid, ";
-  const detail = how + describeDifferences(differences);
+  const detail = how + describeDifferences(differences) + (limit === undefined ? "" : `. ${limit}`);
   return { state: "different", detail, parts: differences.map(({ part }) => part), found };
 }
 

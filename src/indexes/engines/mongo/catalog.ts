@@ -3,7 +3,8 @@ import { BSON, type CollationOptions, type Db } from "mongodb";
 import { serverCode } from "../../../mongo/errors.ts";
 import type { MongoIndex } from "../../manifest/manifest.ts";
 import { collationOf } from "./collation.ts";
-import { ATTRIBUTES, canonicalFilter, IDENTITY, mongoForm, mongoSpec } from "./normal-form.ts";
+import { ATTRIBUTES, canonicalFilter, mongoForm, mongoSpec } from "./normal-form.ts";
+import type { MongoServer } from "./server.ts";
 import type { Observation, ActualIndex, DeclaredForm } from "../../decision/observation.ts";
 import { fingerprint, type NormalForm } from "../../decision/normal-form.ts";
 
@@ -20,7 +21,7 @@ export async function observe(
   db: Db,
   target: string,
   declared: readonly MongoIndex[],
-  blocking: boolean,
+  server: MongoServer,
 ): Promise<MongoObservation> {
   const [info] = await db.listCollections({ name: target }).toArray();
   const type = info?.type ?? "collection";
@@ -31,7 +32,7 @@ export async function observe(
   const collation = collationOf(info);
   const specs = info ? await listIndexes(db, target) : [];
   // listIndexes shows a running build like a finished index; only $indexStats tells them apart.
-  const building = info && !blocking ? await buildingNames(db, target) : new Set<string>();
+  const building = info && !server.blocking ? await buildingNames(db, target) : new Set<string>();
   const actual = specs.map((spec): ActualIndex => ({
     name: String(spec["name"]),
     // listIndexes leaves the simple collation out, so an existing index without one does not inherit the collection's.
@@ -48,7 +49,8 @@ export async function observe(
   const isMissing = info === undefined;
   const names = new Set(declared.map(({ name }) => name));
   const rules = {
-    identity: IDENTITY,
+    identity: server.identity,
+    ...(server.limit === undefined ? {} : { limit: server.limit }),
     attributes: ATTRIBUTES,
     isVersion: (name: string, of: string) => !names.has(name) && isVersionName(name, of),
   };
@@ -73,8 +75,8 @@ function traitsOf(spec: Record<string, unknown>): Pick<ActualIndex, "order" | "g
     field,
     direction: typeof kind === "string" ? NaN : Math.sign(Number(kind)),
   }));
-  const guards =
-    spec["name"] === "_id_" ? "primary key" : spec["unique"] ? "unique" : spec["hidden"] ? "hidden" : undefined;
+  const isUnique = spec["unique"] || spec["prepareUnique"];
+  const guards = isPrimary(spec) ? "primary key" : isUnique ? "unique" : spec["hidden"] ? "hidden" : undefined;
   const holds = canonicalFilter(spec["partialFilterExpression"]) || (spec["sparse"] ? `sparse ${keys[0]?.field}` : "");
   const duty = guards ?? (spec["expireAfterSeconds"] === undefined ? undefined : "TTL");
   const isOrdered = keys.every(({ field, direction }) => !Number.isNaN(direction) && !field.includes("$**"));
@@ -93,6 +95,11 @@ function traitsOf(spec: Record<string, unknown>): Pick<ActualIndex, "order" | "g
         }
       : {}),
   };
+}
+
+/** The index on `_id`, or the order of a clustered collection, which is listed as an index whose name may be another. */
+export function isPrimary(spec: Record<string, unknown>): boolean {
+  return spec["name"] === "_id_" || spec["clustered"] === true;
 }
 
 /** Fields that `listIndexes` adds and `createIndexes` does not take. */

@@ -5,14 +5,16 @@ import { isOutOfTime, serverCode } from "../../../mongo/errors.ts";
 import type { MongoIndex } from "../../manifest/manifest.ts";
 import { pause, type Engine, type EngineOptions, type Recovery } from "../engine.ts";
 import { build, type BuildOptions } from "./build.ts";
-import { listIndexes, observe, type MongoObservation } from "./catalog.ts";
+import { isPrimary, listIndexes, observe, type MongoObservation } from "./catalog.ts";
 import { findDuplicates } from "./duplicates.ts";
 import { mongoFigures } from "./figures.ts";
 import { MongoLedger } from "./ledger.ts";
 import { mongoMaintenance } from "./maintenance.ts";
 import { mongoForm, mongoSpec } from "./normal-form.ts";
 import { isAttributeChange, mongoReplacement } from "./replacement.ts";
+import { readServer } from "./server.ts";
 import { shellText } from "./shell.ts";
+import { confirmed, MAJORITY } from "./write-concern.ts";
 
 /** 85, 86: another index has the name or the definition. A fresh look shows which one. */
 const CONFLICTS = new Set([85, 86]);
@@ -35,8 +37,8 @@ export interface MongoEngineOptions extends EngineOptions {
 /** @throws UnreachableError when no server answers. */
 export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> {
   const { db, indexes, allowBlocking, signal } = options;
-  const buildInfo = await reach(() => db.command({ buildInfo: 1 }));
-  const blocking = "ferretdb" in buildInfo;
+  const server = await reach(() => readServer(db));
+  const { blocking } = server;
   const builds: BuildOptions = { ...options, blocking };
 
   function find(target: string, name: string): MongoIndex {
@@ -49,19 +51,29 @@ export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> 
   const collations = new Map<string, CollationOptions | undefined>();
 
   async function look(target: string): Promise<MongoObservation> {
-    const view = await reach(() => observe(db, target, indexes[target] ?? [], blocking));
+    const view = await reach(() => observe(db, target, indexes[target] ?? [], server));
     collations.set(target, view.collation);
     return view;
   }
 
+  const isDeclared = (target: string, name: string) => indexes[target]?.some((one) => one.name === name) === true;
   const specOf = (target: string, name: string) => mongoSpec(find(target, name), collations.get(target));
   const formOf = (target: string, name: string) => mongoForm(specOf(target, name), collations.get(target));
 
-  const create = (target: string, spec: Record<string, unknown>) => reach(() => build(builds, target, spec));
+  async function create(target: string, spec: Record<string, unknown>): Promise<void> {
+    try {
+      await reach(() => build(builds, target, spec));
+    } catch (error) {
+      if (!CONFLICTS.has(serverCode(error) ?? NaN)) throw error;
+      throw new ConflictError(target, String(spec["name"]), error as Error);
+    }
+  }
 
   async function drop(target: string, name: string): Promise<void> {
     try {
-      await db.command({ dropIndexes: target, index: name });
+      await confirmed(`${name} is dropped`, () =>
+        db.command({ dropIndexes: target, index: name, writeConcern: MAJORITY }),
+      );
     } catch (error) {
       if (serverCode(error) !== INDEX_NOT_FOUND) throw error;
     }
@@ -79,7 +91,7 @@ export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> 
     targets: new Map(Object.entries(indexes)),
     ignored: new Set(options.ignored),
     ledger: new MongoLedger(db),
-    replacement: mongoReplacement({ db, specOf, formOf, look, create, drop, blocked }),
+    replacement: mongoReplacement({ db, server, isDeclared, specOf, formOf, look, create, drop, blocked }),
     statistics: {
       database: () => Promise.resolve(db.databaseName),
       figures: (target, at) => mongoFigures(db, target, Date.parse(at)),
@@ -112,7 +124,8 @@ export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> 
     claim: () => Promise.resolve({}),
 
     async createTarget(target) {
-      await reach(() => db.createCollection(target)).catch((error: unknown) => {
+      const made = () => db.command({ create: target, writeConcern: MAJORITY });
+      await reach(() => confirmed(`${target} is created`, made)).catch((error: unknown) => {
         if (serverCode(error) !== NAMESPACE_EXISTS) throw error;
       });
     },
@@ -120,9 +133,9 @@ export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> 
     async dropTarget(target) {
       const some = await db.collection(target).findOne({}, { projection: { _id: 1 } });
       if (some) return "it is not empty";
-      const others = (await listIndexes(db, target)).filter((spec) => spec["name"] !== "_id_");
+      const others = (await listIndexes(db, target)).filter((spec) => !isPrimary(spec));
       if (others.length > 0) return `it has the index ${String(others[0]?.["name"])}`;
-      await db.dropCollection(target);
+      await confirmed(`${target} is dropped`, () => db.command({ drop: target, writeConcern: MAJORITY }));
       return undefined;
     },
 
@@ -135,8 +148,24 @@ function commandText(target: string, spec: Record<string, unknown>): string {
   return `db.runCommand(${shellText({ createIndexes: target, indexes: [spec] })})`;
 }
 
+/** The server takes the declared index for one that it has, though their normal forms differ. */
+class ConflictError extends Error {
+  override readonly name = "ConflictError";
+
+  constructor(target: string, index: string, cause: Error) {
+    super(
+      `the server does not build ${index} beside an index that it takes for the same: ${cause.message}. Compare it with ` +
+        `db.getCollection(${JSON.stringify(target)}).getIndexes(): drop the index in its way when nothing reads through it, or ` +
+        "change the manifest, then run ensure again. Until its featureCompatibilityVersion is 5.0, a server holds one index for " +
+        "the same keys and collation, whatever their other options",
+      { cause },
+    );
+  }
+}
+
 function recoveryOf(error: unknown): Recovery {
   if (error instanceof MongoNetworkError) return "retry";
+  if (error instanceof ConflictError) return "again";
   const code = serverCode(error);
   if (code === undefined) return "fail";
   if (CONFLICTS.has(code)) return "again";

@@ -5,6 +5,7 @@
  */
 import type { Db, Document } from "mongodb";
 import { messageOf } from "../engine.ts";
+import { isPrimary } from "./catalog.ts";
 import {
   type Guard,
   type IndexFigures,
@@ -201,8 +202,8 @@ function guardsOf(spec: Document, shardKey: readonly string[] | undefined): Guar
   const isShardKey =
     shardKey === undefined || (shardKey.length > 0 && shardKey.every((field, at) => fields[at] === field));
   const guards: [Guard, boolean][] = [
-    ["_id", spec["name"] === "_id_"],
-    ["unique", spec["unique"] === true],
+    ["_id", isPrimary(spec)],
+    ["unique", spec["unique"] === true || spec["prepareUnique"] === true],
     ["ttl", spec["expireAfterSeconds"] !== undefined],
     ["hidden", spec["hidden"] === true],
     ["shard key", isShardKey],

@@ -2,6 +2,7 @@
 import type { Db, Document } from "mongodb";
 import type { Ledger, LedgerEntry } from "../../ledger/ledger.ts";
 import { LEDGER_COLLECTION } from "../../manifest/reserved.ts";
+import { confirmed, MAJORITY } from "./write-concern.ts";
 
 type Stored = Omit<LedgerEntry, "startedAt" | "finishedAt"> & {
   _id: string;
@@ -40,10 +41,10 @@ export class MongoLedger implements Ledger {
         },
       },
     ];
-    await this.#collection().updateOne({ _id: `${runId}|${target}|${name}` }, update, {
-      upsert: true,
-      writeConcern: { w: "majority" },
-    });
+    const writeConcern = { w: MAJORITY.w, wtimeoutMS: MAJORITY.wtimeout };
+    await confirmed(`the ledger entry of ${name || target} is written`, () =>
+      this.#collection().updateOne({ _id: `${runId}|${target}|${name}` }, update, { upsert: true, writeConcern }),
+    );
   }
 
   #collection() {

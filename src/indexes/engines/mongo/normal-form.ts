@@ -7,11 +7,11 @@ import type { MongoIndex } from "../../manifest/manifest.ts";
 import type { NormalForm } from "../../decision/normal-form.ts";
 import { collationText, statedCollation } from "./collation.ts";
 
-/** The server refuses a second index that is equal in all these parts (error 85). */
+/** Since 5.0 the server refuses a second index that is equal in all these parts (error 85). */
 export const IDENTITY = ["keys", "collation", "partial", "unique", "sparse", "wildcardProjection"] as const;
 
 /** Parts that `collMod` changes in place. */
-export const ATTRIBUTES: ReadonlySet<string> = new Set(["expireAfterSeconds", "hidden"]);
+export const ATTRIBUTES: ReadonlySet<string> = new Set(["expireAfterSeconds", "hidden", "prepareUnique"]);
 
 type Spec = Readonly<Record<string, unknown>>;
 type Filter = Record<string, unknown>;
@@ -46,6 +46,8 @@ export function mongoForm(spec: Spec, inherited?: CollationOptions): NormalForm 
     collation: collationText((spec["collation"] as CollationOptions | undefined) ?? inherited),
     partial: canonicalFilter(spec["partialFilterExpression"]),
     unique: flag(spec["unique"]),
+    // Set by collMod before it makes an index unique: duplicates that are there stay, new ones are refused.
+    prepareUnique: flag(spec["prepareUnique"]),
     sparse: flag(spec["sparse"]),
     wildcardProjection: sortedJson(spec["wildcardProjection"]),
     expireAfterSeconds: spec["expireAfterSeconds"] === undefined ? "" : String(Number(spec["expireAfterSeconds"])),

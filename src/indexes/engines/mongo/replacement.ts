@@ -8,7 +8,11 @@ import type { ActualIndex } from "../../decision/observation.ts";
 import type { Replacement } from "../engine.ts";
 import { isVersionName, listIndexes, versionName, type MongoObservation } from "./catalog.ts";
 import { statedCollation } from "./collation.ts";
-import { ATTRIBUTES, IDENTITY, mongoForm } from "./normal-form.ts";
+import { ATTRIBUTES, mongoForm } from "./normal-form.ts";
+import type { MongoServer } from "./server.ts";
+import { confirmed, MAJORITY } from "./write-concern.ts";
+
+type Named = Pick<ActualIndex, "name" | "form">;
 
 /** What a definition from `listIndexes` means by naming no collation. */
 const SIMPLE: CollationOptions = { locale: "simple" };
@@ -16,6 +20,8 @@ const SIMPLE: CollationOptions = { locale: "simple" };
 /** Functions of the engine. */
 export interface ReplacementTools {
   readonly db: Db;
+  readonly server: MongoServer;
+  readonly isDeclared: (target: string, name: string) => boolean;
   /** the declared index as the server takes it, by the last look at its collection */
   readonly specOf: (target: string, name: string) => Record<string, unknown>;
   /** its normal form, with the collation of the collection */
@@ -28,28 +34,32 @@ export interface ReplacementTools {
 }
 
 export function mongoReplacement(tools: ReplacementTools): Replacement {
-  const { db, specOf, formOf, look, create, drop, blocked } = tools;
+  const { db, server, isDeclared, specOf, formOf, look, create, drop, blocked } = tools;
 
-  async function setAttributes(target: string, name: string, spec: Document): Promise<void> {
+  async function setAttributes(target: string, found: Named, spec: Document): Promise<void> {
     const ttl: unknown = spec["expireAfterSeconds"];
+    const isPrepared = spec["prepareUnique"] === true;
     const index = {
-      name,
+      name: found.name,
       hidden: spec["hidden"] === true,
+      ...(isPrepared || found.form["prepareUnique"] ? { prepareUnique: isPrepared } : {}), // unknown before 6.0
       ...(ttl === undefined ? {} : { expireAfterSeconds: ttl }),
     };
-    await db.command({ collMod: target, index });
+    await confirmed(`${found.name} is changed`, () => db.command({ collMod: target, index, writeConcern: MAJORITY }));
   }
 
   return {
     obstacle(target, name, found) {
       const wanted = formOf(target, name);
       const isOwnName = found.name === name || isVersionName(found.name, name);
+      if (!isOwnName && isDeclared(target, found.name))
+        return `${found.name} is declared too: leave one of them out of the manifest.`;
       if (!isOwnName)
         return `${found.name} is not declared, so the keeper does not touch it: change or drop it by hand.`;
       if (isAttributeChange(wanted, found.form)) return undefined;
-      const isOther = IDENTITY.some((part) => wanted[part] !== found.form[part]);
+      const isOther = server.identity.some((part) => wanted[part] !== found.form[part]);
       if (isOther && (wanted["weights"] === "" || found.form["weights"] === "")) return undefined;
-      return `The server cannot hold both indexes at once. When nothing reads through ${found.name}, drop it by hand and run ensure again.`;
+      return `${server.limit ?? "The server cannot hold both indexes at once"}. When nothing reads through ${found.name}, drop it by hand and run ensure again.`;
     },
 
     async perform(target, name, found) {
@@ -57,7 +67,7 @@ export function mongoReplacement(tools: ReplacementTools): Replacement {
       const spec = specOf(target, name);
       const wanted = formOf(target, name);
       if (isAttributeChange(wanted, found.form)) {
-        await setAttributes(target, found.name, spec);
+        await setAttributes(target, found, spec);
         return;
       }
       await create(target, { ...spec, name: versionName(name, wanted) });
@@ -93,7 +103,9 @@ export function mongoReplacement(tools: ReplacementTools): Replacement {
         const { collation } = await look(target);
         const { collation: own = SIMPLE, ...rest } = spec as { collation?: CollationOptions };
         await create(target, { ...rest, ...statedCollation(own, collation) });
-      } else if (!sameForm(wanted, mongoForm(present))) await setAttributes(target, String(present["name"]), spec);
+      } else if (!sameForm(wanted, mongoForm(present))) {
+        await setAttributes(target, { name: String(present["name"]), form: mongoForm(present) }, spec);
+      }
       if (made.name !== spec["name"]) await drop(target, made.name);
       return undefined;
     },

@@ -130,3 +130,14 @@ test("FerretDB gives sizes and scans; all other figures are named as not availab
     "slow queries: no such command: 'profile'",
   ]);
 });
+
+test("the order of a clustered collection guards its _id, and an index that prepares to be unique guards already", () => {
+  const specs = [
+    { v: 2, key: { _id: 1 }, name: "by id", unique: true, clustered: true },
+    { v: 2, key: { email: 1 }, name: "email", prepareUnique: true },
+  ];
+  const stats = [{ storageStats: { count: 10, storageSize: 4_096, totalIndexSize: 512, indexSizes: { email: 512 } } }];
+  const clustered = { ...MONGOD, specs, stats, usage: [use("email", 2)] };
+  expect(indexOf(clustered, "by id")).toMatchObject({ bytes: 0, scans: null, guards: ["_id", "unique"] });
+  expect(indexOf(clustered, "email")?.guards).toEqual(["unique"]);
+});
