@@ -4,6 +4,7 @@
 import { type Db, type Document, MongoServerError } from "mongodb";
 import { isConnectionLoss, UnreachableError } from "../../../../errors.ts";
 import { serverCode } from "../../../../mongo/errors.ts";
+import { isFerret as isFerretServer } from "../../../../mongo/server.ts";
 import { messageOf } from "../../engine.ts";
 import type { Contract } from "../../../manifest/manifest.ts";
 import { explainOnMongo, measureOnMongo, type MongoExplained } from "./explain.ts";
@@ -45,7 +46,7 @@ export interface MongoContract {
 
 /** @throws UnreachableError */
 export async function isFerret(db: Db): Promise<boolean> {
-  return "ferretdb" in (await reach(() => db.command({ buildInfo: 1 })));
+  return reach(() => isFerretServer(db));
 }
 
 /** @throws UnreachableError */
