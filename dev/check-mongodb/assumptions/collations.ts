@@ -54,7 +54,7 @@ export const COLLATIONS: readonly Assumption[] = [
     says: 'An index without a collation inherits the collection\'s and is listed with it; one with { locale: "simple" } is listed without any.',
     why: "A listed index without a collation is a simple one, also on such a collection.",
     source: "jstests/core/query/collation/collation.js; mongo/db/index_key_validate.cpp",
-    heldBy: ["test/unit/indexes/mongo-shape.test.ts"],
+    heldBy: ["test/unit/indexes/mongo-shape.test.ts", "test/unit/indexes/mongo-collation.test.ts"],
     check: (scratch) =>
       onLoose(scratch, async (collection) => {
         await collection.createIndex({ v: 1 }, { name: "inherited" });

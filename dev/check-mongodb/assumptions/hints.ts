@@ -1,4 +1,5 @@
 import { ObjectId, type Collection, type Document } from "mongodb";
+import { multikeyPaths } from "../../../src/mongo/multikey.ts";
 import {
   cannotTell,
   differs,
@@ -77,7 +78,7 @@ export const HINTS: readonly Assumption[] = [
     says: "An index may have the keys of another one if its filter, `unique` or `sparse` differs.",
     why: "`idx_tenant_date_recent` may stand beside `idx_tenant_date`, and a replacement builds the new index before it drops the old one.",
     source: "jstests/core/index/index_signature.js; since 5.0 (4.4 knows keys and collation only: code 85)",
-    heldBy: ["test/integration/indexes/replace-mongo.test.ts"],
+    heldBy: ["test/integration/indexes/replace-mongo.test.ts", "test/unit/indexes/mongo-versions.test.ts"],
     since: [5, 0],
     check: async (scratch) => {
       const collection = await events(scratch);
@@ -190,11 +191,30 @@ export const HINTS: readonly Assumption[] = [
     ferret: NOT_ITS_PLAN,
   },
   {
-    id: "multikey-stays",
-    says: "One array in a key makes the index multikey, also after that event is gone, and a day's read then has one bound only.",
+    id: "multikey-is-told",
+    says: "One array in a key makes the index multikey, and explain tells it, also after that event is gone.",
+    why: "verify and a read that takes too long say so, with the remedy.",
+    source:
+      "manual, Multikey Indexes, and explain results (isMultiKey, multiKeyPaths); jstests/core/index/index_multikey.js",
+    heldBy: ["test/unit/mongo/multikey.test.ts", "test/integration/data/event-collection.test.ts"],
+    check: async (scratch) => {
+      const collection = await events(scratch);
+      const explained = () => collection.find(ONE_DAY, { hint: NAME }).explain("queryPlanner");
+      const before = multikeyPaths(await explained());
+      const { insertedId } = await collection.insertOne({ tenant_id: "t1", created_at: [new Date(0), new Date(1)] });
+      await collection.deleteOne({ _id: insertedId });
+      const after = multikeyPaths(await explained());
+      const holds = before.length === 0 && after.includes("created_at");
+      return { observed: `before: ${show(before)}, after: ${show(after)}`, holds };
+    },
+    ferret: HOLDS,
+  },
+  {
+    id: "multikey-bounds",
+    says: "A multikey index gives a day's read one bound of its time only.",
     why: "Results stay right, but each day reads the tenant's whole past or future: verify warns, with the remedy.",
     source: "manual, Multikey Indexes and Multikey Index Bounds; jstests/core/index/index_multikey.js",
-    heldBy: ["test/unit/mongo/multikey.test.ts"],
+    heldBy: ["test/unit/indexes/verify/mongo-multikey.test.ts", "test/integration/indexes/verify-mongo.test.ts"],
     check: async (scratch) => {
       const collection = await events(scratch);
       const { insertedId } = await collection.insertOne({ tenant_id: "t1", created_at: [new Date(0), new Date(1)] });

@@ -43,7 +43,7 @@ export const INDEX_BUILDS: readonly Assumption[] = [
     says: "A build ends only when every data-bearing voting member is ready (commitQuorum votingMembers), so it waits for a member that is down.",
     why: "The keeper's limit for a build bounds that wait; setIndexCommitQuorum frees a build that waits.",
     source: `${BUILDS}; jstests/noPassthrough/index_builds/commit_quorum_voting_nodes.js; manual, setIndexCommitQuorum`,
-    heldBy: [],
+    heldBy: ["test/unit/indexes/mongo-build.test.ts"],
     untried: "it takes a replica set with a member down",
   },
   {
