@@ -83,6 +83,60 @@ describe("a primary that becomes a replica under open connections", () => {
   });
 });
 
+describe("a Redis that answers, but not yet", () => {
+  /** A worker that works, then a fault, of which it hears, and which passes. */
+  async function survives(redis: PrivateServer, answer: RegExp, fault: () => Promise<() => Promise<unknown>>) {
+    const env = { ...world.env, REDIS_URL: redis.uri, LOG_LEVEL: "info" };
+    const worker = await startWorker(env);
+    await backfillOneDay(env);
+    const passes = await fault();
+    await untilWorked("the worker has the answer", async () => Promise.resolve(answer.test(worker.stderr())));
+    await passes();
+    await backfillOneDay(env);
+    expectQuiet(worker);
+    worker.signal("SIGTERM");
+    expect((await worker.ended).code).toBe(0);
+  }
+
+  test("is waited for while it follows a primary that is away (MASTERDOWN)", async () => {
+    const redis = await startRedis();
+    try {
+      await survives(redis, /MASTERDOWN/, async () => {
+        await askRedis(redis, async (asked) => {
+          await asked.config("SET", "replica-read-only", "no"); // else a write hears READONLY first
+          await asked.config("SET", "replica-serve-stale-data", "no");
+          await asked.replicaof("127.0.0.1", 1);
+        });
+        return () => promote(redis);
+      });
+    } finally {
+      await endProcesses();
+      await redis.stop();
+    }
+  });
+
+  test("is waited for while it loads its data (LOADING)", async () => {
+    // A key every tenth of a second, and an answer in between.
+    const redisArgs = ["--key-load-delay", "100000", "--loading-process-events-interval-bytes", "1024"];
+    const redis = await startRedis({ redisArgs });
+    try {
+      await survives(redis, /LOADING/, async () => {
+        await askRedis(redis, async (asked) => {
+          for (let n = 0; n < 60; n++) await asked.set(`filler:${n}`, "x".repeat(2_000));
+          await asked.config("SET", "rdbcompression", "no");
+          await asked.save();
+        });
+        await redis.halt("SIGKILL");
+        const loaded = redis.resume();
+        return () => loaded;
+      });
+    } finally {
+      await endProcesses();
+      await redis.stop();
+    }
+  });
+});
+
 describe("Sentinel", () => {
   let group: RedisGroup;
   beforeAll(async () => {
