@@ -193,7 +193,7 @@ describe("a TTL on another field", () => {
     const ended = await Promise.all([run(world.env, "rebuild", "--inline", ...range), run(world.env, "worker")]);
     for (const { code, stdout, stderr } of ended) {
       expect([code, stdout]).toEqual([1, ""]);
-      expect(stderr).toContain("has a TTL index on expires_at");
+      expect(stderr).toContain("has a TTL on expires_at");
       expect(stderr).toContain("Set EVENTS_RETENTION_DAYS");
     }
     expect((await world.pool.query("SELECT id FROM usage_run")).rows).toEqual([]);
