@@ -3,6 +3,7 @@ import { WorkFailedError } from "../../errors.ts";
 import { serverCode } from "../../mongo/errors.ts";
 import { multikeyPaths } from "../../mongo/multikey.ts";
 import { isFerret } from "../../mongo/server.ts";
+import { recently } from "../../recently.ts";
 import type { FieldMap } from "../../usage/event.ts";
 import { majorityPoint, type MajorityPoint } from "./majority.ts";
 
@@ -40,16 +41,22 @@ export class EventCollection {
   readonly fields: FieldMap;
   readonly #collection: Collection;
   readonly #findIndex: (when?: "now") => Promise<string | undefined>;
-  #access: Promise<Access> | undefined;
+  /** FerretDB refuses any collation. */
+  readonly #collation: () => Promise<ReadSettings["collation"]>;
+  #looking: Promise<Access> | undefined;
 
   /**
-   * @param findIndex finds the name of a tenant/date index that all reads can use, or says why there is none. Asked at the
-   *   first read, and with "now" after a hint was refused: a replacement has another name.
+   * @param findIndex finds the name of a tenant/date index that all reads can use, or says why there is none. Asked before
+   *   each read, so it should keep its answer for a while, but not for long: an index that lacks events may get the name,
+   *   and the server obeys the hint. Asked with "now" after a hint was refused: a replacement has another name.
    */
   constructor(collection: Collection, fields: FieldMap, findIndex: (when?: "now") => Promise<string | undefined>) {
     this.#collection = collection;
     this.fields = fields;
     this.#findIndex = findIndex;
+    this.#collation = recently(Infinity, async () =>
+      (await isFerret(collection.db)) ? undefined : ({ locale: "simple" } as const),
+    );
   }
 
   /** The name of the collection. */
@@ -64,19 +71,19 @@ export class EventCollection {
   async throughIndex<T>(read: (collection: Collection, settings: ReadSettings) => Promise<T>): Promise<T> {
     const access = await this.#learnt();
     try {
-      return await read(this.#collection, settingsOf(access, access.index));
+      return await read(this.#collection, settingsOf(access.collation, access.index));
     } catch (error) {
       const code = serverCode(error);
       if (!HINT_REFUSED.has(code) && code !== PLAN_KILLED) throw error;
       const now = await this.#learntAfter(access);
       if (now.index === access.index && code !== PLAN_KILLED) throw refused(this.name, access.index, error as Error);
-      return read(this.#collection, settingsOf(now, now.index));
+      return read(this.#collection, settingsOf(now.collation, now.index));
     }
   }
 
   /** Reads in the order of `_id`. */
   async byId<T>(read: (collection: Collection, settings: ReadSettings) => Promise<T>): Promise<T> {
-    return read(this.#collection, settingsOf(await this.#learnt(), { _id: 1 }));
+    return read(this.#collection, settingsOf(await this.#collation(), { _id: 1 }));
   }
 
   /** The approximate number of events, from the collection's own figures. */
@@ -109,29 +116,18 @@ export class EventCollection {
     );
   }
 
-  #learnt(when?: "now"): Promise<Access> {
-    if (!this.#access) {
-      const access = this.#learn(when);
-      this.#access = access;
-      access.catch(() => {
-        if (this.#access === access) this.#access = undefined;
-      });
-    }
-    return this.#access;
+  async #learnt(when?: "now"): Promise<Access> {
+    const [index, collation] = await Promise.all([this.#findIndex(when), this.#collation()]);
+    if (index === undefined) throw new Error(`no index of ${this.name} is known to read through`);
+    return { index, collation };
   }
 
   /** Readers whose hints were refused together look together. */
   async #learntAfter(used: Access): Promise<Access> {
     const known = await this.#learnt();
-    if (known !== used) return known;
-    this.#access = undefined;
-    return this.#learnt("now");
-  }
-
-  async #learn(when: "now" | undefined): Promise<Access> {
-    const [index, ferret] = await Promise.all([this.#findIndex(when), isFerret(this.#collection.db)]);
-    if (index === undefined) throw new Error(`no index of ${this.name} is known to read through`);
-    return { index, collation: ferret ? undefined : { locale: "simple" } }; // FerretDB refuses any collation
+    if (known.index !== used.index) return known;
+    this.#looking ??= this.#learnt("now").finally(() => (this.#looking = undefined));
+    return this.#looking;
   }
 }
 
@@ -148,7 +144,7 @@ function refused(collection: string, index: string, cause: Error): Error {
 /** Marks what Tallyman asks, in the server's log and profiler. */
 const COMMENT = "tallyman";
 
-function settingsOf({ collation }: Access, hint: ReadSettings["hint"]): ReadSettings {
+function settingsOf(collation: ReadSettings["collation"], hint: ReadSettings["hint"]): ReadSettings {
   return {
     hint,
     ...(collation && { collation }),
