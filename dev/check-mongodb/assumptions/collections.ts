@@ -51,7 +51,7 @@ export const COLLECTIONS: readonly Assumption[] = [
   {
     id: "ttl-of-nan",
     says: "A TTL of NaN, which old versions let in, never expires on 4.4, is 0 on early 5.0 and 6.0 (events are deleted at once), and 2147483647 later.",
-    why: "By the version of the server Tallyman takes every day for whole, or none.",
+    why: "Tallyman decides by the version: where NaN is 0 it trusts no day of such a collection, elsewhere every day.",
     source:
       "SERVER-68477; manual, TTL Indexes (expireAfterSeconds set to NaN); jstests/noPassthrough/ttl/ttl_invalid_expire_after_secs.js, ttl_expire_nan_warning_on_startup.js",
     heldBy: ["test/unit/db/retention.test.ts"],
