@@ -1,10 +1,13 @@
+import { MongoServerError, type MongoClient } from "mongodb";
 import { describe, expect, test } from "vitest";
 import type { TestModule } from "vitest/node";
 import { ASSUMPTIONS } from "../../dev/check-mongodb/assumptions.ts";
 import { HOLDS, differs, type Assumption, type Verdict } from "../../dev/check-mongodb/assumption.ts";
 import { readRun, type TestRun } from "../../dev/check-mongodb/integration.ts";
 import { exitCodeOf, reportJson, reportLines } from "../../dev/check-mongodb/report.ts";
+import { scratchDatabase } from "../../dev/check-mongodb/scratch.ts";
 import { isNews, knownOf, type Result, type Server } from "../../dev/check-mongodb/try-all.ts";
+import { UsageError } from "../../src/errors.ts";
 
 describe("the assumptions about MongoDB", () => {
   test("have ids of their own, a source, and a check or a reason why there is none", () => {
@@ -111,4 +114,27 @@ test("a run of the tests lists what failed, did not run, or could not be loaded;
   ]);
   expect(readRun([module([], ["cannot be loaded"])]).failed).toMatchObject([{ message: "cannot be loaded" }]);
   expect(readRun([]).failed).toEqual([{ test: "vitest", message: "no test was found" }]);
+});
+
+describe("a user without rights", () => {
+  const denied = () => Promise.reject(new MongoServerError({ message: "not authorized on x", code: 13 }));
+  const client = (answers: { list: () => Promise<unknown[]>; drop: () => Promise<unknown> }) =>
+    ({
+      db: () => ({ listCollections: () => ({ toArray: answers.list }), dropDatabase: answers.drop }),
+    }) as unknown as MongoClient;
+
+  test("reads which roles are needed, and that nothing was touched", async () => {
+    const made = scratchDatabase(client({ list: denied, drop: denied }), "scratch");
+    await expect(made).rejects.toThrow(UsageError);
+    await expect(made).rejects.toThrow(
+      /not authorized on x\. Nothing was touched\. Grant it readWriteAnyDatabase, dbAdmin/,
+    );
+  });
+
+  test("reads which database is left behind where the server does not drop it", async () => {
+    const scratch = await scratchDatabase(client({ list: () => Promise.resolve([]), drop: denied }), "scratch");
+    await expect(scratch.drop()).rejects.toThrow(
+      "The database scratch was not dropped: not authorized on x. Drop it by hand.",
+    );
+  });
 });
