@@ -68,11 +68,16 @@ test("the watermark is the clock before the scan less the delay, never an id", a
   expect(through).toBeLessThanOrEqual(stampMillis(await stampAt(world.pool)) - 10_000);
 });
 
-/** Arrivals as they are read while a majority of the replica set has nothing newer than so many seconds ago. */
-function heldBack(through: number, lastWrite: number, now: number): ArrivalReader {
+/**
+ * Arrivals as they are read while a majority of the replica set has nothing newer than so many seconds ago.
+ * @param ahead by so many seconds the primary's clock is ahead, where it says what time it has
+ */
+function heldBack(through: number, lastWrite: number, now: number, ahead?: number): ArrivalReader {
   const arrivals = new ArrivalReader(eventsOf(world), ZONE);
-  const [at, last] = [now - through * 1_000, now - lastWrite * 1_000];
-  arrivals.majority = () => Promise.resolve({ through: at, lastWrite: last });
+  const theirs = now + (ahead ?? 0) * 1_000;
+  const [at, last] = [theirs - through * 1_000, theirs - lastWrite * 1_000];
+  const clock = ahead === undefined ? {} : { now: theirs };
+  arrivals.majority = () => Promise.resolve({ through: at, lastWrite: last, ...clock });
   return arrivals;
 }
 
@@ -99,6 +104,18 @@ test("a majority that is a write behind, or an hour old with nothing written sin
   // A primary whose clock is ahead moves the watermark no further than our own clock.
   expect(await follow(world, { arrivals: heldBack(-HOUR, -HOUR, now) })).toMatchObject({ warnings: [] });
   expect(Date.parse((await watermark(world)) as string)).toBeLessThanOrEqual(Date.now() - 10_000);
+});
+
+test.each([
+  ["an hour ahead", HOUR],
+  ["right", 0],
+  ["an hour behind", -HOUR],
+])("where the clock of MongoDB's primary is %s, the watermark is as far behind as the majority", async (_, ahead) => {
+  const now = Date.now();
+  await setWatermark(world, 2 * HOUR, now);
+  await follow(world, { arrivals: heldBack(HOUR / 2, 30, now, ahead) });
+  const behind = now - Date.parse((await watermark(world)) as string);
+  expect(Math.abs(behind - (HOUR / 2 + 10) * 1_000)).toBeLessThan(5 * 60_000); // the time that this test takes
 });
 
 test.each([

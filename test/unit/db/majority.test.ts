@@ -10,9 +10,12 @@ test("the majority point is read from the answer of a member of a replica set", 
     majorityOpTime: opTime(1_795_000_000),
     majorityWriteDate: new Date("2026-11-18T10:00:00Z"),
   };
-  expect(majorityPoint({ isWritablePrimary: true, setName: "rs", lastWrite })).toEqual({
-    through: Date.parse("2026-11-18T10:00:00Z"),
-    lastWrite: Date.parse("2026-11-18T10:10:00Z"),
+  const point = { through: Date.parse("2026-11-18T10:00:00Z"), lastWrite: Date.parse("2026-11-18T10:10:00Z") };
+  expect(majorityPoint({ isWritablePrimary: true, setName: "rs", lastWrite })).toEqual(point);
+  const localTime = new Date("2026-11-18T10:10:05Z");
+  expect(majorityPoint({ isWritablePrimary: true, setName: "rs", lastWrite, localTime })).toEqual({
+    ...point,
+    now: localTime.getTime(),
   });
 });
 
