@@ -127,7 +127,7 @@ export const COLLECTIONS: readonly Assumption[] = [
     says: "listIndexes of a collection that does not exist fails with code 26 (NamespaceNotFound).",
     why: "A wrong EVENTS_COLLECTION is told from a missing index.",
     source: "mongo/base/error_codes.yml; manual, listIndexes",
-    heldBy: ["test/integration/cli/errors.test.ts"],
+    heldBy: ["test/unit/indexes/mongo.test.ts", "test/integration/cli/errors.test.ts"],
     check: ({ fresh }) => refusedWith([26], fresh().listIndexes().toArray()),
     ferret: HOLDS,
   },
@@ -137,7 +137,7 @@ export const COLLECTIONS: readonly Assumption[] = [
     why: "Two processes may ensure the indexes of a new collection at once.",
     source:
       "mongo/base/error_codes.yml; manual, create. With the same options it succeeds since 7.0 or fails with 48, which are both fine",
-    heldBy: ["test/integration/indexes/engine-conformance.test.ts"],
+    heldBy: ["test/unit/indexes/mongo.test.ts", "test/integration/indexes/engine-conformance.test.ts"],
     check: async ({ db, fresh }) => {
       const name = fresh().collectionName;
       await db.createCollection(name);

@@ -66,7 +66,7 @@ export const HINTS: readonly Assumption[] = [
     says: "A hint that names no index is refused with code 2 (BadValue).",
     why: "Tallyman then learns the name of the index again, or says that the index is missing.",
     source: "mongo/db/query/query_planner.cpp (BadValue); jstests/core/query/hint1.js",
-    heldBy: ["test/integration/data/event-collection.test.ts"],
+    heldBy: ["test/unit/db/event-collection.test.ts", "test/integration/data/event-collection.test.ts"],
     check: async (scratch) => {
       const collection = await events(scratch);
       return refusedWith([2], collection.find(ONE_DAY, { hint: "no_such_index" }).toArray());
@@ -95,7 +95,7 @@ export const HINTS: readonly Assumption[] = [
     says: "A hint by keys that two indexes have is refused with code 27; a hint by name is not.",
     why: "Reads give the name of the index, never its keys.",
     source: "mongo/db/query/query_planner.cpp (IndexNotFound, must hint by index name)",
-    heldBy: ["test/integration/data/event-collection.test.ts"],
+    heldBy: ["test/unit/db/event-collection.test.ts", "test/integration/data/event-collection.test.ts"],
     since: [5, 0],
     check: async (scratch) => {
       const collection = await events(scratch);
@@ -142,7 +142,7 @@ export const HINTS: readonly Assumption[] = [
     why: "Arrivals are read by pages of ids.",
     source:
       "jstests/core/query/hint1.js; jstests/core/clustered/clustered_collection_hint.js (clustered collections too)",
-    heldBy: ["test/mongodb/arrivals.test.ts"],
+    heldBy: ["test/integration/data/event-collection.test.ts", "test/mongodb/arrivals.test.ts"],
     check: async ({ fresh }) => {
       const collection = fresh();
       const ids = [3, 1, 2].map((n) => new ObjectId(String(n).repeat(24)));

@@ -35,7 +35,7 @@ export const INDEX_DEFINITIONS: readonly Assumption[] = [
     says: "An index that is there under another name is refused with code 85 (IndexOptionsConflict); so is one that differs in its TTL only.",
     why: "The keeper looks again, finds it under that name, and is content or changes it in place.",
     source: "jstests/core/index/index_signature.js",
-    heldBy: ["test/integration/indexes/replace-mongo.test.ts"],
+    heldBy: ["test/unit/indexes/mongo.test.ts", "test/unit/indexes/mongo-versions.test.ts"],
     check: async (scratch) => {
       const collection = await withOne(scratch);
       const renamed = await refusal(create(scratch.db, collection, { key: { a: 1 }, name: "other" }));
@@ -80,7 +80,7 @@ export const INDEX_DEFINITIONS: readonly Assumption[] = [
     says: "createIndexes refuses an option that it does not know, with code 197 (InvalidIndexSpecificationOption).",
     why: "A misspelt partial filter must not make a full index; the keeper sends the command itself, because the driver's helper drops such options.",
     source: "mongo/db/index_key_validate.cpp",
-    heldBy: ["test/unit/indexes/mongo-shape.test.ts"],
+    heldBy: ["test/unit/indexes/mongo.test.ts"],
     check: async ({ db, fresh }) =>
       refusedWith([197], create(db, fresh(), { key: { a: 1 }, name: "by_a", partialFilterExpresion: { a: 1 } })),
     ferret: HOLDS,

@@ -20,15 +20,15 @@ export const READS: readonly Assumption[] = [
   },
   {
     id: "majority-write-date",
-    says: "On a replica set hello gives lastWrite.majorityWriteDate, a date.",
+    says: "On a replica set hello gives lastWrite.majorityWriteDate and localTime, dates of one clock.",
     why: "Majority reads stand still while a majority is away; the watermark of arrivals must not pass the time that they show.",
-    source: "manual, hello (lastWrite); mongo/db/repl/replication_info.cpp. mongos gives none",
+    source: "manual, hello (lastWrite, localTime); mongo/db/repl/replication_info.cpp. mongos gives none",
     heldBy: ["test/unit/db/majority.test.ts", "test/integration/refresh/arrivals.test.ts"],
     check: async ({ db }) => {
-      const { setName, lastWrite } = await db.command({ hello: 1 });
+      const { setName, lastWrite, localTime } = await db.command({ hello: 1 });
       if (setName === undefined) return { observed: "no replica set, no lastWrite", holds: undefined };
       const date = (lastWrite as { majorityWriteDate?: unknown } | undefined)?.majorityWriteDate;
-      return { observed: show(date), holds: date instanceof Date };
+      return { observed: show([date, localTime]), holds: date instanceof Date && localTime instanceof Date };
     },
     ferret: cannotTell("it is no replica set"),
   },
@@ -45,7 +45,7 @@ export const READS: readonly Assumption[] = [
     says: "A read goes to the primary where the client, the database or the operation says so, whatever the connection string says.",
     why: "A secondary may lack events that have been counted already.",
     source: "manual, Read Preference; the driver's options of MongoClient override those of the connection string",
-    heldBy: ["test/unit/db/primary.test.ts", "test/integration/data/event-collection.test.ts"],
+    heldBy: ["test/unit/db/connect-limits.test.ts", "test/unit/db/primary.test.ts"],
     untried: "it takes a replica set with a secondary that lags",
   },
   {

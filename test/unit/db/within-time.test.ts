@@ -1,5 +1,5 @@
 import { expect, test, vi } from "vitest";
-import { withinTime } from "../../../src/db/mongo/read.ts";
+import { limits, withinTime } from "../../../src/db/mongo/read.ts";
 
 test("a read ends with its signal, and half a minute after its limit where the server says nothing", () => {
   const timeout = vi.spyOn(AbortSignal, "timeout").mockImplementation((ms) => {
@@ -12,6 +12,8 @@ test("a read ends with its signal, and half a minute after its limit where the s
     expect(patient.aborted).toBe(false);
     caller.abort("shutdown");
     expect(patient.reason).toBe("shutdown");
+    const read = limits({ maxTimeMs: 120_001, signal: caller.signal });
+    expect([read.maxTimeMS, read.signal.reason]).toEqual([120_001, "shutdown"]);
   } finally {
     timeout.mockRestore();
   }

@@ -11,6 +11,7 @@ const isImplied = (partial: Filter, query: Filter, isCollated = false) =>
 
 test.each<[string, Filter, Filter]>([
   ["equality to a string", { id: { $gt: "" } }, { id: "a" }],
+  ["a string above, by its bytes", { id: { $gt: "\uFFFD" } }, { id: "\u{1F600}" }],
   ["any of some values", { id: { $gt: "" } }, { id: { $in: ["a", "b"] } }],
   ["the same value", { status: "open" }, { n: 1, status: { $eq: "open" } }],
   ["one of the values", { status: { $in: ["open", "late"] } }, { status: "late" }],
@@ -33,6 +34,7 @@ test.each<[string, Filter, Filter]>([
   ["a range that reaches out", { at: { $gte: day(2) } }, { at: { $gte: day(1) } }],
   ["a range to the other side", { at: { $gte: day(2) } }, { at: { $lt: day(9) } }],
   ["a bound that is in", { n: { $gt: 3 } }, { n: { $gte: 3 } }],
+  ["a string below, by its bytes", { id: { $gt: "a" } }, { id: "B" }],
   ["another type", { id: { $gt: "" } }, { id: 7 }],
   ["nothing there", { id: { $exists: true } }, { id: null }],
   ["one value too many", { id: { $gt: "" } }, { id: { $in: ["a", null] } }],
