@@ -60,14 +60,22 @@ export class UnreachableError extends OperatorError {
 }
 
 /**
+ * What a member of a replica set answers that shuts down or is no primary any more: ShutdownInProgress,
+ * PrimarySteppedDown, NotWritablePrimary, InterruptedAtShutdown, InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk,
+ * NotPrimaryOrSecondary. The driver tries the first command of a read once more, and no later batch.
+ */
+const NO_PRIMARY: ReadonlySet<unknown> = new Set([91, 189, 10107, 11600, 11602, 13435, 13436]);
+
+/**
  * Does this error of a driver mean the loss of a server or of the connection to it, so that the work itself is not at
  * fault? Decided by SQLSTATE (08 connection, 57P0 ended by the server, 53 out of resources, 25P03 and 25P04 ended in a
- * transaction), the system's error codes, and the class names of the MongoDB driver.
+ * transaction), the system's error codes, the class names of the MongoDB driver, and MongoDB's codes of an election.
  */
 export function isConnectionLoss(error: unknown): boolean {
   const { code, name, message } = error as { code?: unknown; name?: string; message?: string };
   if (typeof code === "string" && /^(08|57P0|53|25P0[34]|ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOST)/.test(code))
     return true;
+  if (name === "MongoServerError" && NO_PRIMARY.has(code)) return true;
   if (/^Mongo(Network|ServerSelection|NotConnected|TopologyClosed|PoolCleared)/.test(name ?? "")) return true;
   return /^(connection terminated|connection is closed|query read timeout|timeout exceeded when trying to connect|client .* not queryable)/i.test(
     message ?? "",
