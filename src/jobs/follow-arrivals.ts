@@ -97,8 +97,8 @@ async function seenThrough(clock: number, { arrivals, signal, log }: RefreshCont
       "too few members of MongoDB's replica set are up: events stored since then are not seen, and are not counted, before they are",
     );
   }
-  // How old that write is tells the primary's own clock, which may be ahead of ours or behind.
-  return clock - Math.max(0, (majority.now ?? clock) - majority.through);
+  // The primary's clock may be ahead of ours: how old that write is, it says itself.
+  return Math.min(clock - Math.max(0, (majority.now ?? clock) - majority.through), majority.through);
 }
 
 function readPage(start: ScanStart, { arrivals, today, underPermit, signal }: RefreshContext): Promise<ArrivalPage> {
