@@ -36,7 +36,7 @@ export interface ActualIndex {
   readonly order?: KeyOrder;
   /** What it does besides serving reads. An index with a duty is never called redundant. */
   readonly guards?: Duty;
-  /** The definition in the engine's own text, enough to build it again. */
+  /** The definition, and what hangs on the index besides it, in the engine's own text: enough to bring it back. */
   readonly definition?: string;
   /** The keeper's mark on an index it made, where the server can store one. */
   readonly mark?: string;

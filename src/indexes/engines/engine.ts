@@ -54,7 +54,8 @@ export interface Engine {
   /** Drops an index, online; succeeds if the index does not exist. */
   drop(target: string, name: string): Promise<void>;
   /**
-   * Marks an index as made by the keeper, where the server can store a mark.
+   * Completes a new index: collects the statistics that its planner needs, and marks it as made by the keeper, where the
+   * server can store a mark.
    * @returns its identity and size, where known
    */
   claim(target: string, name: string, mark: string): Promise<Pick<LedgerEntry, "oid" | "baseline">>;
@@ -75,6 +76,8 @@ export interface Replacement {
   finish(target: string, name: string): Promise<boolean>;
   /** Drops the new index of a replacement that will not be finished. @returns whether there was one */
   abandon(target: string, name: string): Promise<boolean>;
+  /** The ledger's text of a replaced index, for a person; absent where that text can be read as it is. */
+  describe?(previous: string): string;
   /** Brings back the replaced index. @param made the index that replaced it @returns why it was not done */
   restore(entry: LedgerEntry, made: ActualIndex): Promise<string | undefined>;
 }

@@ -29,7 +29,7 @@ export interface LedgerEntry {
   readonly fingerprint: string;
   /** as the server takes it: DDL, or a spec as JSON */
   readonly definition: string;
-  /** definition of the replaced index */
+  /** the replaced index in the engine's own text: its definition and what hung on it */
   readonly previous?: string;
   /** PostgreSQL's identity of the index that was made */
   readonly oid?: number;

@@ -53,7 +53,8 @@ export async function planUndo(engine: Engine, entry: LedgerEntry, declaredOnly:
   if (made.is === "kept") return { ...base, action: "kept", detail: made.why };
   if (isReplacement) {
     const act = () => engine.replacement.restore(entry, made.index);
-    return { ...base, action: "restore", detail: previous, act, pending: "restore" };
+    const detail = engine.replacement.describe?.(previous) ?? previous;
+    return { ...base, action: "restore", detail, act, pending: "restore" };
   }
   const act = async () => {
     await engine.drop(target, made.index.name);

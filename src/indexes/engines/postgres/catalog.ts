@@ -6,7 +6,8 @@
  */
 import pg from "pg";
 import type { PostgresIndex } from "../../manifest/manifest.ts";
-import { definitionTail, REBUILD_ENDING, tableOf, type Table } from "./ddl.ts";
+import { BELONGINGS, formerText, splitComment, type Belongings } from "./belongings.ts";
+import { declaredDefinition, definitionText, REBUILD_ENDING, tableOf, type Definition, type Table } from "./ddl.ts";
 import type { IndexSession } from "./session.ts";
 import type { ActualIndex, DeclaredForm, Duty, KeyOrder, Observation } from "../../decision/observation.ts";
 import { sameForm, type NormalForm } from "../../decision/normal-form.ts";
@@ -24,7 +25,7 @@ interface IndexRow {
   building: boolean;
   constraint: "primary" | "unique" | null;
   guards: Duty | null;
-  mark: string | null;
+  belongings: Belongings;
   oid: string;
 }
 
@@ -71,16 +72,18 @@ async function observeInTransaction(
 
   const forms = await onClone(session, table, [
     ...rows.map((row) => ({ unique: row.unique, tail: row.tail ?? "" })),
-    ...declared.map((index) => ({
-      unique: index.unique === true || index.constraint !== undefined,
-      tail: definitionTail(index),
-    })),
+    ...declared.map((index) => {
+      const definition = declaredDefinition(index);
+      return { ...definition, unique: definition.unique || index.constraint !== undefined };
+    }),
   ]);
   const words = [...forms];
   await unifyPredicates(session, forms.slice(rows.length), words, rows.length);
   const actual = rows.map((row, at): ActualIndex => {
     const [probed, own] = [words[at], forms[at]];
     const isReadable = probed !== undefined && !(probed instanceof Error);
+    const { unique, tail, belongings } = row;
+    const { mark } = splitComment(belongings.comment);
     return {
       name: row.name,
       // An index that cannot be built on the clone equals no declared one, which is the safe answer.
@@ -92,8 +95,10 @@ async function observeInTransaction(
       ...(row.constraint === null ? {} : { constraint: row.constraint }),
       ...(isReadable && probed.order ? { order: probed.order } : {}),
       ...(row.guards === null ? {} : { guards: row.guards }),
-      ...(row.tail === null ? {} : { definition: (row.unique ? "UNIQUE " : "") + row.tail }),
-      ...(row.mark === null ? {} : { mark: row.mark }),
+      ...(tail === null
+        ? {}
+        : { definition: formerText({ definition: definitionText({ unique, tail }), ...belongings }) }),
+      ...(mark === undefined ? {} : { mark }),
       oid: Number(row.oid),
     };
   });
@@ -112,8 +117,6 @@ async function observeInTransaction(
     busy: relation?.busy === true,
   };
 }
-
-type Definition = { readonly unique: boolean; readonly tail: string };
 
 /** The normal forms, in the order of the definitions. The clone is dropped at the end of the transaction. */
 async function onClone(
@@ -211,7 +214,7 @@ const INDEXES = `
               WHEN EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = c.oid AND k.contype = 'f') THEN 'foreign key'
               WHEN i.indisreplident THEN 'replica identity' WHEN i.indisclustered THEN 'clustering'
               WHEN i.indisunique THEN 'unique' END AS guards,
-         obj_description(c.oid, 'pg_class') AS mark, c.oid AS oid,
+         ${BELONGINGS} AS belongings, c.oid AS oid,
          CASE WHEN starts_with(d.def, d.head) THEN substr(d.def, length(d.head) + 1) END AS tail
     FROM pg_class t
     JOIN pg_namespace n ON n.oid = t.relnamespace

@@ -13,7 +13,33 @@ export interface Table {
 export function tableOf(target: string): Table {
   const dot = target.indexOf(".");
   const [schema, table] = [target.slice(0, dot), target.slice(dot + 1)];
-  return { schema, table, quoted: `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(table)}` };
+  return { schema, table, quoted: qualified(schema, table) };
+}
+
+/** A quoted name with its schema. */
+export function qualified(schema: string, name: string): string {
+  return `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`;
+}
+
+/** A definition without names: `tail` is everything after the table's name. */
+export interface Definition {
+  readonly unique: boolean;
+  readonly tail: string;
+}
+
+/** The definition in one text, as the ledger keeps it. */
+export function definitionText({ unique, tail }: Definition): string {
+  return (unique ? "UNIQUE " : "") + tail;
+}
+
+export function parseDefinition(text: string): Definition {
+  return text.startsWith("UNIQUE ")
+    ? { unique: true, tail: text.slice("UNIQUE ".length) }
+    : { unique: false, tail: text };
+}
+
+export function declaredDefinition(index: PostgresIndex): Definition {
+  return { unique: index.unique === true, tail: definitionTail(index) };
 }
 
 /** The part of a definition after the table's name: `USING btree (...) WHERE ...`. */
@@ -46,14 +72,14 @@ export function definitionTail(index: PostgresIndex): string {
 /**
  * The statement that builds an index. Never IF NOT EXISTS, which takes an invalid index or even a table for success.
  */
-export function createStatement(target: string, name: string, unique: boolean, tail: string): string {
+export function createStatement(target: string, name: string, { unique, tail }: Definition): string {
   const what = unique ? "UNIQUE INDEX" : "INDEX";
   return `CREATE ${what} CONCURRENTLY ${pg.escapeIdentifier(name)} ON ${tableOf(target).quoted} ${tail}`;
 }
 
 export function dropStatement(target: string, name: string): string {
   const { schema } = tableOf(target);
-  return `DROP INDEX CONCURRENTLY IF EXISTS ${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`;
+  return `DROP INDEX CONCURRENTLY IF EXISTS ${qualified(schema, name)}`;
 }
 
 /**

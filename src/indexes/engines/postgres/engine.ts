@@ -5,15 +5,17 @@ import type { Observation } from "../../decision/observation.ts";
 import type { PostgresIndex } from "../../manifest/manifest.ts";
 import { messageOf, pause, type Engine, type EngineOptions, type Recovery } from "../engine.ts";
 import { observe } from "./catalog.ts";
-import { createStatement, definitionTail, dropStatement, tableOf } from "./ddl.ts";
+import { commentOf, joinComment, splitComment } from "./belongings.ts";
+import { createStatement, declaredDefinition, dropStatement, qualified, tableOf, type Definition } from "./ddl.ts";
 import { findDuplicates } from "./duplicates.ts";
 import { postgresFigures } from "./figures.ts";
 import { PostgresLedger } from "./ledger.ts";
 import { postgresMaintenance } from "./maintenance.ts";
 import { reindexWindows } from "./reindex.ts";
-import { postgresReplacement } from "./replacement.ts";
+import { postgresReplacement, type BuildOptions } from "./replacement.ts";
 import { CLEAR_UP_PATIENCE_MS, type IndexSession } from "./session.ts";
 import { sizeOf } from "./size.ts";
+import { analyzeExpressions } from "./statistics.ts";
 
 /** Lock timeout, deadlock, serialisation failure: another session was in the way. */
 const IN_THE_WAY = new Set(["55P03", "40P01", "40001"]);
@@ -37,9 +39,22 @@ export function postgresEngine(options: PostgresEngineOptions): Engine {
     return index;
   }
 
-  async function build(target: string, name: string, unique: boolean, tail: string, label = name): Promise<void> {
-    await session.runWatched(`${target} ${label}`, createStatement(target, name, unique, tail));
+  async function build(
+    target: string,
+    name: string,
+    definition: Definition,
+    { label, former }: Partial<BuildOptions> = {},
+  ): Promise<void> {
+    const setTablespace = "SELECT set_config('default_tablespace', $1, false)";
+    if (former) await session.query(setTablespace, [former.tablespace ?? ""]);
+    try {
+      await session.runWatched(`${target} ${label ?? name}`, createStatement(target, name, definition));
+    } finally {
+      if (former) await session.query("RESET default_tablespace").catch(() => undefined);
+    }
   }
+
+  const analyze = (target: string, name: string) => analyzeExpressions(session, target, name, options.onProgress);
 
   /** After a cancellation it waits CLEAR_UP_PATIENCE_MS at most. */
   async function drop(target: string, name: string, label: string): Promise<void> {
@@ -77,7 +92,7 @@ export function postgresEngine(options: PostgresEngineOptions): Engine {
     targets: new Map(Object.entries(indexes)),
     ignored: new Set(options.ignored),
     ledger,
-    replacement: postgresReplacement({ session, prove: options.prove, find, look, build, drop }),
+    replacement: postgresReplacement({ session, prove: options.prove, find, look, build, drop, analyze }),
     statistics: {
       async database() {
         const [row] = await session.query<{ name: string }>("SELECT current_database() AS name");
@@ -94,31 +109,25 @@ export function postgresEngine(options: PostgresEngineOptions): Engine {
     duplicates: (target, name) => findDuplicates(session, target, find(target, name)),
 
     definition(target, name) {
-      const index = find(target, name);
-      return createStatement(target, name, index.unique === true, definitionTail(index));
+      return createStatement(target, name, declaredDefinition(find(target, name)));
     },
 
     removal: dropStatement,
 
-    async create(target, name) {
-      const index = find(target, name);
-      await build(target, name, index.unique === true, definitionTail(index));
-      // Statistics of an expression exist only after an ANALYZE that follows the build of its index.
-      if (index.columns.some((column) => typeof column !== "string" && column.expr !== undefined)) {
-        await session.runWatched(`${target} (analyze)`, `ANALYZE ${tableOf(target).quoted}`).catch((error: unknown) => {
-          options.onProgress(`postgres ${target} ${name}: built, but ANALYZE failed: ${messageOf(error)}`);
-        });
-      }
-    },
+    create: (target, name) => build(target, name, declaredDefinition(find(target, name))),
 
     waitForBuild,
     dropInvalid: (target, name) => drop(target, name, `${name} (dropping an invalid leftover)`),
     drop: (target, name) => drop(target, name, `${name} (dropping)`),
 
     async claim(target, name, mark) {
+      await analyze(target, name).catch((error: unknown) => {
+        options.onProgress(`postgres ${target} ${name}: built, but ANALYZE failed: ${messageOf(error)}`);
+      });
       const { schema } = tableOf(target);
-      const quoted = `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`;
-      await session.query(`COMMENT ON INDEX ${quoted} IS ${pg.escapeLiteral(mark)}`);
+      const { text } = splitComment(await commentOf(session, schema, name));
+      const comment = joinComment({ ...(text === undefined ? {} : { text }), mark }) ?? mark;
+      await session.query(`COMMENT ON INDEX ${qualified(schema, name)} IS ${pg.escapeLiteral(comment)}`);
       const { oid, bytes, entries } = await sizeOf(session, target, name);
       return { oid, baseline: { bytes, rows: entries } };
     },
