@@ -90,7 +90,7 @@ export async function checkIndexes(options: OpenOptions): Promise<CheckReport> {
  */
 export async function lookAtTargets<T>(
   options: OpenOptions,
-  tell: (engine: Engine, found: TargetFinding) => T,
+  tell: (engine: Engine, found: TargetFinding, view: Observation) => T | Promise<T>,
 ): Promise<T[]> {
   return withEngines(options, "look", async ({ engines, windows }) => {
     const told: T[] = [];
@@ -98,7 +98,7 @@ export async function lookAtTargets<T>(
       const ledger = await engine.ledger.read();
       for (const target of engine.targets.keys()) {
         const view = await engine.observe(target);
-        told.push(tell(engine, findingsOf(engine, target, view, ledger, options.manifest, windows)));
+        told.push(await tell(engine, findingsOf(engine, target, view, ledger, options.manifest, windows), view));
       }
     }
     return told;

@@ -1,5 +1,8 @@
 /** The exact statements that `ensure` would run. Changes nothing. */
-import type { Engine } from "../engines/engine.ts";
+import type { Observation } from "../decision/observation.ts";
+import { stateOf } from "../decision/state.ts";
+import type { Change, Engine } from "../engines/engine.ts";
+import { objectionTo } from "../engines/objection.ts";
 import type { OpenOptions } from "../engines/open.ts";
 import { lookAtTargets, type IndexFinding } from "./check.ts";
 
@@ -23,28 +26,47 @@ export interface PlanReport {
 
 /** @throws UsageError (manifest, server), UnreachableError */
 export async function planIndexes(options: OpenOptions): Promise<PlanReport> {
-  const declared = await lookAtTargets(options, (engine, { target, indexes }) =>
-    indexes.filter(({ isDeclared }) => isDeclared).map((index) => ({ engine, target, index })),
-  );
-  const steps = declared.flat().filter(({ index: { status } }) => status !== "ok" && status !== "renamed");
+  const planned = await lookAtTargets(options, async (engine, { target, indexes }, view) => {
+    const declared = indexes.filter(({ isDeclared }) => isDeclared);
+    const steps: PlannedStep[] = [];
+    for (const index of declared) {
+      if (index.status === "ok" || index.status === "renamed") continue;
+      steps.push(await plannedStep(engine, target, index, view));
+    }
+    return { steps, declared: declared.length };
+  });
   return {
-    steps: steps.map(({ engine, target, index }) => plannedStep(engine, target, index)),
-    declared: declared.flat().length,
+    steps: planned.flatMap(({ steps }) => steps),
+    declared: planned.reduce((sum, { declared }) => sum + declared, 0),
   };
 }
 
-function plannedStep(engine: Engine, target: string, index: IndexFinding): PlannedStep {
-  const { name, status, detail, statement } = index;
+async function plannedStep(
+  engine: Engine,
+  target: string,
+  { name, status, detail, statement }: IndexFinding,
+  view: Observation,
+): Promise<PlannedStep> {
   const isLeftover = status === "invalid-create" || status === "invalid-drop";
   const removal = isLeftover ? engine.removal(target, name) : undefined;
   const isKept = status === "different" || status === "invalid-drop";
+  const objection = statement === undefined ? undefined : await objectionTo(engine, changeFor(target, name, view));
+  const why = [detail, objection].filter((part) => part !== undefined).join(". ");
+  const base = { engine: engine.name, target, name, status, ...(why === "" ? {} : { detail: why }) };
+  // Nothing that ensure would refuse.
+  if (objection !== undefined) return { ...base, statements: [] };
   return {
-    ...{ engine: engine.name, target, name, status },
-    ...(detail === undefined ? {} : { detail }),
+    ...base,
     statements: [
       ...(removal === undefined ? [] : [removal]),
       ...(statement === undefined || isKept ? [] : [statement]),
     ],
     ...(status === "different" && statement !== undefined ? { replacement: statement } : {}),
   };
+}
+
+function changeFor(target: string, name: string, view: Observation): Change {
+  const state = stateOf(view, name);
+  if (state.state !== "different") return { target, name, does: "create" };
+  return { target, name, does: "replace", ...(state.found === undefined ? {} : { found: state.found }) };
 }

@@ -25,6 +25,18 @@ export interface DeclaredIndex {
   readonly constraint?: string;
 }
 
+/** A change of an index that is about to begin. */
+export interface Change {
+  readonly target: string;
+  readonly name: string;
+  /** `replace`: by the declared index of that name; `restore`: by the one that it replaced */
+  readonly does: "create" | "replace" | "restore" | "drop";
+  /** the index to be replaced or dropped */
+  readonly found?: ActualIndex;
+  /** the ledger's text of the index to be restored */
+  readonly previous?: string | undefined;
+}
+
 export interface Engine {
   readonly name: EngineName;
   /** Collections or `schema.table`s with their declared indexes. */
@@ -36,6 +48,11 @@ export interface Engine {
   readonly statistics: Statistics;
   readonly maintenance: Maintenance;
   observe(target: string): Promise<Observation>;
+  /**
+   * What the server would refuse in any step of the change, and what to do about it; undefined if nothing. Absent where
+   * `replacement.obstacle` is all there is to ask.
+   */
+  objection?(change: Change): Promise<string | undefined>;
   /** Why the build must not start now; undefined if it may. @param found the index to be replaced */
   refusal(target: string, name: string, found?: ActualIndex): Promise<string | undefined>;
   /**

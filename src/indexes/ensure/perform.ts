@@ -2,6 +2,7 @@
 import { fingerprint } from "../decision/normal-form.ts";
 import type { ActualIndex, Observation } from "../decision/observation.ts";
 import type { DeclaredIndex, Engine } from "../engines/engine.ts";
+import { objectionTo } from "../engines/objection.ts";
 import type { LedgerEntry } from "../ledger/ledger.ts";
 import { COLLECTION, markOf, type EntrySubject, type Recorder } from "../ledger/recorder.ts";
 import type { Step } from "./next-step.ts";
@@ -51,6 +52,8 @@ export async function perform(
       if (step.isOwn && progress.action === "present") progress.action = "adopted";
       return undefined;
     case "create": {
+      const objection = await objectionTo(engine, { target, name, does: "create" });
+      if (objection !== undefined) return { action: "failed", detail: objection };
       const obstacle = await obstacleTo(ensuring);
       if (obstacle) return obstacle;
       if (step.withTarget) await createTarget(ensuring);
@@ -59,11 +62,14 @@ export async function perform(
       if (progress.action !== "repaired") progress.action = "created";
       return undefined;
     }
-    case "repair":
+    case "repair": {
+      const objection = await objectionTo(engine, { target, name, does: "drop" });
+      if (objection !== undefined) return { action: "failed", detail: `it is invalid. ${objection}` };
       progress.begun = subjectOf(ensuring, view, "create");
       await engine.dropInvalid(target, name);
       if (progress.action !== "created") progress.action = "repaired";
       return undefined;
+    }
     case "finish drop": {
       progress.begun = subjectOf(ensuring, view, "drop");
       await engine.dropInvalid(target, name);
@@ -72,7 +78,7 @@ export async function perform(
       return { action: "dropped", detail: "an interrupted drop is now finished; run ensure again to build the index" };
     }
     case "replace": {
-      const reason = engine.replacement.obstacle(target, name, step.found);
+      const reason = await objectionTo(engine, { target, name, does: "replace", found: step.found });
       if (reason !== undefined) return { action: "different", detail: `${step.detail}. ${reason}` };
       const obstacle = await obstacleTo(ensuring, step.found);
       if (obstacle) return obstacle;

@@ -1,5 +1,6 @@
 /** Drops older windows of a rolling index once the current window exists and is proven. */
 import type { Proof } from "../engines/engine.ts";
+import { objectionTo } from "../engines/objection.ts";
 import type { EnsureOutcome } from "./outcome.ts";
 import type { Ensuring } from "./perform.ts";
 import { isOlderWindow, type Window } from "../manifest/rolling.ts";
@@ -22,12 +23,14 @@ export async function retireWindows(step: Ensuring, window: Window, prove: Proof
   if (older.length === 0) return [];
   const fault = await prove?.(target, window.name);
   const retired: Retired[] = [];
-  for (const { name, form, definition = "" } of older) {
+  for (const found of older) {
+    const { name, form, definition = "" } = found;
     const newest = await recorder.current(target, name);
     const isOwn = newest !== undefined && isOwnWork(newest);
     const made: Made = isOwn ? findMade(view, newest) : { is: "kept", why: "the keeper did not make it" };
-    if (made.is !== "there") {
-      const why = made.is === "kept" ? made.why : "it does not exist any more";
+    const objection = made.is === "there" && (await objectionTo(engine, { target, name, does: "drop", found }));
+    if (made.is !== "there" || objection) {
+      const why = objection || (made.is === "kept" ? made.why : "it does not exist any more");
       retired.push({ name, action: "present", detail: `an older window that the keeper does not drop: ${why}` });
     } else if (fault !== undefined) {
       retired.push({

@@ -1,5 +1,6 @@
 /** Plans the undo of one ledger entry, from the database's present state. */
 import type { Engine } from "../engines/engine.ts";
+import { objectionTo } from "../engines/objection.ts";
 import type { Intent, LedgerEntry } from "../ledger/ledger.ts";
 import { COLLECTION, markOf } from "../ledger/recorder.ts";
 import type { EngineName } from "../manifest/manifest.ts";
@@ -51,6 +52,10 @@ export async function planUndo(engine: Engine, entry: LedgerEntry, declaredOnly:
   }
   if (made.is === "gone") return { ...base, action: "gone" };
   if (made.is === "kept") return { ...base, action: "kept", detail: made.why };
+  const change = { target, name: made.index.name, found: made.index };
+  const does = isReplacement ? "restore" : "drop";
+  const objection = await objectionTo(engine, { ...change, does, previous });
+  if (objection !== undefined) return { ...base, action: "kept", detail: objection };
   if (isReplacement) {
     const act = () => engine.replacement.restore(entry, made.index);
     const detail = engine.replacement.describe?.(previous) ?? previous;

@@ -130,6 +130,30 @@ test("when the proof fails, the old index keeps everything, the CLUSTER mark too
   expect(await indexCatalog(own.sql)).toEqual(before);
 });
 
+test("without the right to create in the index's tablespace the replacement is not begun", async () => {
+  const role = `guest_${randomUUID().slice(0, 8)}`;
+  const url = new URL(own.databaseUrl);
+  [url.username, url.password] = [role, "guest"];
+  await own.sql.query(`
+    CREATE ROLE ${role} LOGIN PASSWORD 'guest'; CREATE SCHEMA keeping AUTHORIZATION ${role};
+    ALTER ROLE ${role} SET search_path = keeping, public; GRANT CREATE ON SCHEMA public TO ${role}`);
+  try {
+    await own.sql.query(`ALTER TABLE daily_usage_cache OWNER TO ${role}`);
+    const before = await indexCatalog(own.sql);
+    expect((await it.ensure(wanted, { databaseUrl: url.href, replace: true })).entries).toMatchObject([
+      {
+        action: "different",
+        detail: expect.stringContaining(`GRANT CREATE ON TABLESPACE "${SPACE}" TO ${role}`) as string,
+      },
+    ]);
+    expect(await indexCatalog(own.sql)).toEqual(before);
+  } finally {
+    await own.sql.query(
+      `REASSIGN OWNED BY ${role} TO CURRENT_USER; DROP OWNED BY ${role}; DROP ROLE ${role}; DROP SCHEMA keeping CASCADE`,
+    );
+  }
+});
+
 test("two replacements are undone in order, and somebody's comment on the first index is kept beside the mark", async () => {
   const { runId } = await it.ensure(onTable({ name: "mine", columns: ["kind"] }));
   await own.sql.query(

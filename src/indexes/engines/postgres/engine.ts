@@ -7,6 +7,7 @@ import { messageOf, pause, type Engine, type EngineOptions, type Recovery } from
 import { observe } from "./catalog.ts";
 import { commentOf, joinComment, splitComment } from "./belongings.ts";
 import { createStatement, declaredDefinition, dropStatement, qualified, tableOf, type Definition } from "./ddl.ts";
+import { objectionTo } from "./objections.ts";
 import { findDuplicates } from "./duplicates.ts";
 import { postgresFigures } from "./figures.ts";
 import { PostgresLedger } from "./ledger.ts";
@@ -105,6 +106,12 @@ export function postgresEngine(options: PostgresEngineOptions): Engine {
 
     observe: look,
 
+    objection: (change) =>
+      objectionTo(
+        session,
+        change,
+        indexes[change.target]?.find(({ name }) => name === change.name),
+      ),
     refusal: () => Promise.resolve(undefined),
     duplicates: (target, name) => findDuplicates(session, target, find(target, name)),
 

@@ -127,10 +127,7 @@ export function postgresReplacement(tools: ReplacementTools): Replacement {
   }
 
   return {
-    obstacle(_target, name, { guards = "", definition }) {
-      if (definition === undefined) return "Its definition cannot be read, so a rollback could not bring it back.";
-      return RECIPES[guards] === undefined ? undefined : `${name} ${RECIPES[guards]}`;
-    },
+    obstacle: () => undefined, // see objections.ts
     describe: describeFormer,
 
     async perform(target, name, found) {
@@ -152,19 +149,6 @@ export function postgresReplacement(tools: ReplacementTools): Replacement {
     },
   };
 }
-
-/** By duty of the old index: why only a migration can replace it, and how. */
-const RECIPES: Readonly<Record<string, string>> = {
-  constraint:
-    "belongs to a constraint, which only a migration can move: CREATE UNIQUE INDEX CONCURRENTLY ..., " +
-    "then ALTER TABLE ... DROP CONSTRAINT ..., ADD CONSTRAINT ... USING INDEX ...",
-  "foreign key":
-    "is used by a foreign key, which only a migration can move: CREATE UNIQUE INDEX CONCURRENTLY ..., " +
-    "then ALTER TABLE ... DROP CONSTRAINT ..., ADD FOREIGN KEY ... NOT VALID, VALIDATE CONSTRAINT ...",
-  "replica identity":
-    "is the table's replica identity, which only a migration can move: CREATE UNIQUE INDEX CONCURRENTLY ..., " +
-    "then ALTER TABLE ... REPLICA IDENTITY USING INDEX ...",
-};
 
 const EXISTS = `
   SELECT EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid
