@@ -6,7 +6,7 @@ import { withEngines, type OpenOptions } from "../engines/open.ts";
 import { COLLECTION } from "../ledger/recorder.ts";
 import { findRedundant } from "../decision/redundant.ts";
 import { isOlderWindow, type Window } from "../manifest/rolling.ts";
-import type { Observation, ActualIndex } from "../decision/observation.ts";
+import type { Observation, ActualIndex, Parts } from "../decision/observation.ts";
 import { isChangeInPlace, stateOf, type IndexState } from "../decision/state.ts";
 
 /**
@@ -185,15 +185,20 @@ function detailOf(state: IndexState, { checked }: DeclaredIndex, mayCreate: bool
     case "building":
       return undefined;
     case "missing":
-      return checked ? "the manifest only checks it, so its owner has to build it" : undefined;
+      if (checked) return "the manifest only checks it, so its owner has to build it";
+      return state.parts ? partsText(state.parts) : undefined;
     case "invalid":
-      return "every write pays for it and no read uses it";
+      return state.parts ? partsText(state.parts) : "every write pays for it and no read uses it";
     case "without target":
       return state.detail ?? (mayCreate ? undefined : NOT_CREATED);
     case "different":
     case "unusable":
       return state.detail;
   }
+}
+
+function partsText({ done, of }: Parts): string {
+  return `${done} of ${of} partitions have it; ensure goes on with the rest`;
 }
 
 /** May the keeper run its statement? Not for an index it only checks, nor where it may not create the collection. */

@@ -47,7 +47,9 @@ async function plannedStep(
   { name, status, detail, statement }: IndexFinding,
   view: Observation,
 ): Promise<PlannedStep> {
-  const isLeftover = status === "invalid-create" || status === "invalid-drop";
+  const state = stateOf(view, name);
+  const isContinued = state.state === "invalid" && state.parts !== undefined && status === "invalid-create";
+  const isLeftover = (status === "invalid-create" && !isContinued) || status === "invalid-drop";
   const removal = isLeftover ? engine.removal(target, name) : undefined;
   const isKept = status === "different" || status === "invalid-drop";
   const objection = statement === undefined ? undefined : await objectionTo(engine, changeFor(target, name, view));
@@ -55,12 +57,11 @@ async function plannedStep(
   const base = { engine: engine.name, target, name, status, ...(why === "" ? {} : { detail: why }) };
   // Nothing that ensure would refuse.
   if (objection !== undefined) return { ...base, statements: [] };
+  const isBuilt = statement !== undefined && !isKept;
+  const build = isBuilt ? ((await engine.statements?.(target, name)) ?? [statement]) : [];
   return {
     ...base,
-    statements: [
-      ...(removal === undefined ? [] : [removal]),
-      ...(statement === undefined || isKept ? [] : [statement]),
-    ],
+    statements: [...(removal === undefined ? [] : [removal]), ...build],
     ...(status === "different" && statement !== undefined ? { replacement: statement } : {}),
   };
 }

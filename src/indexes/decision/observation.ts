@@ -4,14 +4,24 @@ import type { NormalForm } from "./normal-form.ts";
 export interface Observation {
   /** Why nothing can be done here, for example because the table does not exist; then the other fields are empty. */
   readonly unusable?: string;
+  /** The table has partitions, whose indexes are built one by one. */
+  readonly isPartitioned?: boolean;
   /** The table or collection does not exist. */
   readonly isMissing?: boolean;
   readonly actual: readonly ActualIndex[];
   /** By declared name; an error is the server's refusal of the definition. */
   readonly declared: ReadonlyMap<string, DeclaredForm | Error>;
   readonly rules: Rules;
+  /** By declared name: indexes that do not exist yet, for which partitions have been built already. */
+  readonly begun?: ReadonlyMap<string, Parts>;
   /** A session is building an index here right now, perhaps one that is not in the catalog yet. */
   readonly busy: boolean;
+}
+
+/** How many partitions of a partitioned table have an index of their own for it, and how many there are. */
+export interface Parts {
+  readonly done: number;
+  readonly of: number;
 }
 
 export interface DeclaredForm {
@@ -27,6 +37,8 @@ export interface ActualIndex {
   readonly ownForm?: NormalForm;
   /** False for the leftover of an interrupted build or drop: every write pays for it and no read uses it. */
   readonly valid: boolean;
+  /** Of a partitioned table. If it is not valid, its partitions are built on from where an earlier run ended. */
+  readonly parts?: Parts;
   /** A session is building it right now; dropping it would kill that build. */
   readonly building: boolean;
   /** Its name ends like those that REINDEX CONCURRENTLY uses while it rebuilds, and leaves behind if it fails. */

@@ -3,15 +3,19 @@
  * table. Pure.
  */
 import { describeDifferences, differencesOf, sameForm } from "./normal-form.ts";
-import type { ActualIndex, DeclaredForm, Observation, Rules } from "./observation.ts";
+import type { ActualIndex, DeclaredForm, Observation, Parts, Rules } from "./observation.ts";
 
 export type IndexState =
   /** `as`: the name of an equal index that does the work. */
   | { readonly state: "present"; readonly as?: string }
   | { readonly state: "building"; readonly as?: string }
-  | { readonly state: "missing" }
-  /** An invalid leftover with the declared definition: it is dropped and built again. */
-  | { readonly state: "invalid" }
+  /** `parts`: partitions that have their index already. */
+  | { readonly state: "missing"; readonly parts?: Parts }
+  /**
+   * An invalid leftover with the declared definition: it is dropped and built again, or, where it has `parts`, the rest of
+   * the partitions is built.
+   */
+  | { readonly state: "invalid"; readonly parts?: Parts }
   /** Another definition or relation has the name, or the server would refuse the build beside an existing index. */
   | {
       readonly state: "different";
@@ -27,12 +31,15 @@ export type IndexState =
   | { readonly state: "unusable"; readonly detail: string };
 
 /** The state of one declared index of a target. */
-export function stateOf({ isMissing, unusable, actual, declared, rules }: Observation, name: string): IndexState {
+export function stateOf(view: Observation, name: string): IndexState {
+  const { isMissing, unusable, actual, declared, rules, begun } = view;
   if (unusable !== undefined) return { state: isMissing ? "without target" : "unusable", detail: unusable };
   const wanted = declared.get(name);
   if (!wanted || wanted instanceof Error) return { state: "unusable", detail: wanted?.message ?? "it is not declared" };
   const state = compare(wanted, actual, rules);
-  return isMissing && state.state === "missing" ? { state: "without target" } : state;
+  if (state.state !== "missing") return state;
+  const parts = begun?.get(name);
+  return isMissing ? { state: "without target" } : { ...state, ...(parts ? { parts } : {}) };
 }
 
 /** The state of a declared index, given all indexes of its target. */
@@ -63,7 +70,8 @@ function compareNamed(declared: DeclaredForm, named: ActualIndex): IndexState {
     const detail = `the index of that name belongs to no ${declared.constraint ?? ""} constraint`;
     return { state: "different", detail, parts: [], found: named };
   }
-  return { state: named.valid ? "present" : "invalid" };
+  if (named.valid) return { state: "present" };
+  return { state: "invalid", ...(named.parts ? { parts: named.parts } : {}) };
 }
 
 /** @param limit why the server does not hold both */

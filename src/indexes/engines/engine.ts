@@ -61,9 +61,14 @@ export interface Engine {
   duplicates(target: string, name: string): Promise<string | undefined>;
   /** The statement or command that builds the index, word for word. */
   definition(target: string, name: string): string;
+  /** The statements that `create` would run now, where they are more than the definition's. */
+  statements?(target: string, name: string): Promise<readonly string[]>;
   /** The statement that drops the leftover of a failed build; undefined where the server leaves none. */
   removal(target: string, name: string): string | undefined;
+  /** Builds the index, from where an earlier process ended. */
   create(target: string, name: string): Promise<void>;
+  /** Drops what an interrupted build left besides the index itself; absent where nothing can be left. */
+  sweep?(target: string, name: string): Promise<void>;
   /** Returns when no session is building an index on the target. */
   waitForBuild(target: string, name: string): Promise<void>;
   /** Drops an invalid leftover. After a cancellation it gives up soon and leaves the drop to the next run. */

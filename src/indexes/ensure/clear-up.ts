@@ -30,6 +30,7 @@ async function clearUp({ engine, target, index }: Ensuring, begun: EntrySubject)
     if (!view.isMissing && begun.intent === "replace") await engine.replacement.abandon(target, index.name);
     const { state } = stateOf(view, index.name);
     if (state === "invalid" && !index.checked) await engine.dropInvalid(target, index.name);
+    if (state === "invalid" || state === "missing") await engine.sweep?.(target, index.name);
     if (state === "building") return "the server is still building it; the next run completes the ledger";
     return state === "present" ? "the index exists nevertheless; the next run completes the ledger" : undefined;
   } catch (error) {

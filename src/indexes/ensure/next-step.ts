@@ -73,7 +73,8 @@ export function nextStep(look: Look, index: DeclaredIndex, policy: Policy): Step
     case "invalid":
       if (isSomebodyElses(index)) return refuse(notOurs(index, "invalid"));
       if (entry === undefined) return change({ do: "consult" });
-      return change(isOpenDrop(entry) ? { do: "finish drop", entry } : { do: "repair" });
+      if (isOpenDrop(entry)) return change({ do: "finish drop", entry });
+      return change(state.parts ? { do: "create", withTarget: false } : { do: "repair" });
     case "without target":
       if (state.detail !== undefined) return refuse(state.detail);
       if (!policy.mayCreateTarget) {

@@ -97,7 +97,7 @@ async function undoOne(
       if (signal.aborted) return { ...base, action: "kept", detail: "not begun: cancelled" };
       const { act, pending, ...planned } = await planUndo(engine, current, request.declaredOnly === true);
       // So that an index that somebody makes later under this name is never taken for this one.
-      if (planned.action === "gone") await recorder.write(subject, "rolled_back");
+      if (planned.action === "gone" && !act) await recorder.write(subject, "rolled_back");
       if (!act) return planned;
       // An interrupted drop looks like a failed build; only this ledger entry distinguishes them.
       if (pending !== undefined) {
@@ -110,6 +110,7 @@ async function undoOne(
         return { ...planned, action: "kept", detail: kept };
       }
       await recorder.write(subject, "rolled_back");
+      if (planned.action === "gone") return { ...base, action: "gone" };
       if (planned.action !== "restore") return { ...base, action: "dropped" };
       await reclaim(engine, entry);
       return { ...planned, action: "restored" };

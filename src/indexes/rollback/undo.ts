@@ -50,7 +50,14 @@ export async function planUndo(engine: Engine, entry: LedgerEntry, declaredOnly:
     };
     return { ...base, action: "restore", detail: "the leftover of an interrupted replacement is dropped", act };
   }
-  if (made.is === "gone") return { ...base, action: "gone" };
+  if (made.is === "gone") {
+    const isBegun = entry.state === "started" && engine.sweep !== undefined;
+    const act = async () => {
+      await engine.sweep?.(target, name);
+      return undefined;
+    };
+    return { ...base, action: "gone", ...(isBegun ? { act } : {}) };
+  }
   if (made.is === "kept") return { ...base, action: "kept", detail: made.why };
   const change = { target, name: made.index.name, found: made.index };
   const does = isReplacement ? "restore" : "drop";

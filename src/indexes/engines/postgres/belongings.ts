@@ -29,6 +29,15 @@ interface StatisticsTarget {
 export interface Former extends Belongings {
   /** `UNIQUE `, where it is unique, and everything after the table's name */
   readonly definition: string;
+  /** of a partitioned table: the indexes of its partitions, at any depth */
+  readonly partitions?: readonly FormerPartition[];
+}
+
+export interface FormerPartition extends Belongings {
+  /** `schema.table` */
+  readonly table: string;
+  /** absent: the name follows from the table's */
+  readonly name?: string;
 }
 
 /** The ledger's text of a replaced index: its definition alone, or JSON where something hangs on it. */
@@ -43,13 +52,14 @@ export function parseFormer(text: string): Former {
 
 /** For a person. */
 export function describeFormer(text: string): string {
-  const { definition, comment, statistics = [], clustered, tablespace } = parseFormer(text);
+  const { definition, comment, statistics = [], clustered, tablespace, partitions } = parseFormer(text);
   const own = splitComment(comment).text;
   const parts = [
     ...(tablespace === undefined ? [] : [`tablespace ${tablespace}`]),
     ...(clustered === true ? ["CLUSTER"] : []),
     ...statistics.map(({ column, target }) => `statistics of column ${column}: ${target}`),
     ...(own === undefined ? [] : [`comment '${own}'`]),
+    ...(partitions === undefined ? [] : [`with the indexes of ${partitions.length} partitions`]),
   ];
   return parts.length === 0 ? definition : `${definition} (${parts.join(", ")})`;
 }
@@ -71,6 +81,28 @@ export function joinComment({ text, mark }: ReturnType<typeof splitComment>): st
   return parts.length === 0 ? null : parts.join("\n");
 }
 
+/**
+ * The last line of the comment on a partition's index that was there before the keeper attached it to the index of the
+ * whole table. Dropping that one would drop it too, so it is built again first.
+ */
+const FOUND_HERE = "tallyman:attached";
+
+export function isFoundHere(comment: string | null): boolean {
+  return comment?.split("\n").at(-1) === FOUND_HERE;
+}
+
+/** The comment with the line (`true`), or as it was before. */
+export function withFoundHere(comment: string | null, isFound: boolean): string | null {
+  const lines = comment === null ? [] : comment.split("\n");
+  if (isFoundHere(comment)) lines.pop();
+  if (isFound) lines.push(FOUND_HERE);
+  return lines.length === 0 ? null : lines.join("\n");
+}
+
+export function commentStatement(index: string, comment: string | null): string {
+  return `COMMENT ON INDEX ${index} IS ${comment === null ? "NULL" : pg.escapeLiteral(comment)}`;
+}
+
 /** What the new index gets: all of it as it was, or for an index of another definition what still makes sense there. */
 export type Inheritance = "as it was" | "successor";
 
@@ -86,14 +118,14 @@ export async function inheritStatements(
   how: Inheritance,
 ): Promise<string[]> {
   const index = qualified(schema, name);
-  const text = how === "successor" ? splitComment(comment).text : comment;
+  const text = how === "successor" ? splitComment(withFoundHere(comment ?? null, false)).text : comment;
   const columns = await session.query<{ column: number; expression: string }>(EXPRESSIONS, [schema, name]);
   const targets = statistics.flatMap(({ column, expression, target }) => {
     const own = columns.find((one) => one.expression === expression);
     const at = own?.column ?? (how === "as it was" ? column : undefined);
     return at === undefined ? [] : [`ALTER INDEX ${index} ALTER COLUMN ${at} SET STATISTICS ${target}`];
   });
-  return [...(text === undefined ? [] : [`COMMENT ON INDEX ${index} IS ${pg.escapeLiteral(text)}`]), ...targets];
+  return [...(text === undefined ? [] : [commentStatement(index, text)]), ...targets];
 }
 
 /** The comment of an index; null without one. */
@@ -121,3 +153,12 @@ export const BELONGINGS = `
                      FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attstattarget >= 0),
     'clustered', CASE WHEN i.indisclustered THEN true END,
     'tablespace', (SELECT s.spcname FROM pg_tablespace s WHERE s.oid = c.reltablespace)))`;
+
+/** SQL: the indexes of all partitions under the partitioned index `c`, as JSON; null if it has none. */
+export const PARTITIONS = `
+  (SELECT json_agg(jsonb_build_object('table', x.table, 'name', x.name) || x.belongings::jsonb ORDER BY x.level, x.table)
+     FROM (SELECT format('%s.%s', tn.nspname, t.relname) AS table, c.relname AS name, part.level, ${BELONGINGS} AS belongings
+             FROM (SELECT relid, level FROM pg_partition_tree(c.oid)) part JOIN pg_index i ON i.indexrelid = part.relid
+             JOIN pg_class c ON c.oid = part.relid JOIN pg_class t ON t.oid = i.indrelid
+             JOIN pg_namespace tn ON tn.oid = t.relnamespace
+            WHERE part.level > 0) x)`;

@@ -71,15 +71,22 @@ export function definitionTail(index: PostgresIndex): string {
 
 /**
  * The statement that builds an index. Never IF NOT EXISTS, which takes an invalid index or even a table for success.
+ * @param how `only`: on a partitioned table, without its partitions
  */
-export function createStatement(target: string, name: string, { unique, tail }: Definition): string {
-  const what = unique ? "UNIQUE INDEX" : "INDEX";
-  return `CREATE ${what} CONCURRENTLY ${pg.escapeIdentifier(name)} ON ${tableOf(target).quoted} ${tail}`;
+export function createStatement(
+  target: string,
+  name: string,
+  { unique, tail }: Definition,
+  how: "concurrently" | "only" = "concurrently",
+): string {
+  const what = (unique ? "UNIQUE INDEX" : "INDEX") + (how === "only" ? "" : " CONCURRENTLY");
+  return `CREATE ${what} ${pg.escapeIdentifier(name)} ON ${how === "only" ? "ONLY " : ""}${tableOf(target).quoted} ${tail}`;
 }
 
-export function dropStatement(target: string, name: string): string {
+/** @param how `whole`: of a partitioned table, with the indexes of all partitions */
+export function dropStatement(target: string, name: string, how: "concurrently" | "whole" = "concurrently"): string {
   const { schema } = tableOf(target);
-  return `DROP INDEX CONCURRENTLY IF EXISTS ${qualified(schema, name)}`;
+  return `DROP INDEX ${how === "whole" ? "" : "CONCURRENTLY "}IF EXISTS ${qualified(schema, name)}`;
 }
 
 /**
@@ -87,12 +94,20 @@ export function dropStatement(target: string, name: string): string {
  * names may begin alike, so a name that is cut here ends in a digest.
  */
 export function besideName(name: string, suffix: string): string {
-  const fits = (text: string) => Buffer.byteLength(text) <= NAME_BYTES;
-  if (fits(name + suffix)) return name + suffix;
-  const end = `_${createHash("sha256").update(name).digest("hex").slice(0, 6)}${suffix}`;
-  const letters = [...name];
-  while (!fits(letters.join("") + end)) letters.pop();
-  return letters.join("") + end;
+  const isLong = Buffer.byteLength(name + suffix) > NAME_BYTES;
+  return fitted(name, isLong ? `_${digestOf(name)}${suffix}` : suffix);
+}
+
+/** `stem` and `ending` as one name of 63 bytes at most; the stem is cut. */
+export function fitted(stem: string, ending: string): string {
+  const letters = [...stem];
+  while (Buffer.byteLength(letters.join("") + ending) > NAME_BYTES) letters.pop();
+  return letters.join("") + ending;
+}
+
+/** Six hexadecimal digits that distinguish two names or definitions. */
+export function digestOf(...texts: readonly string[]): string {
+  return createHash("sha256").update(texts.join("\0")).digest("hex").slice(0, 6);
 }
 
 /** The ending of the names that REINDEX CONCURRENTLY uses, with a number if the name is taken. */

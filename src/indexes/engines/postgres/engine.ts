@@ -6,17 +6,17 @@ import type { PostgresIndex } from "../../manifest/manifest.ts";
 import { messageOf, pause, type Engine, type EngineOptions, type Recovery } from "../engine.ts";
 import { observe } from "./catalog.ts";
 import { commentOf, joinComment, splitComment } from "./belongings.ts";
-import { createStatement, declaredDefinition, dropStatement, qualified, tableOf, type Definition } from "./ddl.ts";
+import { createStatement, declaredDefinition, dropStatement, qualified, tableOf } from "./ddl.ts";
 import { objectionTo } from "./objections.ts";
 import { findDuplicates } from "./duplicates.ts";
 import { postgresFigures } from "./figures.ts";
 import { PostgresLedger } from "./ledger.ts";
 import { postgresMaintenance } from "./maintenance.ts";
 import { reindexWindows } from "./reindex.ts";
-import { postgresReplacement, type BuildOptions } from "./replacement.ts";
-import { CLEAR_UP_PATIENCE_MS, type IndexSession } from "./session.ts";
+import { postgresReplacement } from "./replacement.ts";
+import { postgresChanges } from "./changes.ts";
+import type { IndexSession } from "./session.ts";
 import { sizeOf } from "./size.ts";
-import { analyzeExpressions } from "./statistics.ts";
 
 /** Lock timeout, deadlock, serialisation failure: another session was in the way. */
 const IN_THE_WAY = new Set(["55P03", "40P01", "40001"]);
@@ -40,32 +40,18 @@ export function postgresEngine(options: PostgresEngineOptions): Engine {
     return index;
   }
 
-  async function build(
-    target: string,
-    name: string,
-    definition: Definition,
-    { label, former }: Partial<BuildOptions> = {},
-  ): Promise<void> {
-    const setTablespace = "SELECT set_config('default_tablespace', $1, false)";
-    if (former) await session.query(setTablespace, [former.tablespace ?? ""]);
-    try {
-      await session.runWatched(`${target} ${label ?? name}`, createStatement(target, name, definition));
-    } finally {
-      if (former) await session.query("RESET default_tablespace").catch(() => undefined);
-    }
-  }
+  const changes = postgresChanges(session, options);
+  const { build, drop, analyze } = changes;
 
-  const analyze = (target: string, name: string) => analyzeExpressions(session, target, name, options.onProgress);
-
-  /** After a cancellation it waits CLEAR_UP_PATIENCE_MS at most. */
-  async function drop(target: string, name: string, label: string): Promise<void> {
-    const patienceMs = signal.aborted ? CLEAR_UP_PATIENCE_MS : undefined;
-    await session.runWatched(`${target} ${label}`, dropStatement(target, name), patienceMs);
-  }
+  /** found partitioned by the last look */
+  const partitioned = new Set<string>();
 
   async function look(target: string): Promise<Observation> {
     try {
-      return await observe(session, target, indexes[target] ?? []);
+      const view = await observe(session, target, indexes[target] ?? []);
+      if (view.isPartitioned === true) partitioned.add(target);
+      else partitioned.delete(target);
+      return view;
     } catch (error) {
       if (codeOf(error) !== NO_RIGHT) throw error;
       throw new UsageError(
@@ -93,7 +79,7 @@ export function postgresEngine(options: PostgresEngineOptions): Engine {
     targets: new Map(Object.entries(indexes)),
     ignored: new Set(options.ignored),
     ledger,
-    replacement: postgresReplacement({ session, prove: options.prove, find, look, build, drop, analyze }),
+    replacement: postgresReplacement({ session, prove: options.prove, find, look, changes }),
     statistics: {
       async database() {
         const [row] = await session.query<{ name: string }>("SELECT current_database() AS name");
@@ -116,11 +102,15 @@ export function postgresEngine(options: PostgresEngineOptions): Engine {
     duplicates: (target, name) => findDuplicates(session, target, find(target, name)),
 
     definition(target, name) {
-      return createStatement(target, name, declaredDefinition(find(target, name)));
+      const how = partitioned.has(target) ? "only" : "concurrently";
+      return createStatement(target, name, declaredDefinition(find(target, name)), how);
     },
 
-    removal: dropStatement,
+    statements: (target, name) => changes.statements(target, name, declaredDefinition(find(target, name))),
 
+    removal: (target, name) => dropStatement(target, name, partitioned.has(target) ? "whole" : "concurrently"),
+
+    sweep: changes.sweep,
     create: (target, name) => build(target, name, declaredDefinition(find(target, name))),
 
     waitForBuild,
@@ -163,6 +153,6 @@ function codeOf(error: unknown): string | undefined {
 const BUSY = `
   SELECT EXISTS (SELECT FROM pg_stat_progress_create_index p
                   WHERE p.datname = current_database() AND p.pid <> pg_backend_pid()
-                    AND (p.relid IS NULL OR p.relid = t.oid)) AS busy
+                    AND (p.relid IS NULL OR p.relid = t.oid OR p.relid IN (SELECT relid FROM pg_partition_tree(t.oid)))) AS busy
     FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace
    WHERE n.nspname = $1 AND t.relname = $2`;

@@ -43,8 +43,8 @@ export async function postgresFigures(sql: IndexSession, target: string): Promis
   const { schema, table } = tableOf(target);
   const [head] = await sql.query<TableRow>(TABLE, [schema, table]);
   if (!head) return withoutFigures("postgres", target, "there is no such table; run the migrations first");
-  if (head.kind !== "r" && head.kind !== "m") {
-    return withoutFigures("postgres", target, "it is partitioned or not a table, which is not supported yet");
+  if (head.kind !== "r" && head.kind !== "m" && head.kind !== "p") {
+    return withoutFigures("postgres", target, "it is not a table");
   }
   const rows = await sql.query<IndexRow>(INDEXES, [schema, table]);
   const slow = await slowStatements(sql, table);
@@ -82,15 +82,26 @@ async function slowStatements(sql: IndexSession, table: string): Promise<SlowQue
   }
 }
 
+/**
+ * SQL: a table or an index, or instead of a partitioned one those of its partitions, which have its rows or entries, as
+ * `x` (pg_class).
+ */
+function partsOf(relation: string): string {
+  return `(SELECT ${relation}.oid UNION SELECT relid FROM pg_partition_tree(${relation}.oid)) AS part(oid)
+       JOIN pg_class x ON x.oid = part.oid AND x.relkind NOT IN ('p', 'I')`;
+}
+
 const TABLE = `
-  SELECT t.relkind AS kind, greatest(t.reltuples, s.n_live_tup, 0)::float8 AS rows, pg_table_size(t.oid)::float8 AS data,
-         pg_indexes_size(t.oid)::float8 AS indexes, coalesce(s.seq_scan, 0)::float8 AS full,
-         d.stats_reset AS reset, greatest(s.last_analyze, s.last_autoanalyze) AS analyzed,
+  SELECT t.relkind AS kind, u.*, d.stats_reset AS reset,
          coalesce(host(inet_server_addr()) || ':' || inet_server_port(), 'local') AS node,
          (SELECT count(*) FROM pg_stat_replication)::int AS others
     FROM pg_class t
     JOIN pg_namespace n ON n.oid = t.relnamespace
-    LEFT JOIN pg_stat_all_tables s ON s.relid = t.oid
+   CROSS JOIN LATERAL (
+     SELECT coalesce(sum(greatest(x.reltuples, s.n_live_tup, 0)), 0)::float8 AS rows,
+            coalesce(sum(pg_table_size(x.oid)), 0)::float8 AS data, coalesce(sum(pg_indexes_size(x.oid)), 0)::float8 AS indexes,
+            coalesce(sum(s.seq_scan), 0)::float8 AS full, max(greatest(s.last_analyze, s.last_autoanalyze)) AS analyzed
+       FROM ${partsOf("t")} LEFT JOIN pg_stat_all_tables s ON s.relid = x.oid) u
     LEFT JOIN pg_stat_database d ON d.datname = current_database()
    WHERE n.nspname = $1 AND t.relname = $2`;
 
@@ -99,8 +110,9 @@ const TABLE = `
  */
 const BUILDING = `
   EXISTS (SELECT FROM pg_stat_progress_create_index p
-           WHERE p.datname = current_database() AND (p.relid IS NULL OR p.relid = i.indrelid)
-             AND (p.index_relid IS NULL OR p.index_relid IN (0, i.indexrelid)))`;
+           WHERE p.datname = current_database()
+             AND (p.relid IS NULL OR p.relid = i.indrelid OR p.relid IN (SELECT relid FROM pg_partition_tree(i.indrelid)))
+             AND (p.index_relid IS NULL OR p.index_relid IN (0, i.indexrelid) OR c.relkind = 'I'))`;
 
 /** An index serves a foreign key if its first columns are the key's columns, in any order. */
 const SUPPORTS_FOREIGN_KEY = `
@@ -109,12 +121,9 @@ const SUPPORTS_FOREIGN_KEY = `
              AND (i.indkey::int2[])[0:cardinality(f.conkey) - 1] @> f.conkey)`;
 
 const INDEXES = `
-  SELECT c.relname AS name, c.oid::text AS id, a.amname AS method, pg_relation_size(c.oid)::float8 AS bytes,
+  SELECT c.relname AS name, c.oid::text AS id, a.amname AS method, u.bytes,
          CASE WHEN i.indisvalid AND i.indisready THEN 'ready' WHEN ${BUILDING} THEN 'building' ELSE 'invalid' END AS state,
-         CASE WHEN c.reltuples >= 0 THEN c.reltuples::float8 END AS entries,
-         coalesce(s.idx_scan, 0)::float8 AS scans, coalesce(s.idx_tup_read, 0)::float8 AS "entriesRead",
-         coalesce(io.idx_blks_hit, 0)::float8 AS hits, coalesce(io.idx_blks_read, 0)::float8 AS reads,
-         to_jsonb(s) ->> 'last_idx_scan' AS used,
+         u.entries, u.scans, u."entriesRead", u.hits, u.reads, u.used,
          array_remove(ARRAY[
            CASE WHEN i.indisprimary THEN 'primary key' WHEN i.indisunique THEN 'unique' END,
            CASE WHEN i.indisexclusion THEN 'exclusion constraint' END,
@@ -126,8 +135,14 @@ const INDEXES = `
     JOIN pg_index i ON i.indrelid = t.oid
     JOIN pg_class c ON c.oid = i.indexrelid
     JOIN pg_am a ON a.oid = c.relam
-    LEFT JOIN pg_stat_all_indexes s ON s.indexrelid = c.oid
-    LEFT JOIN pg_statio_all_indexes io ON io.indexrelid = c.oid
+   CROSS JOIN LATERAL (
+     SELECT coalesce(sum(pg_relation_size(x.oid)), 0)::float8 AS bytes, sum(x.reltuples) FILTER (WHERE x.reltuples >= 0)::float8 AS entries,
+            coalesce(sum(s.idx_scan), 0)::float8 AS scans, coalesce(sum(s.idx_tup_read), 0)::float8 AS "entriesRead",
+            coalesce(sum(io.idx_blks_hit), 0)::float8 AS hits, coalesce(sum(io.idx_blks_read), 0)::float8 AS reads,
+            max(to_jsonb(s) ->> 'last_idx_scan') AS used
+       FROM ${partsOf("c")}
+       LEFT JOIN pg_stat_all_indexes s ON s.indexrelid = x.oid
+       LEFT JOIN pg_statio_all_indexes io ON io.indexrelid = x.oid) u
    WHERE n.nspname = $1 AND t.relname = $2
    ORDER BY c.relname`;
 

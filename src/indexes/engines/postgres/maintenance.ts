@@ -1,6 +1,7 @@
 /** Maintenance of PostgreSQL: rebuilds an index online and analyzes its table. */
 import { currentEntries, keyOf, type Ledger } from "../../ledger/ledger.ts";
 import { messageOf, type Maintenance, type MaintenanceResult, type MaintenanceTask } from "../engine.ts";
+import { qualified, tableOf } from "./ddl.ts";
 import { clearLeftovers, openJournal, ownLeftovers, reindex } from "./reindex.ts";
 import type { IndexSession } from "./session.ts";
 import { sizeOf } from "./size.ts";
@@ -16,6 +17,10 @@ export function postgresMaintenance(
     // Another run may have rebuilt it while this one waited for the lock.
     const before = await sizeOf(session, target, name);
     if (String(before.oid) !== id) return { action: "none", state: "left", why: "it was rebuilt meanwhile" };
+    if (before.isPartitioned) {
+      const why = `it is partitioned; in a quiet hour run: REINDEX INDEX CONCURRENTLY ${qualified(tableOf(target).schema, name)}, which rebuilds its partitions one by one`;
+      return { action: "refused", state: "left", why };
+    }
     await waitForBuild(target, name);
     await openJournal(session);
     const after = await reindex(session, target, name, before.bytes);

@@ -21,6 +21,8 @@ interface Facts {
   readonly isCatalog: boolean;
   /** the relations, other than indexes of this table, that have one of the names that a replacement uses */
   readonly taken: readonly string[];
+  /** the partitions that are foreign tables */
+  readonly foreign: readonly string[];
   /** null: there is no index of that name */
   readonly index: IndexFacts | null;
   /** of the tablespace that the new index is to be built in; null where that is the default one */
@@ -77,6 +79,12 @@ const QUESTIONS: readonly Question[] = [
     ask: ({ facts: { mayCreate, role }, schema }) =>
       !mayCreate &&
       `${role} may create nothing in the schema ${schema}; let its owner run: GRANT CREATE ON SCHEMA ${pg.escapeIdentifier(schema)} TO ${role}`,
+  },
+  {
+    of: MAKES,
+    ask: ({ facts: { foreign }, change }) =>
+      foreign.length > 0 &&
+      `${change.target} has partitions that are foreign tables, which have no indexes, and its own index would stay invalid for ever: ${foreign.join(", ")}; declare the index on each of the other partitions`,
   },
   {
     of: DROPS,
@@ -187,6 +195,8 @@ const FACTS = `
          n.nspname IN ('pg_catalog', 'pg_toast') AS "isCatalog",
          ARRAY(SELECT r.relname::text FROM pg_class r LEFT JOIN pg_index o ON o.indexrelid = r.oid
                 WHERE r.relnamespace = n.oid AND r.relname = ANY ($4::text[]) AND o.indrelid IS DISTINCT FROM t.oid) AS taken,
+         ARRAY(SELECT f.oid::regclass::text FROM pg_partition_tree(t.oid) x JOIN pg_class f ON f.oid = x.relid
+                WHERE f.relkind = 'f' ORDER BY 1) AS foreign,
          CASE WHEN $5::text IS NOT NULL THEN json_build_object(
            'exists', EXISTS (SELECT FROM pg_tablespace WHERE spcname = $5),
            'isAllowed', (SELECT has_tablespace_privilege(s.oid, 'CREATE') FROM pg_tablespace s WHERE s.spcname = $5)) END AS tablespace,

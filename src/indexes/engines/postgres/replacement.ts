@@ -5,13 +5,18 @@
  */
 import pg from "pg";
 import { sameForm } from "../../decision/normal-form.ts";
-import type { Observation } from "../../decision/observation.ts";
+import type { ActualIndex, Observation } from "../../decision/observation.ts";
 import type { PostgresIndex } from "../../manifest/manifest.ts";
 import { REPLACED as OLD, REPLACEMENT as NEW } from "../../manifest/reserved.ts";
 import type { Proof, Replacement } from "../engine.ts";
 import { describeFormer, inheritStatements, parseFormer, type Former, type Inheritance } from "./belongings.ts";
 import { besideName, declaredDefinition, parseDefinition, qualified, tableOf, type Definition } from "./ddl.ts";
+import { inTransaction } from "./brief.ts";
+import type { Changes } from "./changes.ts";
+import { normalForms } from "./normal-forms.ts";
 import type { IndexSession } from "./session.ts";
+
+const LOCK_TIMEOUT = "3s";
 
 /** Functions and settings of the engine. */
 export interface ReplacementTools {
@@ -19,22 +24,12 @@ export interface ReplacementTools {
   readonly prove?: Proof | undefined;
   readonly find: (target: string, name: string) => PostgresIndex;
   readonly look: (target: string) => Promise<Observation>;
-  readonly build: (target: string, name: string, definition: Definition, options: BuildOptions) => Promise<void>;
-  readonly drop: (target: string, name: string, label: string) => Promise<void>;
-  readonly analyze: (target: string, name: string) => Promise<void>;
-}
-
-export interface BuildOptions {
-  readonly label: string;
-  /** the index whose place the new one takes: it is built in the same tablespace */
-  readonly former: Former;
+  readonly changes: Changes;
 }
 
 /** The new index of a replacement. */
 interface Successor {
   readonly definition: Definition;
-  /** an earlier process built it */
-  readonly isBuilt?: boolean;
   readonly former: Former;
   readonly how: Inheritance;
   /** asked before the old index is dropped; without it a valid new index is enough */
@@ -42,7 +37,8 @@ interface Successor {
 }
 
 export function postgresReplacement(tools: ReplacementTools): Replacement {
-  const { session, prove, find, look, build, drop, analyze } = tools;
+  const { session, prove, find, look } = tools;
+  const { build, drop, sweep, analyze } = tools.changes;
 
   async function dropBeside(target: string, name: string, suffix: string): Promise<boolean> {
     const { schema, table } = tableOf(target);
@@ -54,12 +50,12 @@ export function postgresReplacement(tools: ReplacementTools): Replacement {
     return true;
   }
 
-  /** Has the server finished the new index? An earlier process may have died while it was built. */
-  async function isBuilt(target: string, name: string): Promise<boolean> {
-    const { actual, declared } = await look(target);
-    const [next, wanted] = [actual.find((one) => one.name === besideName(name, NEW)), declared.get(name)];
-    if (!next?.valid || !wanted || wanted instanceof Error) return false;
-    return sameForm(next.form, wanted.form);
+  /** Has an earlier process finished or, on a partitioned table, begun this very index? */
+  async function isTheSame(target: string, next: ActualIndex, definition: Definition): Promise<boolean> {
+    if ((!next.valid && next.parts === undefined) || next.definition === undefined) return false;
+    const present = parseDefinition(parseFormer(next.definition).definition);
+    const [wanted, found] = await normalForms(session, target, [definition, present]);
+    return wanted !== undefined && found !== undefined && sameForm(wanted, found);
   }
 
   async function swap(target: string, name: string, successor: Successor): Promise<void> {
@@ -67,9 +63,11 @@ export function postgresReplacement(tools: ReplacementTools): Replacement {
     const { schema } = tableOf(target);
     const [next, old] = [besideName(name, NEW), besideName(name, OLD)];
     await dropBeside(target, name, OLD);
-    if (successor.isBuilt !== true) {
-      await dropBeside(target, name, NEW);
-      await build(target, next, definition, { label: `${name} (its replacement)`, former });
+    const present = (await look(target)).actual.find((index) => index.name === next);
+    const isTaken = present !== undefined && (await isTheSame(target, present, definition));
+    if (!isTaken) await dropBeside(target, name, NEW);
+    if (!isTaken || !present.valid) {
+      await build(target, next, definition, { label: `${name} (its replacement)`, former, how });
     }
     await inOneTransaction(await inheritStatements(session, schema, next, former, how));
     // With the statistics targets, and while the old index has its statistics still.
@@ -114,16 +112,7 @@ export function postgresReplacement(tools: ReplacementTools): Replacement {
   }
 
   async function inOneTransaction(statements: readonly string[]): Promise<void> {
-    if (statements.length === 0) return;
-    await session.query("BEGIN");
-    try {
-      await session.query(`SET LOCAL lock_timeout = '3s'`);
-      for (const statement of statements) await session.query(statement);
-      await session.query("COMMIT");
-    } catch (error) {
-      await session.query("ROLLBACK").catch(() => undefined);
-      throw error;
-    }
+    if (statements.length > 0) await inTransaction(session, statements, LOCK_TIMEOUT);
   }
 
   return {
@@ -133,14 +122,15 @@ export function postgresReplacement(tools: ReplacementTools): Replacement {
     async perform(target, name, found) {
       const definition = declaredDefinition(find(target, name));
       const former = parseFormer(found.definition ?? "");
-      await swap(target, name, {
-        ...{ definition, former, how: "successor", prove },
-        isBuilt: await isBuilt(target, name),
-      });
+      await swap(target, name, { definition, former, how: "successor", prove });
     },
 
     finish: (target, name) => dropReplaced(target, name, prove),
-    abandon: (target, name) => dropBeside(target, name, NEW),
+    async abandon(target, name) {
+      const isDropped = await dropBeside(target, name, NEW);
+      await sweep(target, besideName(name, NEW));
+      return isDropped;
+    },
 
     async restore({ target, name, previous = "" }) {
       const former = parseFormer(previous);
