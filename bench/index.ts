@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError } from "commander";
 import { benchIndexes } from "./indexes.ts";
 import { benchMemory } from "./memory.ts";
+import { benchPartitions } from "./partitions.ts";
 import { benchPlan } from "./plan.ts";
 import { benchRebuild } from "./rebuild.ts";
 import { benchRefresh } from "./refresh.ts";
@@ -49,6 +50,14 @@ program
   .option("--only <document>", "usage-events, usage-cache, earlybird, petbuddy or justoai")
   .option("--no-write", "only print the tables")
   .action(benchIndexes);
+program
+  .command("partitions")
+  .description(
+    "inserts into a partitioned table while its index is built, replaced and brought back, against none of it",
+  )
+  .option("--rows <count>", "rows of the table", Number, 300_000)
+  .option("--writers <count>", "writers at once", positive, 3)
+  .action(benchPartitions);
 program
   .command("memory")
   .description("which limit on the heap a worker survives over days of many users, and the memory it takes")
