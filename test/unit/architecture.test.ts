@@ -197,9 +197,7 @@ describe("dependencies", () => {
   test("the databases know nothing of commands, the application or queues, nor of the settings", () => {
     for (const { path, files } of inPart("db")) {
       expect(
-        files.filter(
-          (file) => !["db", "usage", "errors", "redact", "log", "postgres", "mongo", "recently"].includes(partOf(file)),
-        ),
+        files.filter((file) => !["db", "usage", "errors", "redact", "log", "postgres", "mongo"].includes(partOf(file))),
         path,
       ).toEqual([]);
     }

@@ -9,6 +9,7 @@ test("a member of a replica set that shuts down or is no primary any more is los
     expect(isLostForWrites(answer(code)), String(code)).toBe(true);
   }
   expect(isConnectionLoss(new MongoNetworkError("x"))).toBe(true);
-  for (const code of [2, 13, 27, 50, 134, 10334, 11000]) expect(isConnectionLoss(answer(code)), String(code)).toBe(false);
+  for (const code of [2, 13, 27, 50, 134, 10334, 11000])
+    expect(isConnectionLoss(answer(code)), String(code)).toBe(false);
   expect(isConnectionLoss(Object.assign(new Error("x"), { code: 91 }))).toBe(false);
 });

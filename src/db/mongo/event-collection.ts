@@ -3,7 +3,6 @@ import { WorkFailedError } from "../../errors.ts";
 import { serverCode } from "../../mongo/errors.ts";
 import { multikeyPaths } from "../../mongo/multikey.ts";
 import { isFerret } from "../../mongo/server.ts";
-import { recently } from "../../recently.ts";
 import type { FieldMap } from "../../usage/event.ts";
 import { majorityPoint, type MajorityPoint } from "./majority.ts";
 
@@ -41,8 +40,7 @@ export class EventCollection {
   readonly fields: FieldMap;
   readonly #collection: Collection;
   readonly #findIndex: (when?: "now") => Promise<string | undefined>;
-  /** FerretDB refuses any collation. */
-  readonly #collation: () => Promise<ReadSettings["collation"]>;
+  #isFerret: boolean | undefined;
   #looking: Promise<Access> | undefined;
 
   /**
@@ -54,9 +52,6 @@ export class EventCollection {
     this.#collection = collection;
     this.fields = fields;
     this.#findIndex = findIndex;
-    this.#collation = recently(Infinity, async () =>
-      (await isFerret(collection.db)) ? undefined : ({ locale: "simple" } as const),
-    );
   }
 
   /** The name of the collection. */
@@ -120,6 +115,11 @@ export class EventCollection {
     const [index, collation] = await Promise.all([this.#findIndex(when), this.#collation()]);
     if (index === undefined) throw new Error(`no index of ${this.name} is known to read through`);
     return { index, collation };
+  }
+
+  async #collation(): Promise<ReadSettings["collation"]> {
+    this.#isFerret ??= await isFerret(this.#collection.db);
+    return this.#isFerret ? undefined : { locale: "simple" }; // FerretDB refuses any collation
   }
 
   /** Readers whose hints were refused together look together. */

@@ -11,8 +11,8 @@ export interface MajorityPoint {
 }
 
 /**
- * The majority point in the answer to `hello` of a member of a replica set (manual, "hello": lastWrite, localTime). In a set with an
- * arbiter and a member down it stands still although writes go on. undefined of a mongos, a standalone and FerretDB.
+ * The majority point in the answer to `hello` of a member of a replica set (manual, "hello": lastWrite, localTime). In a set
+ * with an arbiter and a member down it stands still although writes go on. undefined of a mongos, a standalone and FerretDB.
  */
 export function majorityPoint(hello: Document): MajorityPoint | undefined {
   const { majorityWriteDate, lastWriteDate } = (hello["lastWrite"] ?? {}) as Document;

@@ -8,7 +8,8 @@ import { prepareSession } from "./prepare-session.ts";
 /** The queues. A read for `bulk` leaves permit 1 to the nightly rebuild and the refresh, which are in `fresh`. */
 export type QueueName = "fresh" | "bulk";
 
-const PERMIT_CLASS = 0x74616c6d;
+/** The class of the permits. */
+export const PERMIT_CLASS = 0x74616c6d;
 const WORKER_CLASS = 0x74616c77;
 /** The class of the lock that each process holds for its whole life. */
 export const PROCESS_CLASS = 0x74616c70;
@@ -23,6 +24,7 @@ const FROZEN = "30s";
 
 /** What is added to the number of a permit whose holder is frozen: the permit that stands in for it. */
 const STAND_IN = 1_000_000;
+const NOBODY: ReadonlySet<number> = new Set();
 /** Tries for a permit, some seconds, after which a waiting process looks for frozen holders. */
 const TRIES_PER_LOOK = 20;
 
@@ -41,8 +43,8 @@ export class Session {
   readonly #client: pg.Client;
   readonly #permits: number;
   readonly #held = new Set<number>();
-  /** permits whose holders were frozen at the last look */
-  #frozen: ReadonlySet<number> = new Set();
+  /** permits whose holders were silent at the last look: when each last said anything, and since when we have seen that */
+  #silent: ReadonlyMap<number, { readonly at: string; readonly since: number }> = new Map();
   readonly #lost = new AbortController();
   /** one statement at a time: pg would queue them, but a permit must be marked as held before the next try */
   #turn: Promise<unknown> = Promise.resolve();
@@ -80,12 +82,13 @@ export class Session {
   async takePermit(queue: QueueName, signal: AbortSignal): Promise<number> {
     const first = queue === "bulk" && this.#permits > 1 ? 2 : 1;
     for (let tries = 1, delay = POLL_MS.first; ; tries++, delay = Math.min(delay * 2, POLL_MS.most)) {
-      // Where holders were frozen at the last look, most permits may be theirs: each wait would be long.
-      if (this.#frozen.size > 0 || tries % TRIES_PER_LOOK === 0) this.#frozen = await this.#frozenPermits();
+      // Where holders were silent at the last look, most permits may be theirs: each wait would be long.
+      const looks = this.#silent.size > 0 || tries % TRIES_PER_LOOK === 0;
+      const frozen = looks ? await this.#frozenPermits() : NOBODY;
       for (let permit = first; permit <= this.#permits; permit++) {
         let number = permit;
         let isTaken = await this.#tryPermit(number, signal);
-        while (!isTaken && this.#frozen.has(number)) isTaken = await this.#tryPermit((number += STAND_IN), signal);
+        while (!isTaken && frozen.has(number)) isTaken = await this.#tryPermit((number += STAND_IN), signal);
         if (isTaken) return number;
       }
       await sleep(delay * (0.5 + Math.random()), undefined, { signal }).catch(() => signal.throwIfAborted());
@@ -108,18 +111,28 @@ export class Session {
   }
 
   /**
-   * The permits of sessions that have not tried their connection for so long that they can hold no read any more. Of
+   * The permits of sessions that have not tried their connection for so long that they can hold no read any more. A clock
+   * that steps ahead makes all look so, until each has tried the next time: so it is looked for longer than that. Of
    * another role's sessions this is not known, unless ours may read all statistics.
    */
   async #frozenPermits(): Promise<ReadonlySet<number>> {
-    const { rows } = await this.#query<{ permit: number }>(
-      `SELECT l.objid::int AS permit FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+    const { rows } = await this.#query<{ permit: number; at: string }>(
+      `SELECT l.objid::int AS permit, a.state_change::text AS at FROM pg_locks l JOIN pg_stat_activity a USING (pid)
         WHERE l.locktype = 'advisory' AND l.classid = $1 AND l.objsubid = 2 AND l.granted
           AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
           AND a.state_change < clock_timestamp() - $2::interval`,
       [PERMIT_CLASS, FROZEN],
     );
-    return new Set(rows.map(({ permit }) => permit));
+    const now = performance.now();
+    const before = this.#silent;
+    this.#silent = new Map(
+      rows.map(({ permit, at }) => {
+        const known = before.get(permit);
+        return [permit, known?.at === at ? known : { at, since: now }];
+      }),
+    );
+    const isFrozen = ([, { since }]: [number, { since: number }]) => now - since > 2 * BEAT_MS;
+    return new Set([...this.#silent].filter(isFrozen).map(([permit]) => permit));
   }
 
   /** Gives a permit back. */

@@ -1,7 +1,13 @@
 import { randomUUID } from "node:crypto";
 import pg from "pg";
 import { describe, expect, test, vi } from "vitest";
-import { countWorkers, PROCESS_CLASS, Session, type QueueName } from "../../../src/db/postgres/session.ts";
+import {
+  countWorkers,
+  PERMIT_CLASS,
+  PROCESS_CLASS,
+  Session,
+  type QueueName,
+} from "../../../src/db/postgres/session.ts";
 import { until } from "../../support/until.ts";
 import { openedForEach } from "../../support/opened.ts";
 import { useWorld, useWorldForEach, type World } from "../../support/world.ts";
@@ -48,7 +54,8 @@ async function staysPending(
   const tries = new Set<string>();
   await until("tries for a permit", async () => {
     const { rows } = await pool.query<{ at: string }>(
-      "SELECT query_start::text AS at FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%pg_try_advisory_lock($1, $2)%'",
+      `SELECT query_start::text AS at FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = 'tallyman' AND query LIKE '%pg_try_advisory_lock($1, $2)%'`,
     );
     for (const { at } of rows) tries.add(at);
     return settled || tries.size > most;
@@ -184,38 +191,60 @@ test("a worker is counted for as long as its process holds its connection, whate
   await until("end of both", async () => (await count()) === 0);
 });
 
-describe("a permit whose holder is frozen", () => {
-  const frozenWorld = useWorldForEach("frozen_permits");
-  const clock = openedForEach(() => SteppedClock.create(frozenWorld.env["DATABASE_URL"]));
+describe("a permit whose holder says nothing", () => {
+  const ownWorld = useWorldForEach("frozen_permits");
+  const clock = openedForEach(() => SteppedClock.create(ownWorld.env["DATABASE_URL"]));
+  /** Holds permit 1 and never says a word, as a connection whose process in PostgreSQL is frozen. */
+  const silent = openedForEach(async () => {
+    const client = new pg.Client(ownWorld.env["DATABASE_URL"]);
+    await client.connect();
+    return { client, close: () => client.end() };
+  });
 
-  test("has one stand-in, which is given back like any other", async () => {
+  test("has one stand-in, which is given back like any other, for as long as it is silent", async () => {
+    await silent.client.query("SELECT pg_advisory_lock($1, 1)", [PERMIT_CLASS]);
     await withSessions(
-      3,
+      2,
       1,
-      async (frozen, one, two) => {
-        expect(await frozen?.takePermit("fresh", never())).toBe(1);
+      async (one, two) => {
         const waiting = one?.takePermit("fresh", never());
-        expect(await staysPending(waiting, frozenWorld)).toBe(true);
-        // To others every session has said nothing for a minute; its own next word is not seen by this clock either.
+        expect(await staysPending(waiting, ownWorld)).toBe(true);
         await clock.ahead("1 minute");
-        const standIn = await waiting;
+        const standIn = (await waiting) ?? 0;
         expect(standIn).toBeGreaterThan(1);
         // The next one is not waited for: the holder is known to be frozen.
-        await one?.releasePermit(standIn ?? 0);
+        await one?.releasePermit(standIn);
         const sent = vi.spyOn(pg.Client.prototype, "query");
         expect(await one?.takePermit("fresh", never())).toBe(standIn);
         const tries = sent.mock.calls.filter(([sql]) => String(sql).includes("pg_try_advisory_lock"));
         sent.mockRestore();
         expect(tries).toHaveLength(2);
-        await clock.ahead("0 s");
         // Neither of the two is free, and nobody is frozen: both see that, he who knew it otherwise and he who looks now.
-        await one?.releasePermit(standIn ?? 0);
+        await clock.ahead("0 s");
+        await one?.releasePermit(standIn);
         const next = [one, two].map((session) => session?.takePermit("fresh", never()));
-        expect(await staysPending(Promise.race(next), frozenWorld, 60)).toBe(true);
-        await frozen?.releasePermit(1);
+        expect(await staysPending(Promise.race(next), ownWorld, 45)).toBe(true);
+        await silent.client.query("SELECT pg_advisory_unlock($1, 1)", [PERMIT_CLASS]);
         expect(await Promise.race(next)).toBe(1);
       },
-      frozenWorld,
+      ownWorld,
+    );
+  });
+
+  test("has none while it lives, however far the clock of PostgreSQL steps ahead", async () => {
+    await withSessions(
+      2,
+      1,
+      async (one, two) => {
+        expect(await one?.takePermit("fresh", never())).toBe(1);
+        await clock.ahead("1 hour");
+        const waiting = two?.takePermit("fresh", never());
+        // Far longer than a look and the beats of a session take.
+        expect(await staysPending(waiting, ownWorld, 60)).toBe(true);
+        await one?.releasePermit(1);
+        expect(await waiting).toBe(1);
+      },
+      ownWorld,
     );
   });
 });
