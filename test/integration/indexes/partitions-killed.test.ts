@@ -190,6 +190,18 @@ test("partitions that are added, detached and dropped during a build are no erro
   expect(await catalog()).toEqual([]);
 });
 
+test("a partition that is detached while its step waits for a lock makes that step void", async () => {
+  await lock("LOCK TABLE ONLY events_02 IN ROW EXCLUSIVE MODE");
+  const running = it.ensure(wanted);
+  await waiting(own.sql, 'CREATE INDEX % ON ONLY "public"."events_02"');
+  await blocker.query("ALTER TABLE events DETACH PARTITION events_02");
+  await blocker.query("COMMIT");
+  expect((await running).entries).toEqual([expect.objectContaining({ action: "created" })]);
+  expect((await catalog()).filter(({ table, valid }) => !valid || table.startsWith("events_02"))).toEqual([]);
+  await it.rollback(wanted);
+  expect(await catalog()).toEqual([]);
+});
+
 test("a drop waits for a moment without readers' locks, and readers get on meanwhile", async () => {
   await it.ensure(wanted);
   await lock("SELECT FROM events_24 LIMIT 1");
