@@ -109,11 +109,11 @@ test("without the right to change the table or to create in its schema, nothing 
     const { entries } = await it.ensure(manifest, { ...asGuest, replace: true });
     expect(entries[0]?.detail).toContain(`only the owner of ${TABLE}`);
     expect(entries[0]?.detail).toContain(`GRANT ${owner?.name} TO ${ROLE}`);
-    expect(entries[0]?.detail).toContain(`GRANT CREATE ON SCHEMA "public" TO ${ROLE}`);
+    expect(entries[0]?.detail).toContain(`GRANT USAGE, CREATE ON SCHEMA "public" TO ${ROLE}`);
   }
   await own.sql.query(`ALTER TABLE daily_usage_cache OWNER TO ${ROLE}`);
   const { entries } = await it.ensure(wanted, { ...asGuest, replace: true });
-  expect(entries[0]?.detail).toMatch(/GRANT CREATE ON SCHEMA/);
+  expect(entries[0]?.detail).toMatch(/GRANT USAGE, CREATE ON SCHEMA/);
   expect(entries[0]?.detail).not.toMatch(/only the owner/);
   expect(await indexCatalog(own.sql)).toEqual(before);
   await own.sql.query(`GRANT CREATE ON SCHEMA public TO ${ROLE}`);

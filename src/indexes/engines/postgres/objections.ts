@@ -78,7 +78,7 @@ const QUESTIONS: readonly Question[] = [
     of: MAKES,
     ask: ({ facts: { mayCreate, role }, schema }) =>
       !mayCreate &&
-      `${role} may create nothing in the schema ${schema}; let its owner run: GRANT CREATE ON SCHEMA ${pg.escapeIdentifier(schema)} TO ${role}`,
+      `${role} may create nothing in the schema ${schema}; let its owner run: GRANT USAGE, CREATE ON SCHEMA ${pg.escapeIdentifier(schema)} TO ${role}`,
   },
   {
     of: MAKES,
