@@ -39,12 +39,21 @@ export { MIN_PAGES } from "./stats/judge.ts";
 
 /** Reads a manifest from a `.yaml`, `.yml` or `.json` file. @throws UsageError with file:line:column of every fault */
 export async function loadManifest(file: string): Promise<Manifest> {
-  return (await import("./manifest/load.ts")).loadManifest(file);
+  const [{ loadManifest: load }, { manifestFaults }] = await Promise.all([
+    import("./manifest/load.ts"),
+    import("./engines/lint.ts"),
+  ]);
+  return load(file, manifestFaults);
 }
 
 /** @throws UsageError naming each faulty index */
 export async function describeManifest(manifest: Manifest): Promise<ManifestDescription> {
-  return (await import("./manifest/describe.ts")).describeManifest(manifest);
+  const [{ describeManifest: describe }, { lintManifest, warningsOf }] = await Promise.all([
+    import("./manifest/describe.ts"),
+    import("./engines/lint.ts"),
+  ]);
+  lintManifest(manifest);
+  return describe(manifest, warningsOf(manifest));
 }
 
 /** Everything of a PostgreSQL definition after the table's name. */

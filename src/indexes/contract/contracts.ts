@@ -1,5 +1,5 @@
 /** The contracts of a manifest, each with its target, and the faults that show without asking a server. Pure. */
-import { UsageError } from "../../errors.ts";
+import { placedQueries, type Fault } from "../manifest/fault.ts";
 import type {
   Contract,
   Manifest,
@@ -9,7 +9,9 @@ import type {
   SampledParam,
   EngineName,
 } from "../manifest/manifest.ts";
+import { expressionFault } from "../manifest/sql-text.ts";
 import { placeholdersOf } from "./placeholders.ts";
+import { readingFaults } from "./reading.ts";
 import { shiftMs } from "./shift.ts";
 import { parameterCount, statementFault } from "./statement.ts";
 
@@ -57,22 +59,32 @@ function engineOf(contract: Contract): EngineName {
   return contract.sql === undefined ? "mongodb" : "postgres";
 }
 
-/** @throws UsageError naming every faulty contract */
-export function lintContracts(placed: readonly Placed[], project: string): void {
-  const faults = placed.flatMap((one) =>
-    contractFaults(one).map(
-      (fault) => `${one.target}${one.index ? `.${one.index.name}` : ""}, contract "${one.contract.name}": ${fault}`,
-    ),
-  );
-  if (faults.length > 0) {
-    throw new UsageError([
-      `the index manifest "${project}" has contracts that are wrong:`,
-      ...faults.map((fault) => `  ${fault}`),
-    ]);
-  }
+/** The faults of all contracts. Pure. */
+export function contractFaults(manifest: Manifest): Fault[] {
+  return placedQueries(manifest).flatMap(({ owner, target, place, path, contracts }) => {
+    const seen = new Set<string>();
+    return contracts.flatMap((contract, at) => {
+      const messages = [
+        ...(seen.has(contract.name) ? ["another contract has this name"] : []),
+        ...queryFaults(contract, owner === "queries" ? engineOf(contract) : ENGINES[owner]),
+        ...(owner === "queries" && contract.sql !== undefined && !/^[^.]+\../.test(target)
+          ? ["its table must be given as schema.table"]
+          : []),
+        ...(contract.mode === "cannot" && (contract.because ?? "") === ""
+          ? ['it has mode "cannot" and must give the reason in because']
+          : []),
+      ];
+      seen.add(contract.name);
+      return messages.map((fault) => ({
+        ...{ path: [...path, at], place, message: `contract "${contract.name}": ${fault}` },
+      }));
+    });
+  });
 }
 
-function contractFaults({ engine, contract }: Placed): string[] {
+const ENGINES = { mongo: "mongodb", postgres: "postgres" } as const;
+
+function queryFaults(contract: Contract, engine: EngineName): string[] {
   const { find, count, aggregate, sql, params } = contract;
   const kinds = [find, count, aggregate, sql].filter((query) => query !== undefined).length;
   if (kinds !== 1) return ["it needs one query: find, count, aggregate or sql"];
@@ -89,8 +101,13 @@ function contractFaults({ engine, contract }: Placed): string[] {
       faults.push("its params must be a list, in the order of $1, $2");
     else if (given !== parameterCount(sql))
       faults.push(`its SQL has ${parameterCount(sql)} parameters, but params gives ${given}`);
+    for (const { sample } of Object.values(params ?? {}).filter(isSample)) {
+      const wrong = expressionFault(sample);
+      if (wrong !== undefined) faults.push(`the sample "${sample}" is not one SQL expression: ${wrong}`);
+    }
     return faults;
   }
+  faults.push(...readingFaults(contract));
   if (Array.isArray(params)) return [...faults, "its params must be by name"];
   for (const { name, field } of placeholdersOf(contract)) {
     if (field === undefined && !Object.hasOwn(params ?? {}, name)) {

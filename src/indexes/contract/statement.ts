@@ -1,4 +1,5 @@
 /** Checks that the SQL of a contract is one statement that only reads. Pure. */
+import { withoutQuoted } from "../manifest/sql-text.ts";
 
 /**
  * Why the SQL cannot be a contract's query; undefined if it can. The server has the last word: the statement is sent
@@ -16,11 +17,4 @@ export function statementFault(sql: string): string | undefined {
 /** The highest n among its parameters `$n`. */
 export function parameterCount(sql: string): number {
   return Math.max(0, ...Array.from(withoutQuoted(sql).matchAll(/\$(\d+)/g), ([, n]) => Number(n)));
-}
-
-/** The statement without comments and quoted text. */
-export function withoutQuoted(sql: string): string {
-  const quoted =
-    /--[^\n]*|\/\*[\s\S]*?\*\/|\b[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|(\$[A-Za-z_]\w*\$|\$\$)[\s\S]*?\1/g;
-  return sql.replace(quoted, " ");
 }

@@ -1,7 +1,7 @@
 /** Opens the PostgreSQL session and an engine for each database that the manifest declares indexes for. */
 import type { Db } from "mongodb";
 import type { Engine, Proof } from "./engine.ts";
-import { lintManifest } from "../manifest/lint.ts";
+import { lintManifest } from "./lint.ts";
 import { DEFAULTS, type Manifest } from "../manifest/manifest.ts";
 import { mongoEngine } from "./mongo/engine.ts";
 import { IndexSession } from "./postgres/session.ts";

@@ -1,98 +1,82 @@
-/** Refuses a faulty manifest before any server is asked, and lists every fault with its place. */
-import { UsageError } from "../../errors.ts";
-import type { Contract, Manifest, MongoIndex, PostgresIndex, Rolling } from "./manifest.ts";
+/** The faults of single declarations, which show before any server is asked. */
+import { placedIndexes, type Fault, type PlacedIndex } from "./fault.ts";
+import type { Manifest, MongoIndex, PostgresIndex, Rolling } from "./manifest.ts";
 import { rollingFault, windowAt } from "./rolling.ts";
-import { LEDGER_COLLECTION, REPLACED, REPLACEMENT, NAME_BYTES } from "./reserved.ts";
+import { LEDGER_COLLECTION, NAME_BYTES, REPLACED, REPLACEMENT } from "./reserved.ts";
+import { expressionFault, parseOpclass } from "./sql-text.ts";
 
 const OWN_ENDINGS = [REPLACEMENT, REPLACED];
-const VOLATILE =
-  /\b(now|current_date|current_time|current_timestamp|localtime|localtimestamp|clock_timestamp|random)\b/i;
 
-/** @throws UsageError naming each faulty index. */
-export function lintManifest(manifest: Manifest): void {
-  const faults: string[] = [];
-  for (const [collection, indexes] of Object.entries(manifest.mongo ?? {})) {
-    if (collection === "") faults.push("mongo: a collection without a name");
-    if (collection === LEDGER_COLLECTION) faults.push(`mongo.${collection}: this collection is the keeper's own`);
-    names(`mongo.${collection}`, indexes, faults);
-    for (const index of indexes) mongoFaults(`mongo.${collection}.${index.name}`, index, faults);
-    const texts = indexes.filter(({ keys }) => keys.some(([, kind]) => kind === "text")).map(({ name }) => name);
-    if (texts.length > 1) {
-      faults.push(
-        `mongo.${collection}: ${texts.join(" and ")} are text indexes, a collection can have one: merge them`,
-      );
-    }
+/** Pure. */
+export function declarationFaults(manifest: Manifest): Fault[] {
+  const faults: Fault[] = [...nulFaults(manifest, [])];
+  for (const [collection, placed] of placedIndexes(manifest, "mongo")) {
+    const target = { path: ["mongo", collection], place: `mongo.${collection}` };
+    if (collection === "") faults.push({ ...target, message: "a collection without a name" });
+    if (collection === LEDGER_COLLECTION) faults.push({ ...target, message: "this collection is the keeper's own" });
+    for (const one of placed) faults.push(...at(one, [...commonFaults(one.index), ...mongoFaults(one.index)]));
   }
-  for (const [table, indexes] of Object.entries(manifest.postgres ?? {})) {
-    if (!/^[^.]+\..+$/.test(table)) faults.push(`postgres.${table}: write it as schema.table`);
-    names(`postgres.${table}`, indexes, faults);
-    for (const index of indexes) postgresFaults(`postgres.${table}.${index.name}`, index, faults);
+  for (const [table, placed] of placedIndexes(manifest, "postgres")) {
+    const target = { path: ["postgres", table], place: `postgres.${table}` };
+    faults.push(...tableFaults(table, manifest).map((message) => ({ ...target, message })));
+    for (const one of placed) faults.push(...at(one, [...commonFaults(one.index), ...postgresFaults(one.index)]));
   }
-  for (const [target, contracts] of Object.entries(manifest.queries ?? {})) {
-    contractFaults(`queries.${target}`, contracts, faults);
-  }
-  if (faults.length > 0) {
-    throw new UsageError([
-      `the index manifest "${manifest.project}" is wrong:`,
-      ...faults.map((fault) => `  ${fault}`),
-    ]);
-  }
+  return faults;
 }
 
-function names(place: string, indexes: readonly (MongoIndex | PostgresIndex)[], faults: string[]): void {
-  const seen = new Set<string>();
-  for (const { name, why, contracts = [], rolling } of indexes) {
-    if (name === "") faults.push(`${place}: an index without a name`);
-    if (Buffer.byteLength(name) > NAME_BYTES) faults.push(`${place}.${name}: the name is over ${NAME_BYTES} bytes`);
-    if (seen.has(name)) faults.push(`${place}.${name}: declared twice`);
-    if (OWN_ENDINGS.some((ending) => name.endsWith(ending))) {
-      faults.push(
-        `${place}.${name}: the keeper uses this ending during a replacement and would drop the index; rename it`,
-      );
-    }
-    if (rolling) faults.push(...rollingFaults(`${place}.${name}`, name, rolling));
-    if (why.trim() === "") faults.push(`${place}.${name}: say why it exists`);
-    contractFaults(`${place}.${name}`, contracts, faults);
-    seen.add(name);
+/** A message, and the keys below the index that lead to its place. */
+type Message = readonly [message: string, ...path: PropertyKey[]];
+
+function at({ path, place }: PlacedIndex<unknown>, messages: readonly Message[]): Fault[] {
+  return messages.map(([message, ...below]) => ({ path: [...path, ...below], place, message }));
+}
+
+/** Both servers end a text at NUL somewhere, so what they read would not be what is declared. */
+function nulFaults(value: unknown, path: readonly PropertyKey[]): Fault[] {
+  if (typeof value === "string") {
+    const message = "a text with a NUL character, which no server stores";
+    return value.includes("\0") ? [{ path, place: path.slice(0, 3).join("."), message }] : [];
   }
+  if (typeof value !== "object" || value === null || "_bsontype" in value) return [];
+  return Object.entries(value).flatMap(([key, item]) => [
+    ...nulFaults(key, [...path, key]),
+    ...nulFaults(item, [...path, Array.isArray(value) ? Number(key) : key]),
+  ]);
 }
 
-function rollingFaults(place: string, name: string, rolling: Rolling): string[] {
-  const fault = rollingFault(rolling);
-  if (fault !== undefined) return [`${place}: rolling: ${fault}`];
-  const { length } = Buffer.from(windowAt(name, rolling, new Date(0)).name);
-  return length > NAME_BYTES
-    ? [`${place}: with the suffix of its window the name has ${length} bytes, over ${NAME_BYTES}; shorten it`]
-    : [];
+function commonFaults({ name, why }: MongoIndex | PostgresIndex): Message[] {
+  return [
+    ...(name === "" ? [["an index without a name", "name"] as const] : []),
+    ...(OWN_ENDINGS.some((ending) => name.endsWith(ending))
+      ? [["the keeper uses this ending during a replacement and would drop the index; rename it", "name"] as const]
+      : []),
+    ...(why.trim() === "" ? [["say why it exists", "why"] as const] : []),
+  ];
 }
 
-function contractFaults(place: string, contracts: readonly Contract[], faults: string[]): void {
-  const seen = new Set<string>();
-  for (const { name, mode, because, ...query } of contracts) {
-    if (seen.has(name)) faults.push(`${place}: two contracts are called "${name}"`);
-    seen.add(name);
-    const kinds = (["find", "count", "aggregate", "sql"] as const).filter((kind) => query[kind] !== undefined);
-    if (kinds.length !== 1) faults.push(`${place}: contract "${name}" needs one of find, count, aggregate and sql`);
-    if (mode === "cannot" && (because ?? "") === "")
-      faults.push(`${place}: contract "${name}" has mode "cannot" and must give the reason in because`);
-  }
-}
-
-function mongoFaults(place: string, index: MongoIndex, faults: string[]): void {
-  if (index.keys.length === 0) faults.push(`${place}: no keys`);
-  const fields = index.keys.map(([field]) => field);
-  if (new Set(fields).size < fields.length) faults.push(`${place}: a field occurs twice in its keys`);
+function mongoFaults(index: MongoIndex): Message[] {
+  const faults: Message[] = [];
+  const { name, keys, rolling } = index;
+  if (name === "*") faults.push(['dropIndexes takes "*" for all indexes of the collection; rename it', "name"]);
+  if (name === "_id_") faults.push(["this name belongs to the index that every collection has; rename it", "name"]);
+  if (rolling) faults.push(...periodFaults(rolling));
+  if (keys.length === 0) faults.push(["no keys", "keys"]);
+  const fields = keys.map(([field]) => field);
+  if (new Set(fields).size < fields.length) faults.push(["a field occurs twice in its keys", "keys"]);
   // A JavaScript object moves an integer-like name to the front, so the order of the server's reply would be lost.
-  for (const field of fields) if (/^\d+$/.test(field)) faults.push(`${place}: field "${field}" is an integer`);
-  if (index.sparse === true && index.partial !== undefined)
-    faults.push(`${place}: sparse and partial exclude each other`);
-  for (const fault of partialFaults(index.partial)) faults.push(`${place}: ${fault}`);
-  const ttl = index.expireAfterSeconds;
-  if (ttl === undefined) return;
-  if (index.keys.length !== 1) faults.push(`${place}: expireAfterSeconds needs a single key`);
-  if (!Number.isInteger(ttl) || ttl < 0 || ttl > 2_147_483_647) {
-    faults.push(`${place}: expireAfterSeconds must be an integer from 0 to 2147483647`);
+  for (const [key, field] of fields.entries()) {
+    if (/^\d+$/.test(field)) faults.push([`field "${field}" is an integer`, "keys", key]);
   }
+  if (index.sparse === true && index.partial !== undefined)
+    faults.push(["sparse and partial exclude each other", "sparse"]);
+  for (const fault of partialFaults(index.partial)) faults.push([fault, "partial"]);
+  const ttl = index.expireAfterSeconds;
+  if (ttl === undefined) return faults;
+  if (keys.length !== 1) faults.push(["expireAfterSeconds needs a single key", "expireAfterSeconds"]);
+  if (!Number.isInteger(ttl) || ttl < 0 || ttl > 2_147_483_647) {
+    faults.push(["expireAfterSeconds must be an integer from 0 to 2147483647", "expireAfterSeconds"]);
+  }
+  return faults;
 }
 
 /** Operators that the server refuses in a partial filter (error 67), and what to write instead. */
@@ -102,6 +86,8 @@ const NOT_IN_PARTIAL: Readonly<Record<string, string>> = {
   $not: "say the opposite condition itself",
   $nor: "say the opposite conditions themselves",
   $regex: 'index all strings ({ $gt: "" }) and keep the expression in the query',
+  $where: "no index can be built by JavaScript; compare fields with values",
+  $expr: "compare fields with values",
 };
 
 function partialFaults(filter: unknown): string[] {
@@ -116,14 +102,73 @@ function partialFaults(filter: unknown): string[] {
   });
 }
 
-function postgresFaults(place: string, index: PostgresIndex, faults: string[]): void {
-  if (index.columns.length === 0) faults.push(`${place}: no columns`);
-  if (index.where !== undefined && VOLATILE.test(index.where)) {
-    faults.push(
-      `${place}: the predicate depends on the clock or on chance, which no index can follow: index all rows, or declare it rolling`,
-    );
+function periodFaults(rolling: Rolling): Message[] {
+  const fault = rollingFault(rolling);
+  return fault === undefined ? [] : [[`rolling: ${fault}`, "rolling", "keep"]];
+}
+
+/** PostgreSQL cuts a longer name without an error, so that it would mean another object. MongoDB takes any length. */
+function lengthFault(name: string, what: string): string | undefined {
+  const { length } = Buffer.from(name);
+  return length > NAME_BYTES ? `${what} has ${length} bytes; PostgreSQL cuts names at ${NAME_BYTES}` : undefined;
+}
+
+function tableFaults(target: string, { postgres = {} }: Manifest): string[] {
+  const [schema = "", ...rest] = target.split(".");
+  const table = rest.join(".");
+  if (schema === "" || table === "") {
+    const others = Object.keys(postgres).filter((other) => other.endsWith(`.${target}`));
+    const also = others.length > 0 ? `; ${others.join(" and ")} is declared too: move its indexes there` : "";
+    return [`write it as schema.table${also}`];
   }
-  if (index.constraint !== undefined && index.where !== undefined) {
-    faults.push(`${place}: the index of a constraint cannot have a predicate; remove where`);
+  const unquoted = target.replaceAll(/"([^"]*)"/g, "$1");
+  if (/^".*"$/.test(schema) || /^".*"$/.test(table)) {
+    const also = Object.hasOwn(postgres, unquoted) ? ", which is declared too" : "";
+    return [`write it without quotes, as names are quoted for you: ${unquoted}${also}`];
   }
+  return [lengthFault(schema, "the schema's name"), lengthFault(table, "the table's name")].filter(
+    (fault) => fault !== undefined,
+  );
+}
+
+function postgresFaults(index: PostgresIndex): Message[] {
+  const faults: Message[] = [];
+  const { name, columns, where, constraint, rolling, include = [] } = index;
+  const long = (text: string, what: string, ...path: PropertyKey[]) => {
+    const fault = lengthFault(text, what);
+    if (fault !== undefined) faults.push([fault, ...path]);
+  };
+  const expression = (text: string, what: string, ...path: PropertyKey[]) => {
+    const fault = expressionFault(text);
+    if (fault !== undefined) faults.push([`${what} is not one SQL expression: ${fault}`, ...path]);
+  };
+  if (rolling) {
+    faults.push(...periodFaults(rolling));
+    long(rolling.column, "the column's name", "rolling", "column");
+    if (rollingFault(rolling) === undefined) {
+      long(windowAt(name, rolling, new Date(0)).name, "with the suffix of its window the name", "name");
+    }
+  }
+  long(name, "the name", "name");
+  if (columns.length === 0) faults.push(["no columns", "columns"]);
+  for (const [n, column] of columns.entries()) {
+    const { col, expr, opclass, collate } = typeof column === "string" ? { col: column } : column;
+    if (col !== undefined) long(col, "the column's name", "columns", n);
+    if (expr !== undefined) expression(expr, "its expr", "columns", n, "expr");
+    if (collate !== undefined) long(collate, "the collation's name", "columns", n, "collate");
+    if (opclass !== undefined && !parseOpclass(opclass)) {
+      const example = "a name, or a name with parameters: gist_trgm_ops (siglen = 32)";
+      faults.push([`"${opclass}" is no operator class; write ${example}`, "columns", n, "opclass"]);
+    }
+  }
+  for (const [n, column] of include.entries()) long(column, "the column's name", "include", n);
+  for (const [option, value] of Object.entries(index.with ?? {})) {
+    if (!/^[a-z_]\w*$/i.test(option)) faults.push([`"${option}" is no storage parameter`, "with", option]);
+    if (typeof value === "number" && !Number.isFinite(value)) faults.push([`${option} must be finite`, "with", option]);
+  }
+  if (where !== undefined) expression(where, "its predicate", "where");
+  if (constraint !== undefined && where !== undefined) {
+    faults.push(["the index of a constraint cannot have a predicate; remove where", "where"]);
+  }
+  return faults;
 }

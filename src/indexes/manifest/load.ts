@@ -4,7 +4,7 @@ import { Document, isMap, isNode, isScalar, LineCounter, parseDocument, Scalar, 
 import type { z } from "zod";
 import { UsageError } from "../../errors.ts";
 import { fromExtendedJson, toExtendedJson } from "./extended-json.ts";
-import { lintManifest } from "./lint.ts";
+import type { Fault as ManifestFault } from "./fault.ts";
 import type { Manifest } from "./manifest.ts";
 import { manifestSchema } from "./schema.ts";
 
@@ -17,22 +17,28 @@ interface Fault {
 /**
  * Reads a `.yaml`, `.yml` or `.json` file.
  *
+ * @param faultsOf looked for where the form is right
  * @throws UsageError with file:line:column of every fault, for a file that is no manifest or a bad one
  */
-export async function loadManifest(file: string): Promise<Manifest> {
+export async function loadManifest(
+  file: string,
+  faultsOf: (manifest: Manifest) => readonly ManifestFault[],
+): Promise<Manifest> {
   if (!/\.(ya?ml|json)$/.test(file)) {
     throw new UsageError(`"${file}" is neither a manifest of Tallyman's own nor a .yaml, .yml or .json file`);
   }
   const text = await readFile(file, "utf8").catch((error: unknown) => {
     throw new UsageError(`${file} cannot be read: ${(error as Error).message}`, { cause: error });
   });
-  const manifest = parseManifest(text, file);
-  lintManifest(manifest);
-  return manifest;
+  return parseManifest(text, file, faultsOf);
 }
 
-/** The manifest in a file's text. Checks its form only; `lintManifest` checks the indexes. */
-export function parseManifest(text: string, file: string): Manifest {
+/** The manifest in a file's text. Without `faultsOf` only its form is checked. */
+export function parseManifest(
+  text: string,
+  file: string,
+  faultsOf: (manifest: Manifest) => readonly ManifestFault[] = () => [],
+): Manifest {
   const lineCounter = new LineCounter();
   const schema = file.endsWith(".json") ? "json" : "core";
   const document = parseDocument(text, { lineCounter, schema, prettyErrors: false, stringKeys: true });
@@ -42,7 +48,15 @@ export function parseManifest(text: string, file: string): Manifest {
   if (!isGuesswork) {
     const { value, faults } = content(document);
     read.faults.push(...faults);
-    if (value !== undefined && read.faults.length === 0) return value;
+    if (value !== undefined && read.faults.length === 0) {
+      read.faults.push(
+        ...faultsOf(value).map(({ path, place, message }) => ({
+          at: placeOf(document, path),
+          message: `${place}: ${message}`,
+        })),
+      );
+      if (read.faults.length === 0) return value;
+    }
   }
   const lines = read.faults
     .sort((a, b) => a.at - b.at)

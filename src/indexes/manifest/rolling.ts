@@ -5,6 +5,7 @@
  */
 import { Temporal } from "temporal-polyfill";
 import type { Manifest, MongoIndex, PostgresIndex, Rolling } from "./manifest.ts";
+import { parenthesised } from "./sql-text.ts";
 
 const KEEP = /^(\d{1,4}) (day|week|month|year)s?$/;
 
@@ -50,10 +51,14 @@ function windowName(base: string, rotate: Rolling["rotate"], period: string): st
   return `${base}__${period.slice(0, rotate === "monthly" ? 7 : 10).replaceAll("-", "_")}`;
 }
 
+/** Can `windowName` have made this from the declared name? */
+export function isWindowName(name: string, base: string): boolean {
+  return name.startsWith(`${base}__`) && /^\d{4}_\d\d(_\d\d)?$/.test(name.slice(base.length + 2));
+}
+
 /** Is this the name of a window older than the given one? */
 export function isOlderWindow(name: string, { base, name: current }: Window): boolean {
-  const suffix = name.startsWith(`${base}__`) ? name.slice(base.length + 2) : "";
-  return /^\d{4}_\d\d(_\d\d)?$/.test(suffix) && name < current;
+  return isWindowName(name, base) && name < current;
 }
 
 /** Gives every rolling index of a manifest the name and the bound of its current window. */
@@ -91,7 +96,11 @@ function expand<Index extends MongoIndex | PostgresIndex>(
 
 function postgresWindow(index: PostgresIndex, { name, bound }: Window, column: string): PostgresIndex {
   const inWindow = `"${column.replaceAll('"', '""')}" >= '${bound}'`;
-  return { ...index, name, where: index.where === undefined ? inWindow : `(${index.where}) AND ${inWindow}` };
+  return {
+    ...index,
+    name,
+    where: index.where === undefined ? inWindow : `${parenthesised(index.where)} AND ${inWindow}`,
+  };
 }
 
 function mongoWindow(index: MongoIndex, { name, bound }: Window, column: string): MongoIndex {

@@ -3,10 +3,10 @@
  * Changes nothing and blocks nobody.
  */
 
-import { lintContracts, placedContracts, type Placed } from "../contract/contracts.ts";
+import { placedContracts, type Placed } from "../contract/contracts.ts";
 import type { Judgement } from "../contract/verdict.ts";
 import { verifiersOf } from "../engines/verifiers.ts";
-import { lintManifest } from "../manifest/lint.ts";
+import { lintManifest } from "../engines/lint.ts";
 import type { Contract, EngineName } from "../manifest/manifest.ts";
 import { expandRolling, windowsOf, type Window } from "../manifest/rolling.ts";
 import { NamesInDatabase, type NamingOptions } from "./serving-names.ts";
@@ -45,11 +45,10 @@ const LIMIT_MS = 10_000;
 /** @throws UsageError (manifest), UnreachableError, and the signal's reason between two contracts. */
 export async function verifyIndexes(options: VerifyOptions): Promise<VerifyReport> {
   const { onProgress, signal, now = new Date() } = options;
+  lintManifest(options.manifest);
   const manifest = expandRolling(options.manifest, now);
-  lintManifest(manifest);
   const windows = windowsOf(options.manifest, now);
   const placed = placedContracts(manifest).filter((one) => isWanted(one, windows, options.only));
-  lintContracts(placed, manifest.project);
   const verifiers = verifiersOf(options, options.limitMs ?? LIMIT_MS);
   const names = new NamesInDatabase({ ...options, manifest }, windows);
   const entries: VerifyEntry[] = [];

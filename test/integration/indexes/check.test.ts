@@ -80,7 +80,7 @@ test("the indexes of another phase are not extra", async () => {
 test("check reports a missing index, another definition, a missing table and a refused definition", async () => {
   await own.sql.query("CREATE INDEX by_day ON daily_usage_cache (cached_at)");
   await own.sql.query("CREATE TABLE IF NOT EXISTS parts (date date) PARTITION BY RANGE (date)");
-  const base = onTable({}, { name: "absent" }, { name: "refused", columns: ["no_such"] });
+  const base = onTable({}, { name: "absent", columns: ["read_at"] }, { name: "refused", columns: ["no_such"] });
   const wanted: Manifest = {
     ...base,
     postgres: {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { lintManifest } from "../../../src/indexes/manifest/lint.ts";
+import { lintManifest } from "../../../src/indexes/engines/lint.ts";
 import type { Manifest, MongoIndex, PostgresIndex } from "../../../src/indexes/manifest/manifest.ts";
 import { manifestWarnings } from "../../../src/indexes/manifest/warnings.ts";
 
@@ -42,10 +42,6 @@ describe("a declaration that no server accepts is a fault that says what to writ
     expect(() => lintManifest(mongo(text))).not.toThrow();
   });
 
-  test("a predicate that moves with the clock is a fault", () => {
-    expect(() => lintManifest(postgres({ where: "created_at >= CURRENT_DATE - 30" }))).toThrow(/declare it rolling/);
-  });
-
   test("a contract needs one query, a name of its own, and a reason where no index helps", () => {
     const contracts = [
       { name: "none" },
@@ -57,11 +53,11 @@ describe("a declaration that no server accepts is a fault that says what to writ
     const manifest = { ...mongo({ contracts }), queries: { c: [{ name: "none" }] } };
     expect(() => lintManifest(manifest)).toThrow(
       [
-        `mongo.c.i0: contract "none" needs one of find, count, aggregate and sql`,
-        `mongo.c.i0: contract "two" needs one of find, count, aggregate and sql`,
-        `mongo.c.i0: two contracts are called "twice"`,
-        `mongo.c.i0: contract "why" has mode "cannot" and must give the reason in because`,
-        `queries.c: contract "none" needs one of find, count, aggregate and sql`,
+        `mongo.c.i0: contract "none": it needs one query: find, count, aggregate or sql`,
+        `mongo.c.i0: contract "two": it needs one query: find, count, aggregate or sql`,
+        `mongo.c.i0: contract "twice": another contract has this name`,
+        `mongo.c.i0: contract "why": it has mode "cannot" and must give the reason in because`,
+        `queries.c: contract "none": it needs one query: find, count, aggregate or sql`,
       ].join("\n  "),
     );
   });

@@ -6,7 +6,8 @@ import { Decimal128, Long, ObjectId } from "mongodb";
 import { afterAll, describe, expect, test } from "vitest";
 import { MANIFESTS } from "../../../manifests/index.ts";
 import { UsageError } from "../../../src/errors.ts";
-import { loadManifest, manifestText, parseManifest } from "../../../src/indexes/manifest/load.ts";
+import { loadManifest } from "../../../src/indexes/index.ts";
+import { manifestText, parseManifest } from "../../../src/indexes/manifest/load.ts";
 import type { Manifest, MongoIndex, PostgresIndex } from "../../../src/indexes/manifest/manifest.ts";
 import { unprovenTerms } from "../../../src/indexes/engines/mongo/verify/implied.ts";
 import { holds } from "../../support/property.ts";
@@ -151,7 +152,7 @@ test("a bad file name, a missing file and a faulty index are usage errors that n
   await expect(loadManifest("shop")).rejects.toThrow(/"shop" is neither/);
   await expect(loadManifest(join(folder, "none.yaml"))).rejects.toThrow(/none.yaml cannot be read/);
   const path = file("bad.yaml", "version: 1\nproject: bad\nmongo: { c: [{ name: a, why: x, keys: [] }] }\n");
-  await expect(loadManifest(path)).rejects.toThrow(/mongo.c.a: no keys/);
+  await expect(loadManifest(path)).rejects.toThrow(/bad.yaml:3:33: mongo.c.a: no keys/);
 });
 
 test("objects in a filter stay objects unless they are extended JSON, and only a sort's keys have an order", () => {

@@ -2,9 +2,8 @@ import { describe, expect, test } from "vitest";
 import { countOf, documents, type SampleShape } from "../../../manifests/data/fill.ts";
 import { SAMPLE_DATA } from "../../../manifests/data/index.ts";
 import { MANIFESTS } from "../../../manifests/index.ts";
-import { lintManifest } from "../../../src/indexes/manifest/lint.ts";
+import { lintManifest } from "../../../src/indexes/engines/lint.ts";
 import type { Manifest } from "../../../src/indexes/manifest/manifest.ts";
-import { lintContracts, placedContracts } from "../../../src/indexes/contract/contracts.ts";
 import { manifestWarnings } from "../../../src/indexes/manifest/warnings.ts";
 
 const names = {
@@ -27,7 +26,6 @@ test.each(all)(
   (name) => {
     const manifest = manifestOf(name);
     expect(() => lintManifest(manifest)).not.toThrow();
-    expect(() => lintContracts(placedContracts(manifest), name)).not.toThrow();
     expect(manifestWarnings(manifest)).toEqual([]);
     const built = indexesOf(manifest).filter(({ checked }) => !checked);
     expect(built).not.toEqual([]);

@@ -19,6 +19,8 @@ export async function connectPostgres(databaseUrl: string, purpose: string): Pro
   client.on("error", () => undefined); // the statement that the error interrupts throws
   try {
     await client.connect();
+    // The rules by which the manifest's SQL was read.
+    await client.query("SET standard_conforming_strings = on");
     return client;
   } catch (error) {
     const code = (error as { code?: unknown }).code;

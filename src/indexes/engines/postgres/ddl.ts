@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import pg from "pg";
 import type { PostgresIndex } from "../../manifest/manifest.ts";
 import { NAME_BYTES } from "../../manifest/reserved.ts";
+import { parenthesised, parseOpclass } from "../../manifest/sql-text.ts";
 
 export interface Table {
   readonly schema: string;
@@ -48,25 +49,40 @@ export function definitionTail(index: PostgresIndex): string {
     if (typeof column === "string") return pg.escapeIdentifier(column);
     const { collate, opclass, desc, nulls } = column;
     return [
-      column.col === undefined ? `(${column.expr})` : pg.escapeIdentifier(column.col),
+      column.col === undefined ? parenthesised(column.expr) : pg.escapeIdentifier(column.col),
       collate === undefined ? "" : `COLLATE ${pg.escapeIdentifier(collate)}`,
-      opclass ?? "",
+      opclass === undefined ? "" : opclassText(opclass),
       desc === true ? "DESC" : "",
       nulls === undefined ? "" : `NULLS ${nulls.toUpperCase()}`,
     ]
       .filter((part) => part !== "")
       .join(" ");
   });
-  const options = Object.entries(index.with ?? {}).map(([name, value]) => `${name} = ${value}`);
+  const options = Object.entries(index.with ?? {}).map(([name, value]) => parameterText(name, value));
   return [
     `USING ${index.method ?? "btree"} (${columns.join(", ")})`,
     index.include === undefined ? "" : `INCLUDE (${index.include.map((name) => pg.escapeIdentifier(name)).join(", ")})`,
     index.nullsNotDistinct === true ? "NULLS NOT DISTINCT" : "",
     options.length === 0 ? "" : `WITH (${options.join(", ")})`,
-    index.where === undefined ? "" : `WHERE ${index.where}`,
+    index.where === undefined ? "" : `WHERE ${parenthesised(index.where)}`,
   ]
     .filter((part) => part !== "")
     .join(" ");
+}
+
+/** @throws Error for what is no operator class; lintManifest refuses it before */
+function opclassText(text: string): string {
+  const opclass = parseOpclass(text);
+  if (!opclass) throw new Error(`"${text}" is no operator class`);
+  const parameters = opclass.parameters.map(([name, value]) =>
+    parameterText(name, /^-?\d/.test(value) ? Number(value) : value.replace(/^'(.*)'$/s, "$1")),
+  );
+  return opclass.name + (parameters.length === 0 ? "" : ` (${parameters.join(", ")})`);
+}
+
+/** The name in lower case, as the server reads one without quotes; any value but a number may be given as text. */
+function parameterText(name: string, value: string | number): string {
+  return `${pg.escapeIdentifier(name.toLowerCase())} = ${typeof value === "number" ? value : pg.escapeLiteral(value)}`;
 }
 
 /**

@@ -1,6 +1,7 @@
 /** Looks for duplicates before a unique index is built: a build that fails on them has read the whole table twice. */
 import pg from "pg";
 import type { PostgresIndex } from "../../manifest/manifest.ts";
+import { parenthesised } from "../../manifest/sql-text.ts";
 import { tableOf } from "./ddl.ts";
 import type { IndexSession } from "./session.ts";
 
@@ -17,11 +18,11 @@ export async function findDuplicates(
   if (index.unique !== true) return undefined;
   const keys = index.columns.map((column) => {
     if (typeof column === "string") return pg.escapeIdentifier(column);
-    return column.col === undefined ? `(${column.expr})` : pg.escapeIdentifier(column.col);
+    return column.col === undefined ? parenthesised(column.expr) : pg.escapeIdentifier(column.col);
   });
   const names = index.columns.map((column) => (typeof column === "string" ? column : (column.col ?? column.expr)));
   const conditions = index.nullsNotDistinct === true ? [] : keys.map((key) => `${key} IS NOT NULL`);
-  if (index.where !== undefined) conditions.push(`(${index.where})`);
+  if (index.where !== undefined) conditions.push(parenthesised(index.where));
   const where = conditions.length === 0 ? "" : `WHERE ${conditions.join(" AND ")}`;
   await session.query("BEGIN READ ONLY");
   try {

@@ -13,6 +13,7 @@ import type { IndexSession } from "./session.ts";
 const CLONE = "tallyman_clone";
 const PARTITIONED_CLONE = "tallyman_parts";
 const PROBE = "tallyman_probe";
+const INVALID_DEFINITION = "42P17";
 const MAX_ROUNDS = 4;
 /** How long a look waits for somebody's DDL: builds wait for its snapshot. */
 export const LOOK_LOCK_TIMEOUT = "2s";
@@ -142,7 +143,12 @@ async function implies(session: IndexSession, narrow: string, wide: string): Pro
 /** The server's error about a definition. Any other error (a lost connection, a timeout) is thrown. */
 function asDefinitionError(error: unknown): Error {
   if (!(error instanceof pg.DatabaseError) || !/^(42|22|0A|54)/.test(error.code ?? "")) throw error;
-  return error;
+  // The keyword is in the message in every language.
+  if (error.code !== INVALID_DEFINITION || !error.message.includes("IMMUTABLE")) return error;
+  const why = "a predicate or key that depends on the clock, on chance or on a setting is one that no index can follow";
+  return new Error(`${error.message}: ${why}. Index all rows, or declare a window of time as rolling`, {
+    cause: error,
+  });
 }
 
 const PARTITION_KEYS = `

@@ -122,11 +122,13 @@ export class IndexSession {
     return new Date(Number(row?.now));
   }
 
-  async query<Row extends pg.QueryResultRow>(sql: string, values: unknown[] = []): Promise<Row[]> {
+  /** Always in the extended protocol, which takes a single statement only: a manifest's text is part of some. */
+  async query<Row extends pg.QueryResultRow>(text: string, values: unknown[] = []): Promise<Row[]> {
     if (!this.#main) throw new Error("the index session is not open");
     this.#running++;
     try {
-      return (await this.#main.query<Row>(sql, values)).rows;
+      const statement = { text, values, queryMode: "extended" };
+      return (await this.#main.query<Row>(statement)).rows;
     } finally {
       this.#running--;
     }

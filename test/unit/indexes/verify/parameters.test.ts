@@ -4,7 +4,7 @@ import { Long, ObjectId } from "mongodb";
 import { describe, expect, test } from "vitest";
 import { UsageError } from "../../../../src/errors.ts";
 import type { Contract, Manifest } from "../../../../src/indexes/manifest/manifest.ts";
-import { lintContracts, placedContracts } from "../../../../src/indexes/contract/contracts.ts";
+import { placedContracts } from "../../../../src/indexes/contract/contracts.ts";
 import { valueAt } from "../../../../src/indexes/engines/mongo/verify/sample.ts";
 import {
   AROUND_MS,
@@ -13,6 +13,7 @@ import {
   placeholdersOf,
   valueFor,
 } from "../../../../src/indexes/contract/placeholders.ts";
+import { lintManifest } from "../../../../src/indexes/engines/lint.ts";
 import { conjunctsOf, filterReasons, type TableIndex } from "../../../../src/indexes/engines/postgres/verify/filter.ts";
 import { moved, shiftInterval, shiftMs } from "../../../../src/indexes/contract/shift.ts";
 import { parameterCount, statementFault } from "../../../../src/indexes/contract/statement.ts";
@@ -251,7 +252,7 @@ describe("contracts", () => {
           postgres: { "public.things": [{ name: "i", why: "w", columns: ["a"], contracts }] },
         };
   };
-  const fault = (manifest: Manifest) => refusal(UsageError, () => lintContracts(placedContracts(manifest), "p"));
+  const fault = (manifest: Manifest) => refusal(UsageError, () => lintManifest(manifest));
 
   test("contracts of indexes come first, then the queries of the selected engines", () => {
     const find = { find: { filter: {} } };
@@ -283,6 +284,6 @@ describe("contracts", () => {
     [of({ aggregate: [{ $set: { a: "$p:a" } }] }, "mongo"), '"$p:a" is compared with no field'],
   ])("%#: a faulty contract is named with its place", (manifest, wanted) => {
     expect(fault(manifest)).toContain(wanted);
-    expect(fault(manifest)).toContain('things.i, contract "c"');
+    expect(fault(manifest)).toContain('things.i: contract "c": ');
   });
 });

@@ -42,10 +42,21 @@ export class PostgresReader {
     return this.#within("BEGIN READ ONLY", schema, work);
   }
 
-  /** Works in a transaction that may create temporary tables, which hide all others of the same name; rolled back. */
-  trying<T>(schema: string, work: (query: Query) => Promise<T>): Promise<T> {
+  /**
+   * Works in a transaction in which temporary tables hide all others of the same name; rolled back.
+   *
+   * @param prepare may create temporary tables and their indexes
+   * @param work only reads
+   */
+  trying<T>(
+    schema: string,
+    prepare: (query: Query) => Promise<unknown>,
+    work: (query: Query) => Promise<T>,
+  ): Promise<T> {
     return this.#within("BEGIN", schema, async (query) => {
       await query("SELECT set_config('search_path', 'pg_temp, ' || current_setting('search_path'), true)");
+      await prepare(query);
+      await query("SET TRANSACTION READ ONLY");
       return work(query);
     });
   }

@@ -3,6 +3,7 @@
  */
 import pg from "pg";
 import type { Param, SampledParam } from "../../../manifest/manifest.ts";
+import { parenthesised } from "../../../manifest/sql-text.ts";
 import { isSample } from "../../../contract/contracts.ts";
 import type { Query } from "./reader.ts";
 import type { PostgresTarget } from "./target.ts";
@@ -52,10 +53,10 @@ async function draw(
   const shifts: string[] = [];
   const drawn = samples.map(({ sample, shift }) => {
     const type = target.columns.get(sample);
-    const value = type === undefined ? sample : pg.escapeIdentifier(sample);
-    if (shift === undefined) return `(${value})::text`;
+    const value = type === undefined ? parenthesised(sample) : pg.escapeIdentifier(sample);
+    if (shift === undefined) return `${value}::text`;
     shifts.push(shiftInterval(shift) ?? shift);
-    const shifted = `(${value}) + $${shifts.length}::interval`;
+    const shifted = `${value} + $${shifts.length}::interval`;
     return type === undefined ? `(${shifted})::text` : `(${shifted})::${type}::text`;
   });
   const table = `${pg.escapeIdentifier(target.schema)}.${pg.escapeIdentifier(target.table)}`;

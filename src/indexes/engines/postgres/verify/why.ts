@@ -45,9 +45,11 @@ export async function servesAlone({
     isPicked: (name: string, condition: string | undefined) => target.isPicked(name, condition),
   };
   try {
-    return await reader.trying(target.schema, async (query) => {
+    const prepare = async (query: Query) => {
       await makeClone(query, target);
       await query(`CREATE INDEX ${pg.escapeIdentifier(index.name)} ON pg_temp.${quoted(target.table)} ${index.tail}`);
+    };
+    return await reader.trying(target.schema, prepare, async (query) => {
       const explainer = new Explainer(query, clone, contract, values);
       let best: PlanFacts | undefined;
       for (const off of FORCES) {
@@ -96,22 +98,22 @@ async function unproven(
   scan: PlanNode,
   filter: string,
 ): Promise<string[]> {
-  const alias = pg.escapeIdentifier(scan.Alias ?? target.table);
-  return reader.trying(target.schema, async (query) => {
-    await makeClone(query, target);
-    await query("SET LOCAL enable_seqscan = off");
-    const missing: string[] = [];
-    for (const part of conjunctsOf(predicate)) {
-      await query(`CREATE INDEX tallyman_probe ON pg_temp.${quoted(target.table)} ((1)) WHERE ${part}`);
-      const [row] = await query<{ "QUERY PLAN": [{ Plan: PlanNode }] }>(
-        `EXPLAIN (FORMAT JSON) SELECT FROM pg_temp.${quoted(target.table)} AS ${alias} WHERE ${filter}`,
-      );
+  const clone = `pg_temp.${quoted(target.table)}`;
+  const explain = `EXPLAIN (FORMAT JSON) SELECT FROM ${clone} AS ${quoted(scan.Alias ?? target.table)} WHERE ${filter}`;
+  const missing: string[] = [];
+  for (const part of conjunctsOf(predicate)) {
+    const prepare = async (query: Query) => {
+      await makeClone(query, target);
+      await query(`CREATE INDEX tallyman_probe ON ${clone} ((1)) WHERE ${part}`);
+    };
+    const isProven = await reader.trying(target.schema, prepare, async (query) => {
+      await query("SET LOCAL enable_seqscan = off");
       // The probe has no useful key, so the planner uses it only if the filter implies the term.
-      if (!JSON.stringify(row).includes('"tallyman_probe"')) missing.push(part);
-      await query("DROP INDEX pg_temp.tallyman_probe");
-    }
-    return missing;
-  });
+      return JSON.stringify(await query(explain)).includes('"tallyman_probe"');
+    });
+    if (!isProven) missing.push(part);
+  }
+  return missing;
 }
 
 async function makeClone(query: Query, { schema, table }: PostgresTarget): Promise<void> {
