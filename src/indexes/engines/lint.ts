@@ -5,10 +5,18 @@ import { declarationFaults } from "../manifest/lint.ts";
 import type { Manifest } from "../manifest/manifest.ts";
 import { isWindowName } from "../manifest/rolling.ts";
 import { manifestWarnings } from "../manifest/warnings.ts";
+import { mongoConflicts, mongoConflictWarnings } from "./mongo/conflicts.ts";
+import { postgresConflicts } from "./postgres/conflicts.ts";
 
 /** Faults of single declarations, of contracts, and of declarations that exclude each other. */
 export function manifestFaults(manifest: Manifest): Fault[] {
-  return [...declarationFaults(manifest), ...nameFaults(manifest), ...contractFaults(manifest)];
+  return [
+    ...declarationFaults(manifest),
+    ...nameFaults(manifest),
+    ...mongoConflicts(manifest),
+    ...postgresConflicts(manifest),
+    ...contractFaults(manifest),
+  ];
 }
 
 /** @throws UsageError naming each faulty index or contract */
@@ -18,7 +26,7 @@ export function lintManifest(manifest: Manifest): void {
 
 /** Declarations that servers accept, or newer ones do, and that are doubtful, a line each. */
 export function warningsOf(manifest: Manifest): string[] {
-  return manifestWarnings(manifest);
+  return [...manifestWarnings(manifest), ...mongoConflictWarnings(manifest)];
 }
 
 /** Names that occur twice on one target, or that ensure would take for an older window of a rolling index. */

@@ -21,7 +21,7 @@ export type PostgresColumn =
     } & ({ readonly col: string; readonly expr?: never } | { readonly expr: string; readonly col?: never }));
 
 interface Common {
-  /** At most 63 bytes: PostgreSQL silently cuts a longer name, which can make two names equal. */
+  /** At most 63 bytes in PostgreSQL, which silently cuts a longer name and so may make two names equal. */
   readonly name: string;
   /** Indexes of a lower phase are built first; default 1. */
   readonly phase?: 1 | 2 | 3;

@@ -10,6 +10,11 @@ import { collationText, statedCollation } from "./collation.ts";
 /** Since 5.0 the server refuses a second index that is equal in all these parts (error 85). */
 export const IDENTITY = ["keys", "collation", "partial", "unique", "sparse", "wildcardProjection"] as const;
 
+/** The parts of IDENTITY that a server of this version compares. @param version such as `[4, 4, 29, 0]` */
+export function identityOf([major = 0]: readonly unknown[]): readonly string[] {
+  return Number(major) >= 5 ? IDENTITY : ["keys", "collation"];
+}
+
 /** Parts that `collMod` changes in place. */
 export const ATTRIBUTES: ReadonlySet<string> = new Set(["expireAfterSeconds", "hidden", "prepareUnique"]);
 

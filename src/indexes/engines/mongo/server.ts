@@ -1,6 +1,6 @@
 /** What the version of the server decides for index work. */
 import type { Db, Document } from "mongodb";
-import { IDENTITY } from "./normal-form.ts";
+import { IDENTITY, identityOf } from "./normal-form.ts";
 
 export interface MongoServer {
   /** it blocks writers while it builds, and cannot cancel a build (FerretDB) */
@@ -21,12 +21,13 @@ export async function readServer(db: Db): Promise<MongoServer> {
  */
 export function serverOf(buildInfo: Document): MongoServer {
   const { version = "", versionArray = [] } = buildInfo as { version?: string; versionArray?: readonly unknown[] };
-  const isOld = Number(versionArray[0] ?? Number.parseInt(version, 10)) < 5;
+  const identity = identityOf([versionArray[0] ?? Number.parseInt(version, 10)]);
   return {
     blocking: "ferretdb" in buildInfo,
-    identity: isOld ? ["keys", "collation"] : IDENTITY,
-    limit: isOld
-      ? `MongoDB ${version} cannot hold two indexes with the same keys and collation; MongoDB 5.0 and later can`
-      : undefined,
+    identity,
+    limit:
+      identity !== IDENTITY
+        ? `MongoDB ${version} cannot hold two indexes with the same keys and collation; MongoDB 5.0 and later can`
+        : undefined,
   };
 }
