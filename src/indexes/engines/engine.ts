@@ -19,9 +19,9 @@ export type Recovery = "fail" | "again" | "retry";
 export interface DeclaredIndex {
   readonly name: string;
   readonly phase?: number;
-  readonly required?: true;
-  readonly checked?: true;
-  readonly replace?: true;
+  readonly required?: boolean;
+  readonly checked?: boolean;
+  readonly replace?: boolean;
   readonly constraint?: string;
 }
 

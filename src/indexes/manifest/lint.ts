@@ -70,6 +70,7 @@ function mongoFaults(index: MongoIndex): Message[] {
   if (index.sparse === true && index.partial !== undefined)
     faults.push(["sparse and partial exclude each other", "sparse"]);
   for (const fault of partialFaults(index.partial)) faults.push([fault, "partial"]);
+  for (const fault of gridFaults(index)) faults.push([fault]);
   const ttl = index.expireAfterSeconds;
   if (ttl === undefined) return faults;
   if (keys.length !== 1) faults.push(["expireAfterSeconds needs a single key", "expireAfterSeconds"]);
@@ -77,6 +78,16 @@ function mongoFaults(index: MongoIndex): Message[] {
     faults.push(["expireAfterSeconds must be an integer from 0 to 2147483647", "expireAfterSeconds"]);
   }
   return faults;
+}
+
+/** Servers ignore these options on other indexes, or refuse the build. */
+function gridFaults({ keys, bits, min, max }: MongoIndex): string[] {
+  if (bits === undefined && min === undefined && max === undefined) return [];
+  if (!keys.some(([, kind]) => kind === "2d")) return ["bits, min and max are options of a 2d index"];
+  return [
+    ...(bits !== undefined && (!Number.isInteger(bits) || bits < 1 || bits > 32) ? ["bits must be 1 to 32"] : []),
+    ...((min ?? -180) >= (max ?? 180) ? ["min must be below max (by default -180 and 180)"] : []),
+  ];
 }
 
 /** Operators that the server refuses in a partial filter (error 67), and what to write instead. */

@@ -14,7 +14,7 @@ export type MongoKey = readonly [field: string, kind: 1 | -1 | "text" | "hashed"
 export type PostgresColumn =
   | string
   | ({
-      readonly desc?: true;
+      readonly desc?: boolean;
       readonly nulls?: "first" | "last";
       readonly opclass?: string;
       readonly collate?: string;
@@ -26,16 +26,16 @@ interface Common {
   /** Indexes of a lower phase are built first; default 1. */
   readonly phase?: 1 | 2 | 3;
   /** A rebuild needs it: without it the worker does not start and rebuilds are refused. */
-  readonly required?: true;
+  readonly required?: boolean;
   readonly owner?: string;
   /** Which reader or job needs it, in a few words. */
   readonly why: string;
   /** What differs from the source document, and why. */
   readonly note?: string;
   /** Belongs to somebody else, such as a migration: only checked, never created, replaced or dropped. */
-  readonly checked?: true;
+  readonly checked?: boolean;
   /** The keeper may replace an index of this name that has another definition. */
-  readonly replace?: true;
+  readonly replace?: boolean;
   readonly contracts?: readonly Contract[];
   readonly limits?: Partial<Limits>;
   readonly rolling?: Rolling;
@@ -43,24 +43,29 @@ interface Common {
 
 export interface MongoIndex extends Common {
   readonly keys: readonly MongoKey[];
-  readonly unique?: true;
-  readonly sparse?: true;
+  readonly unique?: boolean;
+  readonly sparse?: boolean;
   readonly partial?: Readonly<Record<string, unknown>>;
   readonly expireAfterSeconds?: number;
   readonly collation?: CollationOptions;
-  readonly hidden?: true;
+  readonly hidden?: boolean;
   readonly weights?: Readonly<Record<string, number>>;
   readonly defaultLanguage?: string;
   readonly languageOverride?: string;
   readonly wildcardProjection?: Readonly<Record<string, 0 | 1>>;
+  /** Of a `2d` index: precision of a coordinate, 1 to 32; the server's default is 26. */
+  readonly bits?: number;
+  /** Of a `2d` index: the lowest and the highest coordinate; the server's defaults are -180 and 180. */
+  readonly min?: number;
+  readonly max?: number;
 }
 
 export interface PostgresIndex extends Common {
   readonly columns: readonly PostgresColumn[];
-  /** Default btree. */
-  readonly method?: "btree" | "gin" | "gist" | "brin" | "hash";
-  readonly unique?: true;
-  readonly nullsNotDistinct?: true;
+  /** An access method of the server, also one of an extension (`hnsw`, `bloom`). Default btree. */
+  readonly method?: string;
+  readonly unique?: boolean;
+  readonly nullsNotDistinct?: boolean;
   readonly include?: readonly string[];
   /** The predicate of a partial index, as SQL without WHERE. */
   readonly where?: string;
@@ -110,9 +115,9 @@ export interface Contract {
   readonly because?: string;
   readonly maxExaminedPerReturned?: number;
   /** Answered from the index alone. */
-  readonly covered?: true;
+  readonly covered?: boolean;
   /** No blocking sort. */
-  readonly noSort?: true;
+  readonly noSort?: boolean;
   /** The time that the source document promises. */
   readonly maxMs?: number;
   /** The document's time without the index, or its promised factor; printed beside the measured ones. */
@@ -164,7 +169,7 @@ export interface Manifest {
   readonly project: string;
   readonly defaults?: Partial<Defaults>;
   /** Create collections that do not exist; without it a collection that does not exist is an error, such as a typo. */
-  readonly createCollections?: true;
+  readonly createCollections?: boolean;
   /** Queries of the source that belong to no index, by collection or `schema.table`. */
   readonly queries?: Readonly<Record<string, readonly Contract[]>>;
   /** By collection. */

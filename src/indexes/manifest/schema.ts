@@ -2,7 +2,7 @@
 import { z } from "zod";
 import type { Contract, Manifest, MongoIndex, Param, PostgresIndex, SampledParam } from "./manifest.ts";
 
-const flag = z.literal(true).exactOptional();
+const flag = z.boolean().exactOptional();
 const text = z.string().exactOptional();
 const number = z.number().exactOptional();
 const record = z.record(z.string(), z.unknown());
@@ -90,6 +90,9 @@ const mongoIndex = z.strictObject({
   defaultLanguage: text,
   languageOverride: text,
   wildcardProjection: z.record(z.string(), z.literal([0, 1])).exactOptional(),
+  bits: number,
+  min: number,
+  max: number,
 });
 
 const columnOptions = { desc: flag, nulls: z.enum(["first", "last"]).exactOptional(), opclass: text, collate: text };
@@ -106,7 +109,7 @@ const column = z.union(
 const postgresIndex = z.strictObject({
   ...common,
   columns: z.array(column),
-  method: z.enum(["btree", "gin", "gist", "brin", "hash"]).exactOptional(),
+  method: text,
   unique: flag,
   nullsNotDistinct: flag,
   include: z.array(z.string()).exactOptional(),

@@ -31,6 +31,21 @@ describe("a declaration that no server accepts is a fault that says what to writ
     expect(() => lintManifest(mongo({ partial }))).toThrow(message);
   });
 
+  test("a name may have any length in MongoDB, and 63 bytes in PostgreSQL, which cuts it", () => {
+    const name = "n".repeat(64);
+    expect(() => lintManifest(mongo({ name }))).not.toThrow();
+    expect(() => lintManifest(postgres({ name }))).toThrow(/63/);
+  });
+
+  test.each<[string, Partial<MongoIndex>, RegExp]>([
+    ["bits of no 2d index", { bits: 20 }, /options of a 2d index/],
+    ["a precision over 32", { keys: [["g", "2d"]], bits: 33 }, /bits must be 1 to 32/],
+    ["an empty range", { keys: [["g", "2d"]], min: 200 }, /min must be below max/],
+  ])("%s", (_what, index, message) => {
+    expect(() => lintManifest(mongo(index))).toThrow(message);
+    expect(() => lintManifest(mongo({ keys: [["g", "2d"]], bits: 20, min: -1, max: 1 }))).not.toThrow();
+  });
+
   test("partial filters that servers accept are no fault", () => {
     const partial = { a: { $exists: true }, b: { $gt: "" }, c: null, d: { $type: "string" }, e: { $gte: new Date(0) } };
     expect(() => lintManifest(mongo({ partial }))).not.toThrow();

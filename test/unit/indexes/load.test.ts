@@ -91,7 +91,7 @@ mongo:
       background: true
       why: 3
       keys: [[a, 1], [b, 2], c]
-      unique: false
+      unique: sometimes
       contracts:
         - name: x
           find: { filter: { at: { $date: nope } }, sort: { 2024: 1, a: -1 } }
@@ -107,7 +107,7 @@ postgres:
       "8:7: mongo.orders.0.why: Invalid input: expected string, received number",
       '9:26: mongo.orders.0.keys.1.1: Invalid option: expected one of 1|-1|"text"|"hashed"|"2dsphere"|"2d"',
       "9:30: mongo.orders.0.keys.2: Invalid input: expected tuple, received string",
-      "10:7: mongo.orders.0.unique: Invalid input: expected true",
+      "10:7: mongo.orders.0.unique: Invalid input: expected boolean, received string",
       "13:29: mongo.orders.0.contracts.0.find.filter.at: $date cannot be read: no such date",
       '13:60: the field "2024" would not keep its place in a sort of several fields',
       "14:21: mongo.orders.0.contracts.0.params.p.sample: Invalid input: expected string, received undefined",

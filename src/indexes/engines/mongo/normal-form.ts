@@ -27,16 +27,19 @@ type Filter = Record<string, unknown>;
  */
 export function mongoSpec(index: MongoIndex, ofCollection?: CollationOptions): Record<string, unknown> {
   const options: Record<string, unknown> = {
-    unique: index.unique,
-    sparse: index.sparse,
+    unique: index.unique || undefined,
+    sparse: index.sparse || undefined,
     partialFilterExpression: index.partial,
     expireAfterSeconds: index.expireAfterSeconds,
     ...statedCollation(index.collation, ofCollection),
-    hidden: index.hidden,
+    hidden: index.hidden || undefined,
     weights: index.weights,
     default_language: index.defaultLanguage,
     language_override: index.languageOverride,
     wildcardProjection: index.wildcardProjection,
+    bits: index.bits,
+    min: index.min,
+    max: index.max,
   };
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
   return { key: new Map(index.keys), name: index.name, ...Object.fromEntries(given) };
@@ -54,19 +57,21 @@ export function mongoForm(spec: Spec, inherited?: CollationOptions): NormalForm 
     // Set by collMod before it makes an index unique: duplicates that are there stay, new ones are refused.
     prepareUnique: flag(spec["prepareUnique"]),
     sparse: flag(spec["sparse"]),
-    wildcardProjection: sortedJson(spec["wildcardProjection"]),
-    expireAfterSeconds: spec["expireAfterSeconds"] === undefined ? "" : String(Number(spec["expireAfterSeconds"])),
+    wildcardProjection: projectionText(spec["wildcardProjection"]),
+    expireAfterSeconds:
+      spec["expireAfterSeconds"] === undefined ? "" : String(Math.trunc(Number(spec["expireAfterSeconds"]))),
     hidden: flag(spec["hidden"]),
     weights: isText ? weightsText(spec, keys) : "",
     language: isText
       ? JSON.stringify([spec["default_language"] ?? "english", spec["language_override"] ?? "language"])
       : "",
-    bucket: sortedJson({ bits: spec["bits"], min: spec["min"], max: spec["max"] }),
+    bucket: gridText(spec),
   };
 }
 
 /**
- * Directions as plain numbers (the server may answer with Int32, Long or Double); text fields from the weights, sorted.
+ * Directions by their sign, as the server reads them (it may answer with Int32, Long or Double, and old versions stored any
+ * value). Text fields are those of the weights too, sorted: the server adds a weighted field to the keys.
  */
 function keyPairs(spec: Spec): [string, string | number][] {
   const key = spec["key"];
@@ -75,15 +80,16 @@ function keyPairs(spec: Spec): [string, string | number][] {
   const pairs: [string, string | number][] = [];
   let text: string[] = [];
   const flush = () => {
-    pairs.push(...text.sort().map((field): [string, string] => [field, "text"]));
+    pairs.push(...[...new Set(text)].sort().map((field): [string, string] => [field, "text"]));
     text = [];
   };
+  const weighted = Object.keys((spec["weights"] as object | undefined) ?? {});
   for (const [field, kind] of entries) {
-    if (field === "_fts") text.push(...Object.keys((spec["weights"] as object | undefined) ?? {}));
-    else if (kind === "text") text.push(field);
+    if (field === "_fts") text.push(...weighted);
+    else if (kind === "text") text.push(field, ...(text.length === 0 ? weighted : []));
     else if (field !== "_ftsx") {
       flush();
-      pairs.push([field, typeof kind === "string" ? kind : Number(kind)]);
+      pairs.push([field, typeof kind === "string" ? kind : Number(kind) < 0 ? -1 : 1]);
     }
   }
   flush();
@@ -96,7 +102,40 @@ function weightsText(spec: Spec, keys: readonly [string, string | number][]): st
     ...keys.filter(([, kind]) => kind === "text").map(([field]) => field),
     ...Object.keys(weights),
   ]);
-  return JSON.stringify([...fields].sort().map((field) => [field, Number(weights[field] ?? 1)]));
+  return JSON.stringify([...fields].sort().map((field) => [field, Math.trunc(Number(weights[field] ?? 1))]));
+}
+
+/**
+ * The paths of a wildcard projection, sorted. A server answers with the projection as it was written, or (FerretDB, and
+ * MongoDB before 5.0.16 and 6.0.5) with booleans, nested, and with the `_id` that is left out of the index unless it is
+ * named.
+ */
+function projectionText(projection: unknown): string {
+  const paths = projectionPaths(projection);
+  if (paths.length === 0) return "";
+  return JSON.stringify(
+    Object.entries({ _id: false, ...Object.fromEntries(paths) }).sort(([a], [b]) => (a < b ? -1 : 1)),
+  );
+}
+
+/** Each path of a projection, with whether it is included. */
+export function projectionPaths(projection: unknown): [path: string, isIncluded: boolean][] {
+  return Object.entries(projection ?? {}).flatMap(([field, value]: [string, unknown]): [string, boolean][] =>
+    typeof value === "object" && value !== null && !("_bsontype" in value)
+      ? projectionPaths(value).map(([path, isIncluded]) => [`${field}.${path}`, isIncluded])
+      : [[field, flag(value) === "true"]],
+  );
+}
+
+/** What the server takes for a `2d` index that does not say it (manual, "2d Index Properties"). */
+export const GRID_DEFAULTS: Readonly<Record<string, number>> = { bits: 26, min: -180, max: 180 };
+
+/** Where the grid of a `2d` index is not the default one. */
+function gridText(spec: Spec): string {
+  const stated = Object.entries(GRID_DEFAULTS).filter(
+    ([option, usual]) => spec[option] !== undefined && Number(spec[option]) !== usual,
+  );
+  return stated.length === 0 ? "" : JSON.stringify(stated.map(([option]) => [option, Number(spec[option])]));
 }
 
 /**
@@ -132,9 +171,4 @@ function ejson(value: unknown): string {
 
 function flag(value: unknown): string {
   return value === undefined || value === null || value === false || Number(value) === 0 ? "" : "true";
-}
-
-function sortedJson(value: unknown): string {
-  const entries = Object.entries(value ?? {}).filter(([, item]) => item !== undefined);
-  return entries.length === 0 ? "" : JSON.stringify(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
