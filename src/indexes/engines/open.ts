@@ -4,6 +4,7 @@ import type { Engine, Proof } from "./engine.ts";
 import { lintManifest } from "./lint.ts";
 import { DEFAULTS, type Manifest } from "../manifest/manifest.ts";
 import { mongoEngine } from "./mongo/engine.ts";
+import { requireMethods } from "./postgres/methods.ts";
 import { IndexSession } from "./postgres/session.ts";
 import { postgresEngine } from "./postgres/engine.ts";
 import { expandRolling, windowsOf, type Window } from "../manifest/rolling.ts";
@@ -66,8 +67,10 @@ export async function withEngines<T>(
       engines.push(
         await mongoEngine({ ...common, ...proof, ignored: ignored?.mongo, db, indexes: mongo, allowBlocking }),
       );
-    if (postgres)
+    if (postgres) {
+      await requireMethods(session, postgres);
       engines.push(postgresEngine({ ...common, ...proof, ignored: ignored?.postgres, session, indexes: postgres }));
+    }
     return await work({ engines, session, signal, windows: windowsOf(manifest, now), ...proof });
   } finally {
     await session.close();

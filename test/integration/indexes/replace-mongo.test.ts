@@ -131,10 +131,47 @@ test("a new index that cannot exist beside the old one is refused with what to d
     ]);
     expect(await specs()).toEqual(before);
   }
-  // A TTL that was given cannot be taken away by a rollback.
+  // No server takes a TTL away.
   await events().dropIndex("by_a");
+  await events().createIndex({ a: 1 }, { name: "by_a", expireAfterSeconds: 5 });
+  const expiring = await specs();
+  expect(actions((await replace({})).entries)).toEqual({ by_a: "different" });
+  expect(await specs()).toEqual(expiring);
+});
+
+test("an index becomes a TTL index in place; a rollback, which cannot take that away, stops its deletions", async () => {
+  await events().insertOne({ a: new Date("2999-01-01") });
   await events().createIndex({ a: 1 }, { name: "by_a" });
-  expect(actions((await replace({ expireAfterSeconds: 5 })).entries)).toEqual({ by_a: "different" });
+  const before = await specs();
+  const wanted = onCollection({ expireAfterSeconds: 3_600 });
+  expect(statuses((await it.check(wanted)).targets[0]?.indexes ?? [])).toEqual({ by_a: "attrs" });
+  // No build, so it needs no leave.
+  const { runId, entries } = await it.ensure(wanted, { replace: true });
+  expect(entries).toMatchObject([{ action: "replaced" }]);
+  expect(await specs()).toEqual({ by_a: { ...before["by_a"], expireAfterSeconds: 3_600 } });
+  expect(actions((await it.ensure(wanted)).entries)).toEqual({ by_a: "present" });
+
+  expect(await it.rollback(wanted, { runId })).toMatchObject([
+    { action: "kept", detail: expect.stringMatching(/^no server takes a TTL away from an index: by_a now/) as string },
+  ]);
+  expect(await specs()).toEqual({ by_a: { ...before["by_a"], expireAfterSeconds: 2_147_483_647 } });
+});
+
+test("a name over 63 bytes is built, replaced and taken back like any other", async () => {
+  const name = `by_${"long_".repeat(30)}name`;
+  await events().insertOne({ a: 1 });
+  const first = await it.ensure(onCollection({ name }), { allowBlocking: true });
+  const before = await specs();
+  expect(Object.keys(before)).toEqual([name]);
+  const second = await replace({ name, keys: [["b", 1]] });
+  expect(actions(second.entries)).toEqual({ [name]: "replaced" });
+  const other = onCollection({ name, keys: [["b", 1]] });
+  expect(actions((await it.ensure(other)).entries)).toEqual({ [name]: "present" });
+  expect(actions(await it.rollback(other, { runId: second.runId }, { allowBlocking: true }))).toEqual({
+    [name]: "restored",
+  });
+  expect(await specs()).toEqual(before);
+  expect(actions(await it.rollback(onCollection({ name }), { runId: first.runId }))).toEqual({ [name]: "dropped" });
 });
 
 test("an index that blocks the build and has a foreign name is left alone", async () => {

@@ -127,3 +127,32 @@ test("views and time-series collections are called by their kind, and nothing is
     expect([sent, ledger.entries]).toEqual([[], []]);
   }
 });
+
+test("collMod makes an index a TTL index since 5.1; 5.0 is told what to do, and no version takes a TTL away", async () => {
+  const plain = { v: 2, key: { a: 1 }, name: "one" };
+  const ttl = { ...plain, expireAfterSeconds: 60 };
+  const expiring = { ...ONE, expireAfterSeconds: 60 };
+  for (const version of [
+    [5, 1, 0, 0],
+    [6, 0, 5, 0],
+    [8, 0, 4, 0],
+  ]) {
+    let listed = plain;
+    const collMod = () => (listed = ttl);
+    const { db, named } = mongod({ version, indexes: () => [BY_ID, listed], commands: { collMod } });
+    const { outcome } = await ensureIt(await ensuring(db, expiring, { mayReplace: true }));
+    expect(outcome.action, String(version)).toBe("replaced");
+    expect(named("collMod")).toMatchObject([{ index: { name: "one", expireAfterSeconds: 60 } }]);
+    expect(named("createIndexes")).toEqual([]);
+  }
+  for (const [version, found, wanted] of [
+    [[5, 0, 31, 0], plain, expiring],
+    [[8, 0, 4, 0], ttl, ONE],
+  ] as const) {
+    const { db, sent } = mongod({ version, indexes: () => [BY_ID, found] });
+    const { outcome } = await ensureIt(await ensuring(db, wanted, { mayReplace: true }));
+    expect(outcome.action).toBe("different");
+    expect(outcome.detail).toMatch(/When nothing reads through one, drop it by hand and run ensure again\.$/);
+    expect(sent).toEqual([]);
+  }
+});

@@ -101,7 +101,7 @@ export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> 
     observe: look,
 
     refusal: async (target, name, found) =>
-      found && isAttributeChange(formOf(target, name), found.form) ? undefined : blocked(target),
+      found && isAttributeChange(formOf(target, name), found.form, server) ? undefined : blocked(target),
 
     duplicates: (target, name) => findDuplicates(db.collection(target), find(target, name), collations.get(target)),
     definition: (target, name) => commandText(target, specOf(target, name)),

@@ -17,6 +17,9 @@ type Named = Pick<ActualIndex, "name" | "form">;
 /** What a definition from `listIndexes` means by naming no collation. */
 const SIMPLE: CollationOptions = { locale: "simple" };
 
+/** The highest expireAfterSeconds, in seconds: a rollback that cannot take a TTL away stops its deletions at least. */
+const NEVER = 2_147_483_647;
+
 /** Functions of the engine. */
 export interface ReplacementTools {
   readonly db: Db;
@@ -56,7 +59,7 @@ export function mongoReplacement(tools: ReplacementTools): Replacement {
         return `${found.name} is declared too: leave one of them out of the manifest.`;
       if (!isOwnName)
         return `${found.name} is not declared, so the keeper does not touch it: change or drop it by hand.`;
-      if (isAttributeChange(wanted, found.form)) return undefined;
+      if (isAttributeChange(wanted, found.form, server)) return undefined;
       const isOther = server.identity.some((part) => wanted[part] !== found.form[part]);
       if (isOther && (wanted["weights"] === "" || found.form["weights"] === "")) return undefined;
       return `${server.limit ?? "The server cannot hold both indexes at once"}. When nothing reads through ${found.name}, drop it by hand and run ensure again.`;
@@ -66,7 +69,7 @@ export function mongoReplacement(tools: ReplacementTools): Replacement {
       await look(target);
       const spec = specOf(target, name);
       const wanted = formOf(target, name);
-      if (isAttributeChange(wanted, found.form)) {
+      if (isAttributeChange(wanted, found.form, server)) {
         await setAttributes(target, found, spec);
         return;
       }
@@ -104,7 +107,15 @@ export function mongoReplacement(tools: ReplacementTools): Replacement {
         const { collation: own = SIMPLE, ...rest } = spec as { collation?: CollationOptions };
         await create(target, { ...rest, ...statedCollation(own, collation) });
       } else if (!sameForm(wanted, mongoForm(present))) {
-        await setAttributes(target, { name: String(present["name"]), form: mongoForm(present) }, spec);
+        const found = { name: String(present["name"]), form: mongoForm(present) };
+        if (!isAttributeChange(wanted, found.form, server)) {
+          await setAttributes(target, found, { ...spec, expireAfterSeconds: NEVER });
+          return (
+            `no server takes a TTL away from an index: ${found.name} now expires documents after ${NEVER} s, which is 68 years. ` +
+            "When nothing reads through it, drop it by hand and run ensure with the earlier definition"
+          );
+        }
+        await setAttributes(target, found, spec);
       }
       if (made.name !== spec["name"]) await drop(target, made.name);
       return undefined;
@@ -112,8 +123,13 @@ export function mongoReplacement(tools: ReplacementTools): Replacement {
   };
 }
 
-/** Can `collMod` change each definition into the other? It can add a TTL but not remove it. */
-export function isAttributeChange(wanted: NormalForm, found: NormalForm): boolean {
+/** Can `collMod` change `found` into `wanted`? No server removes a TTL so, and older ones do not add one. */
+export function isAttributeChange(
+  wanted: NormalForm,
+  found: NormalForm,
+  { addsTtl }: Pick<MongoServer, "addsTtl">,
+): boolean {
   const isTtl = (form: NormalForm) => form["expireAfterSeconds"] !== "";
-  return differencesOf(wanted, found).every(({ part }) => ATTRIBUTES.has(part)) && isTtl(wanted) === isTtl(found);
+  if (!differencesOf(wanted, found).every(({ part }) => ATTRIBUTES.has(part))) return false;
+  return isTtl(wanted) === isTtl(found) || (isTtl(wanted) && addsTtl);
 }

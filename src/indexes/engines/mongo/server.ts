@@ -7,6 +7,8 @@ export interface MongoServer {
   readonly blocking: boolean;
   /** parts of the normal form: the server refuses a second index that is equal in all of them (error 85) */
   readonly identity: readonly string[];
+  /** `collMod` makes a TTL index of one without expireAfterSeconds; no server takes it away again */
+  readonly addsTtl: boolean;
   /** that the server tells fewer indexes apart than MongoDB 5.0, for a person; undefined where it does not */
   readonly limit: string | undefined;
 }
@@ -16,14 +18,16 @@ export async function readServer(db: Db): Promise<MongoServer> {
 }
 
 /**
- * Pure. Up to 4.4 only keys and collation make two indexes different; since 5.0 the other parts of IDENTITY do too
+ * Pure. `collMod` adds a TTL since 5.1 (manual, "Convert a non-TTL single-field Index into a TTL Index"). Up to 4.4 only keys and collation make two indexes different; since 5.0 the other parts of IDENTITY do too
  * (manual, "Indexes with the Same Key Pattern"), once the featureCompatibilityVersion is 5.0.
  */
 export function serverOf(buildInfo: Document): MongoServer {
   const { version = "", versionArray = [] } = buildInfo as { version?: string; versionArray?: readonly unknown[] };
-  const identity = identityOf([versionArray[0] ?? Number.parseInt(version, 10)]);
+  const [major = 0, minor = 0] = (versionArray.length > 0 ? versionArray : version.split(".")).map(Number);
+  const identity = identityOf([major]);
   return {
     blocking: "ferretdb" in buildInfo,
+    addsTtl: major > 5 || (major === 5 && minor >= 1),
     identity,
     limit:
       identity !== IDENTITY

@@ -60,7 +60,7 @@ export function definitionTail(index: PostgresIndex): string {
   });
   const options = Object.entries(index.with ?? {}).map(([name, value]) => parameterText(name, value));
   return [
-    `USING ${index.method ?? "btree"} (${columns.join(", ")})`,
+    `USING ${methodText(index.method ?? "btree")} (${columns.join(", ")})`,
     index.include === undefined ? "" : `INCLUDE (${index.include.map((name) => pg.escapeIdentifier(name)).join(", ")})`,
     index.nullsNotDistinct === true ? "NULLS NOT DISTINCT" : "",
     options.length === 0 ? "" : `WITH (${options.join(", ")})`,
@@ -68,6 +68,11 @@ export function definitionTail(index: PostgresIndex): string {
   ]
     .filter((part) => part !== "")
     .join(" ");
+}
+
+/** Quoted only where it has to be, as the server prints it. */
+function methodText(method: string): string {
+  return /^[a-z_][a-z0-9_]*$/.test(method) ? method : pg.escapeIdentifier(method);
 }
 
 /** @throws Error for what is no operator class; lintManifest refuses it before */
