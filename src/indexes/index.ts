@@ -7,6 +7,7 @@ import type { Pool } from "pg";
 import type { CheckReport } from "./check/check.ts";
 import type { PlanReport } from "./check/plan.ts";
 import type { IndexTargets, OpenOptions } from "./engines/open.ts";
+import type { DiscoverOptions, DiscoverReport } from "./discover/discover.ts";
 import type { EnsureOptions, EnsureReport } from "./ensure/ensure.ts";
 import type { MaintainOptions, MaintainReport } from "./maintain.ts";
 import type { ManifestDescription } from "./manifest/describe.ts";
@@ -21,6 +22,7 @@ export type * from "./manifest/manifest.ts";
 export type { IndexTargets };
 export type { CheckReport, IndexFinding, TargetFinding } from "./check/check.ts";
 export type { PlannedStep, PlanReport } from "./check/plan.ts";
+export type { DiscoverReport };
 export type { EnsureOptions, EnsureReport };
 export type { MaintainReport };
 export type { ServingIndexes };
@@ -90,6 +92,11 @@ export async function ensureIndexes(options: EnsureOptions): Promise<EnsureRepor
     import("./ensure/prove.ts"),
   ]);
   return ensure({ prove: proveWith(options), ...options });
+}
+
+/** A manifest of what the databases have already. Changes nothing. @throws UsageError (server), UnreachableError */
+export async function discoverIndexes(options: DiscoverOptions): Promise<DiscoverReport> {
+  return (await import("./discover/discover.ts")).discoverIndexes(options);
 }
 
 /**

@@ -236,6 +236,7 @@ describe("the index keeper", () => {
     "contract",
     "engines",
     "required",
+    "discover",
     "verify",
     "check",
     "rollback",

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { createGroup } from "../command.ts";
 import { checkCommand } from "./check.ts";
+import { discoverCommand } from "./discover.ts";
 import { ensureCommand } from "./ensure.ts";
 import { maintainCommand } from "./maintain.ts";
 import { planCommand } from "./plan.ts";
@@ -18,6 +19,7 @@ export function indexesCommand(): Command {
     planCommand(),
     rollbackCommand(),
     showCommand(),
+    discoverCommand(),
     statsCommand(),
     maintainCommand(),
     verifyCommand(),

@@ -64,7 +64,8 @@ function whereText({ manifest, mongo, databaseUrl }: IndexTargets): string {
   return places.filter(Boolean).join(", ");
 }
 
-function parseEngine(name: string): EngineName {
+/** Parses the name of an engine. */
+export function parseEngine(name: string): EngineName {
   if (name === "mongodb" || name === "postgres") return name;
   throw new InvalidArgumentError("It must be mongodb or postgres.");
 }

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { ActualIndex, Observation } from "../decision/observation.ts";
 import type { Ledger, LedgerEntry } from "../ledger/ledger.ts";
 import type { EngineName } from "../manifest/manifest.ts";
+import type { Discovery } from "./discovery.ts";
 import type { BuildWindow, TargetFigures } from "./figures.ts";
 
 /**
@@ -47,6 +48,7 @@ export interface Engine {
   readonly replacement: Replacement;
   readonly statistics: Statistics;
   readonly maintenance: Maintenance;
+  readonly discovery: Discovery;
   observe(target: string): Promise<Observation>;
   /**
    * What the server would refuse in any step of the change, and what to do about it; undefined if nothing. Absent where

@@ -54,3 +54,8 @@ export class Recorder {
 export function markOf(project: string, fingerprint: string): string {
   return `tallyman:${project}:${fingerprint.slice(0, 12)}`;
 }
+
+/** What else is in the comment on an index. */
+export function withoutMark(comment: string): string {
+  return comment.replaceAll(/^tallyman:.*:[0-9a-f]{12}$/gm, "").trim();
+}

@@ -1,4 +1,5 @@
 /** Warns of declarations that every server accepts and that probably make an index slow or useless. */
+import { WHY_UNKNOWN } from "./reserved.ts";
 import type { Contract, Manifest, MongoIndex, PostgresIndex } from "./manifest.ts";
 
 /** One line each; a manifest with warnings is valid. */
@@ -51,12 +52,13 @@ function postgresWarnings(index: PostgresIndex): string[] {
 type Use = "equal" | "range";
 
 function common(
-  { contracts = [], checked, columns, keys }: Partial<PostgresIndex> & Partial<MongoIndex>,
+  { why, contracts = [], checked, columns, keys }: Partial<PostgresIndex> & Partial<MongoIndex>,
   fields: readonly string[],
   constant: readonly string[],
   usesOf: (contract: Contract) => ReadonlyMap<string, Use>,
 ): string[] {
   const warnings: string[] = [];
+  if (why === WHY_UNKNOWN) warnings.push("why is still to be written: name the query or the job that needs the index");
   const width = (columns ?? keys ?? []).length;
   if (width > 5)
     warnings.push(`${width} columns: each further column slows every write, and few queries use the last ones`);

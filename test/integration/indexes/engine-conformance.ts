@@ -124,6 +124,24 @@ export function conforms(name: string, harness: Harness): void {
       });
     });
 
+    test("discovers its index, but not what every target has, as a declaration that is then the declared one", async () => {
+      expect(await open(manifests.plain, (engine) => engine.discovery.targets())).toEqual([]);
+      await harness.makeTarget(own);
+      const declaration = await open(manifests.plain, async (engine) => {
+        await engine.create(target, NAME);
+        expect(await engine.discovery.targets()).toEqual([target]);
+        const { indexes } = await engine.discovery.read(target);
+        const index = indexes.find(({ name }) => name === NAME);
+        expect(index?.definition).toContain(NAME);
+        return index?.declaration;
+      });
+      expect(declaration).toMatchObject({ name: NAME });
+      const found = [{ why: "test", ...declaration }] as never;
+      const key = manifests.plain.mongo ? "mongo" : "postgres";
+      const manifest: Manifest = { ...manifests.plain, [key]: { [target]: found } };
+      await open(manifest, async (engine) => expect(await stateIn(engine)).toEqual({ state: "present" }));
+    });
+
     test("names the parts in which an index differs from the declared one", async () => {
       await harness.makeTarget(own);
       await open(manifests.plain, (engine) => engine.create(target, NAME));

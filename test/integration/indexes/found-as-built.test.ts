@@ -1,6 +1,7 @@
-/** Whatever a manifest may declare: what was built is found as built, is not built twice, and is taken back. */
+/** Whatever a manifest may declare: what was built is found as built, discovered, not built twice, and taken back. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import fc from "fast-check";
+import { discoverIndexes } from "../../../src/indexes/discover/discover.ts";
 import type { Manifest } from "../../../src/indexes/manifest/manifest.ts";
 import { DRAWN_TABLE, ferretIndex, postgresIndex } from "../../support/index-definitions.ts";
 import { holds } from "../../support/property.ts";
@@ -31,6 +32,9 @@ async function foundAsBuilt(manifest: Manifest, catalog: () => Promise<unknown>)
   expect(built).not.toEqual(before);
   const [target] = (await keep.check(manifest)).targets;
   expect(statuses((target?.indexes ?? []).filter(({ isDeclared }) => isDeclared))).toEqual({ drawn: "ok" });
+  const found = await discoverIndexes({ ...own, ...(manifest.mongo ? { engine: "mongodb" } : { engine: "postgres" }) });
+  expect(found.targets.flatMap(({ leftOut }) => leftOut)).toEqual([]);
+  expect(found.yaml).toContain("- name: drawn\n");
   const again = await keep.ensure(manifest, { ...allow, replace: true });
   expect(actions(again.entries)).toEqual({ drawn: "present" });
   expect(await catalog()).toEqual(built);

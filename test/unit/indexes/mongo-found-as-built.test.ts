@@ -4,7 +4,7 @@ import type { CollationOptions } from "mongodb";
 import { expect, test } from "vitest";
 import { differencesOf, fingerprint } from "../../../src/indexes/decision/normal-form.ts";
 import { mongoForm, mongoSpec } from "../../../src/indexes/engines/mongo/normal-form.ts";
-import { lintManifest } from "../../../src/indexes/manifest/lint.ts";
+import { lintManifest } from "../../../src/indexes/engines/lint.ts";
 import type { MongoIndex } from "../../../src/indexes/manifest/manifest.ts";
 import { mongoIndex } from "../../support/index-definitions.ts";
 import { holds } from "../../support/property.ts";

@@ -51,7 +51,7 @@ export function mongodLists(spec: Readonly<Record<string, unknown>>, how: Storin
     listed["wildcardProjection"] = how.projection === "as written" ? written : normalised(written);
   }
   if (weights.size > 0) {
-    for (const [field, weight] of Object.entries((spec["weights"] ?? {}))) weights.set(field, Number(weight));
+    for (const [field, weight] of Object.entries(spec["weights"] ?? {})) weights.set(field, Number(weight));
     listed["weights"] = new Map([...weights].sort(([a], [b]) => (a < b ? -1 : 1)).map(([f, w]) => [f, new Int32(w)]));
     listed["default_language"] = spec["default_language"] ?? "english";
     listed["language_override"] = spec["language_override"] ?? "language";

@@ -103,7 +103,7 @@ export function isPrimary(spec: Record<string, unknown>): boolean {
 }
 
 /** Fields that `listIndexes` adds and `createIndexes` does not take. */
-const ADDED = new Set(["v", "ns", "background", "storageEngine", "textIndexVersion", "2dsphereIndexVersion"]);
+export const ADDED = new Set(["v", "ns", "background", "storageEngine", "textIndexVersion", "2dsphereIndexVersion"]);
 
 /** A spec as extended JSON from which `createIndexes` can build the index again. */
 function definitionOf(spec: Record<string, unknown>): string {

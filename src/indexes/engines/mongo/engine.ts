@@ -6,6 +6,7 @@ import type { MongoIndex } from "../../manifest/manifest.ts";
 import { pause, type Engine, type EngineOptions, type Recovery } from "../engine.ts";
 import { build, type BuildOptions } from "./build.ts";
 import { isPrimary, listIndexes, observe, type MongoObservation } from "./catalog.ts";
+import { mongoDiscovery } from "./discovery.ts";
 import { findDuplicates } from "./duplicates.ts";
 import { mongoFigures } from "./figures.ts";
 import { MongoLedger } from "./ledger.ts";
@@ -98,6 +99,7 @@ export async function mongoEngine(options: MongoEngineOptions): Promise<Engine> 
       rebuilds: () => Promise.resolve(new Map()),
     },
     maintenance: mongoMaintenance(db),
+    discovery: mongoDiscovery(db),
     observe: look,
 
     refusal: async (target, name, found) =>

@@ -7,6 +7,7 @@ import { messageOf, pause, type Engine, type EngineOptions, type Recovery } from
 import { observe } from "./catalog.ts";
 import { commentOf, joinComment, splitComment } from "./belongings.ts";
 import { createStatement, declaredDefinition, dropStatement, qualified, tableOf } from "./ddl.ts";
+import { postgresDiscovery } from "./discovery.ts";
 import { objectionTo } from "./objections.ts";
 import { findDuplicates } from "./duplicates.ts";
 import { postgresFigures } from "./figures.ts";
@@ -89,6 +90,7 @@ export function postgresEngine(options: PostgresEngineOptions): Engine {
       rebuilds: () => reindexWindows(session),
     },
     maintenance: postgresMaintenance(session, ledger, waitForBuild),
+    discovery: postgresDiscovery(session),
 
     observe: look,
 
