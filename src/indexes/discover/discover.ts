@@ -7,7 +7,7 @@ import { stateOf } from "../decision/state.ts";
 import type { Engine } from "../engines/engine.ts";
 import type { FoundDeclaration, FoundIndex } from "../engines/discovery.ts";
 import { withEngines, type IndexTargets, type OpenOptions } from "../engines/open.ts";
-import { lintManifest } from "../manifest/lint.ts";
+import { lintManifest } from "../engines/lint.ts";
 import { manifestText } from "../manifest/load.ts";
 import type { EngineName, Manifest, MongoIndex, PostgresIndex } from "../manifest/manifest.ts";
 import { WHY_UNKNOWN } from "../manifest/reserved.ts";

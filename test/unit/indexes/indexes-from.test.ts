@@ -1,7 +1,7 @@
 /** The examples of docs/indexes-from.md are manifests without a fault, and declare what the tables there say. */
 import { expect, test } from "vitest";
 import { definitionTail } from "../../../src/indexes/engines/postgres/ddl.ts";
-import { lintManifest } from "../../../src/indexes/manifest/lint.ts";
+import { lintManifest } from "../../../src/indexes/engines/lint.ts";
 import { parseManifest } from "../../../src/indexes/manifest/load.ts";
 import type { Manifest } from "../../../src/indexes/manifest/manifest.ts";
 import { snippets } from "../../support/snippets.ts";
@@ -27,11 +27,11 @@ test("the statements are those that the frameworks write", () => {
   expect(tails("Prisma")).toEqual([
     'USING btree ("customerId", "createdAt" DESC)',
     'USING btree ("number")',
-    'USING gin ("payload" jsonb_path_ops)',
+    'USING gin ("payload" "jsonb_path_ops")',
     'USING btree ("id")',
   ]);
   expect(tails("Rails")).toEqual([
-    'USING btree ("account_id", "created_at" DESC) INCLUDE ("total") WHERE deleted_at IS NULL',
-    'USING hnsw ("embedding" vector_cosine_ops) WITH (m = 16, ef_construction = 64)',
+    'USING btree ("account_id", "created_at" DESC) INCLUDE ("total") WHERE (deleted_at IS NULL)',
+    'USING hnsw ("embedding" "vector_cosine_ops") WITH ("m" = 16, "ef_construction" = 64)',
   ]);
 });

@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { differencesOf } from "../../../src/indexes/decision/normal-form.ts";
 import { foundIndex } from "../../../src/indexes/engines/mongo/discovery.ts";
 import { mongoForm, mongoSpec } from "../../../src/indexes/engines/mongo/normal-form.ts";
-import { lintManifest } from "../../../src/indexes/manifest/lint.ts";
+import { lintManifest } from "../../../src/indexes/engines/lint.ts";
 import { mongoIndex } from "../../support/index-definitions.ts";
 import { holds } from "../../support/property.ts";
 import { mongodLists } from "./mongod-lists.ts";
