@@ -54,7 +54,9 @@ async function main({ uri = process.env["MONGODB_URI"], json }: Options): Promis
     if (interrupted.signal.aborted && Date.now() - stoppedAt > REPEAT_MS) process.exit(EXIT.interrupted);
     if (interrupted.signal.aborted) return;
     stoppedAt = Date.now();
-    tell("interrupted: what runs comes to its end, then the database is dropped; again to leave it behind");
+    tell(
+      "interrupted: waiting for the tests that run, then the database is dropped; press Ctrl-C again to leave it behind",
+    );
     interrupted.abort(new OperatorError("interrupted", EXIT.interrupted));
   };
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, onSignal);

@@ -13,7 +13,7 @@ export interface TestRun {
 
 /**
  * Runs the tests of `test/mongodb` on a server, in a database that is theirs. What vitest prints goes to standard
- * error. After an abort the tests come to their end first: vitest ends its threads when it is cancelled, and the server
+ * error. After an abort it waits for the tests that run: vitest ends its threads when it is cancelled, and the server
  * may do what a thread asked for last when the database has been dropped, which makes it again.
  */
 export async function runTests(uri: string, database: string, signal: AbortSignal): Promise<TestRun> {

@@ -111,7 +111,7 @@ export const HINTS: readonly Assumption[] = [
   {
     id: "hint-of-a-hidden-index",
     says: "A hint for a hidden index is refused with code 2.",
-    why: "A hidden index does not count as the one that reads need.",
+    why: "Reads need an index that is not hidden; a hidden one does not serve them.",
     source: "jstests/core/index/hidden_index.js; since 4.4",
     heldBy: ["test/integration/indexes/required.test.ts"],
     check: async (scratch) => {

@@ -49,7 +49,7 @@ export const INDEX_BUILDS: readonly Assumption[] = [
   {
     id: "passing-codes",
     says: "A stepdown, a shutdown or a drop in progress ends createIndexes with 91, 189, 276, 285, 10107, 11600, 11602, 13435 or 13436, and the build may go on.",
-    why: "The keeper waits, looks again, and joins the build or starts it anew.",
+    why: "The keeper waits and looks again. Then it joins the build, or starts another one.",
     source: "mongo/base/error_codes.yml; mongo/db/index_builds/README.md",
     heldBy: ["test/unit/indexes/mongo.test.ts"],
     untried: "it takes a replica set with an election",

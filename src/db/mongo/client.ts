@@ -33,7 +33,7 @@ export async function connectMongo(uri: string): Promise<{ client: MongoClient; 
     client = new MongoClient(uri, CLIENT_OPTIONS);
     await client.connect();
     const db = client.db();
-    await pingMongo(db);
+    await within(db, { ping: 1 });
     renewWhenLost(client);
     return { client, db };
   } catch (error) {
@@ -44,11 +44,6 @@ export async function connectMongo(uri: string): Promise<{ client: MongoClient; 
 
 /** A server that says nothing for so long is away. */
 const PING_MS = 10_000;
-
-/** Asks the server for a sign of life. @throws MongoNetworkTimeoutError where it gives none in time */
-export async function pingMongo(db: Db): Promise<void> {
-  await within(db, { ping: 1 });
-}
 
 /**
  * Asks for a sign of life, and whether the server is one to read from: a connection string that names one member
@@ -66,6 +61,7 @@ export async function requirePrimary(db: Db): Promise<void> {
   );
 }
 
+/** @throws MongoNetworkTimeoutError where the server gives no sign of life in time */
 async function within(db: Db, command: Document): Promise<Document> {
   const limit = AbortSignal.timeout(PING_MS);
   try {

@@ -18,7 +18,7 @@ export interface ReadSettings {
   readonly comment: string;
 }
 
-/** The ways in which the events are read. */
+/** What is known of the server and the index. */
 interface Access {
   /** the name of the tenant/date index */
   readonly index: string;
@@ -93,8 +93,8 @@ export class EventCollection {
 
   /**
    * Why a read through the tenant/date index may be slow although it is there; undefined = not known. One array in an
-   * indexed field makes the server read the tenant's events from one bound to the end of time, until the index is built
-   * anew.
+   * indexed field makes the server read the tenant's events from one bound to the end of time, until the index is
+   * rebuilt.
    */
   async slowness(signal: AbortSignal): Promise<string | undefined> {
     const { tenant_id, created_at } = this.fields;
@@ -107,7 +107,7 @@ export class EventCollection {
     const { index } = await this.#learnt();
     return (
       `an event has or had an array in ${paths.join(", ")}, so the server reads far more of the index ${index} than a day; ` +
-      `mend such events, then build the index anew (docs/mongodb.md)`
+      `mend such events, then build the index anew (docs/runbook.md, "An array in an indexed field")`
     );
   }
 

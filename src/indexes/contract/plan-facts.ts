@@ -13,7 +13,7 @@ export interface Access {
    * For an index whose server keeps a mark that documents have, or had, arrays in its fields (MongoDB's multikey index): field
    * -> the parts of its path that are arrays.
    */
-  readonly arrays?: Readonly<Record<string, readonly string[]>>;
+  readonly arrays?: Readonly<Record<string, readonly string[]>> | undefined;
 }
 
 export interface PlanFacts {

@@ -4,10 +4,10 @@ import { expect, test } from "vitest";
 import { usageManifest } from "../../../manifests/usage.ts";
 import type { DeclaredForm } from "../../../src/indexes/decision/observation.ts";
 import { stateOf } from "../../../src/indexes/decision/state.ts";
-import { mongoEngine } from "../../../src/indexes/engines/mongo/engine.ts";
 import { mongoForm, mongoSpec } from "../../../src/indexes/engines/mongo/normal-form.ts";
 import { explainOnMongo, measureOnMongo } from "../../../src/indexes/engines/mongo/verify/explain.ts";
 import type { MongoIndex } from "../../../src/indexes/manifest/manifest.ts";
+import { engineOn } from "./mongod.ts";
 
 const ENGLISH: CollationOptions = { locale: "en", strength: 2 };
 /** As mongod lists it. */
@@ -52,20 +52,9 @@ function stub({ collation, indexes = [] }: { collation?: object; indexes?: reado
   return { db: db as unknown as Db, sent };
 }
 
-const engineOf = (db: Db, index: MongoIndex) =>
-  mongoEngine({
-    db,
-    signal: new AbortController().signal,
-    allowBlocking: false,
-    maxBuildMs: 60_000,
-    maxWaitMs: 60_000,
-    onProgress: () => undefined,
-    indexes: { events: [index] },
-  });
-
 const stateIn = async (collation: object | undefined, index: MongoIndex, listed: Document) => {
   const { db } = stub({ ...(collation ? { collation } : {}), indexes: [listed] });
-  return stateOf(await (await engineOf(db, index)).observe("events"), "one");
+  return stateOf(await (await engineOn(db, index)).observe("events"), "one");
 };
 
 test("a simple index is the declared one, listed as it is without a collation; an inherited one is another", async () => {
@@ -82,14 +71,14 @@ test("an index declared without a collation inherits that of the collection", as
 
 test("observing and requiring a simple index compare with the same normal form", async () => {
   const { db } = stub({ collation: WRITTEN_OUT });
-  const { declared } = await (await engineOf(db, SIMPLE)).observe("events");
+  const { declared } = await (await engineOn(db, SIMPLE)).observe("events");
   expect(declared.get("one")).toMatchObject({ form: mongoForm(mongoSpec(SIMPLE)) });
 });
 
 test("a simple index is built with its collation said where the collection has one, and said nowhere else", async () => {
   for (const collation of [WRITTEN_OUT, undefined]) {
     const { db, sent } = stub(collation ? { collation } : {});
-    const engine = await engineOf(db, SIMPLE);
+    const engine = await engineOn(db, SIMPLE);
     await engine.observe("events");
     await engine.create("events", "one");
     const [spec] = sent.find((command) => "createIndexes" in command)?.["indexes"] as [Document];
@@ -102,7 +91,7 @@ test("a simple index is built with its collation said where the collection has o
 
 test("a rollback builds a listed index without a collation again as simple", async () => {
   const { db, sent } = stub({ collation: WRITTEN_OUT });
-  const engine = await engineOf(db, UNSAID);
+  const engine = await engineOn(db, UNSAID);
   const view = await engine.observe("events");
   const previous = BSON.EJSON.stringify({ key: { tenant: 1 }, name: "one" });
   const entry = { target: "events", name: "one", previous } as never;

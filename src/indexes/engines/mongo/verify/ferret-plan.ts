@@ -3,6 +3,7 @@
  * begins with the number of the collection, so a scan of it may well read everything. Pure.
  */
 import { BSON } from "mongodb";
+import { arraysOf, type ScanNode } from "../../../../mongo/multikey.ts";
 import type { Access, PlanFacts } from "../../../contract/plan-facts.ts";
 
 /** The fields of a plan node of the PostgreSQL behind FerretDB that are read here. */
@@ -34,7 +35,10 @@ export function readFerretPlan(reply: Readonly<Record<string, unknown>>): PlanFa
     const details = node.IndexDetails ?? above;
     if (index !== undefined) {
       const detail = details.find(({ indexName }) => indexName === index);
-      accesses.push({ ...accessOf(stage, index, condition, detail?.indexBounds ?? []), ...arraysOf(detail) });
+      accesses.push({
+        ...accessOf(stage, index, condition, detail?.indexBounds ?? []),
+        arrays: arraysOf(detail ?? {}),
+      });
     } else if (WHOLE.has(stage)) accesses.push({ stage, index: undefined, bounded: false });
     if (stage === "Sort") sorts.push(...(node["Sort Key"] ?? []).flatMap(orderOf));
     for (const child of node.Plans ?? []) walk(child, details);
@@ -49,20 +53,10 @@ export function readFerretPlan(reply: Readonly<Record<string, unknown>>): PlanFa
   };
 }
 
-interface Detail {
+interface Detail extends ScanNode {
   readonly indexName?: string;
   /** one for each range: `["tenant": ["a", "a"], "at": DESC(MinKey, MaxKey)]` */
   readonly indexBounds?: readonly string[];
-  readonly isMultiKey?: boolean;
-  /** as JSON: `{"tenant": 1,"at": -1}` */
-  readonly indexKey?: string;
-}
-
-/** FerretDB does not say which of the fields holds arrays. */
-function arraysOf(detail: Detail | undefined): Pick<Access, "arrays"> {
-  if (detail?.isMultiKey !== true) return {};
-  const fields = Object.keys(JSON.parse(detail.indexKey ?? "{}") as object);
-  return { arrays: Object.fromEntries(fields.map((field) => [field, fields])) };
 }
 
 function accessOf(stage: string, index: string, condition: string, bounds: readonly string[]): Access {

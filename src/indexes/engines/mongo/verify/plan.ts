@@ -3,6 +3,7 @@
  * counters belong to other stages), express, sharded, and a pipeline with or without a cursor. Index names come from
  * the planner, counters from the execution, for every shard. Pure.
  */
+import { arraysOf } from "../../../../mongo/multikey.ts";
 import type { Access, PlanFacts, Work } from "../../../contract/plan-facts.ts";
 
 type Node = Readonly<Record<string, unknown>>;
@@ -106,22 +107,10 @@ function accessOf(node: Node, stage: string): Access | undefined {
   if (stage === "EQ_LOOKUP") return undefined; // its index is another collection's
   if (BY_ID.has(stage)) return { stage, index: "_id_", bounded: true };
   const index = node["indexName"];
-  if (typeof index === "string") return { stage, index, bounded: isBounded(node["indexBounds"]), ...arraysOf(node) };
+  if (typeof index === "string")
+    return { stage, index, bounded: isBounded(node["indexBounds"]), arrays: arraysOf(node) };
   // An express plan without a name is one over _id; its key pattern is a string.
   return stage === "EXPRESS_IXSCAN" ? { stage, index: "_id_", bounded: true } : undefined;
-}
-
-/**
- * `isMultiKey` and `multiKeyPaths` stand in each stage that scans an index: IXSCAN, COUNT_SCAN and DISTINCT_SCAN, also in
- * the tree under `queryPlan`. The paths are missing where the server does not know them (text and 2d indexes, and indexes
- * of before 3.4): then any field may hold arrays.
- */
-function arraysOf(node: Node): Pick<Access, "arrays"> {
-  if (node["isMultiKey"] !== true) return {};
-  const known = Object.entries((node["multiKeyPaths"] ?? {}) as Record<string, string[]>);
-  const marked = known.filter(([, paths]) => paths.length > 0);
-  const fields = Object.keys(node["keyPattern"] ?? {});
-  return { arrays: Object.fromEntries(marked.length > 0 ? marked : fields.map((field) => [field, fields])) };
 }
 
 /** Judged by the first key: with bounds on later keys only, the whole index is read. */
